@@ -1,0 +1,60 @@
+-- Takes agents over for one gateway and returns their records.
+-- KEYS[1] any key of the shard (routing only)
+-- ARGV    prefix, gateway, mode ('force' | 'polite'), silenceMs ('' for a connection, else an HTTP poll), uid...
+-- returns per uid: {'ok', epoch, formerOwner, flat record before the claim (empty when new)}
+--                  {'owned', owner} in mode polite, when another gateway holds it (nothing is changed)
+--                  {'alias', uid} when the agent was re-identified and its new record must be claimed instead
+
+local gateway = ARGV[2]
+local polite = ARGV[3] == 'polite'
+local silence = ARGV[4]
+local replies = {}
+
+for i = 5, #ARGV do
+  local uid = ARGV[i]
+  local key = agent_key(uid)
+  local alias = redis.call('GET', prefix .. 'alias:' .. uid)
+  local flat = redis.call('HGETALL', key)
+  local rec = to_table(flat)
+  local owner = rec.owner or ''
+  if alias and #flat == 0 then
+    replies[#replies + 1] = { 'alias', alias }
+  elseif polite and owner ~= '' and owner ~= 'http' and owner ~= gateway then
+    replies[#replies + 1] = { 'owned', owner }
+  else
+    local epoch = int(math.max((tonumber(rec.epoch) or 0) + 1, now_us))
+    local me = silence ~= '' and 'http' or gateway
+    redis.call('HSET', key, 'owner', me, 'epoch', epoch)
+    if #flat == 0 then
+      redis.call('HSET', key, 'origin', uid, 'createdAt', int(now_ms))
+      redis.call('ZADD', prefix .. 'uids', 0, uid)
+      redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+    end
+    if owner == '' then
+      redis.call('HSET', key, 'connectedAt', int(now_ms))
+      shift_facets(rec.facets, rec.facets, 0, 1)
+    end
+    for field, text in pairs(rec) do
+      local id = string.match(field, '^r:(.+)$')
+      if id then
+        local row = parse_row(text)
+        if has_ended(id, true) or not row then
+          redis.call('HDEL', key, field)
+        elseif owner == '' then
+          -- A restoring row was closed when its agent went away; now it is awaited again.
+          if row.status == 'restoring' then row.deadline = now_ms + row.ack end
+          put_row(uid, id, parse_row(text), row, 0, 1)
+        end
+      end
+    end
+    if rec.group then put_member(uid, rec.group, me, epoch, rec.takes or '0', rec.origin or uid) end
+    if silence ~= '' then
+      redis.call('ZADD', prefix .. 'polls', int(now_ms + tonumber(silence)), uid)
+    else
+      redis.call('ZREM', prefix .. 'polls', uid)
+    end
+    replies[#replies + 1] = { 'ok', epoch, owner, redis.call('HGETALL', key) }
+  end
+end
+
+return replies

@@ -1,0 +1,162 @@
+-- Shared by every script that touches agent records; prepended to each of them by scripts.ts.
+-- ARGV[1] is the shard's key prefix (`opamp:{ss}:`); all keys of a call live in that one slot.
+
+local prefix = ARGV[1]
+
+local function redis_now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000), t[1] * 1000000 + t[2]
+end
+
+local now_ms, now_us = redis_now()
+
+local function int(n)
+  return string.format('%.0f', n)
+end
+
+local function agent_key(uid)
+  return prefix .. 'agent:' .. uid
+end
+
+local function rollout_key(id)
+  return prefix .. 'rollout:' .. id
+end
+
+local function to_table(flat)
+  local t = {}
+  for i = 1, #flat, 2 do t[flat[i]] = flat[i + 1] end
+  return t
+end
+
+local UNSETTLED = { offered = true, applying = true, verifying = true, restoring = true }
+
+-- Legal moves of a row inside one attempt. `restoring` may be entered from every status that was touched by the
+-- rollout; a higher attempt may start again at any status (checked in `legal`).
+local MOVES = {
+  offered = { applying = 1, verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, skipped = 1, left = 1, restoring = 1 },
+  applying = { verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, left = 1, restoring = 1 },
+  verifying = { applied = 1, failed = 1, degraded = 1, lost = 1, left = 1, restoring = 1 },
+  applied = { degraded = 1, failed = 1, restoring = 1 },
+  degraded = { applied = 1, failed = 1, restoring = 1 },
+  failed = { restoring = 1 },
+  lost = { applied = 1, failed = 1, degraded = 1, restoring = 1 },
+  timedOut = { applied = 1, failed = 1, degraded = 1, restoring = 1 },
+  unverified = { applied = 1, failed = 1, degraded = 1, restoring = 1 },
+  left = { offered = 1, applying = 1, verifying = 1, applied = 1, failed = 1, unverified = 1, degraded = 1, restoring = 1 },
+  skipped = {},
+  restoring = { restored = 1, restoreFailed = 1 },
+  restored = {},
+  restoreFailed = { restored = 1 },
+}
+
+-- `wave|status|attempt|deadline|offeredAt|ackTimeout|soft`
+local function parse_row(text)
+  local wave, status, attempt, deadline, offered_at, ack, soft = string.match(text, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)$')
+  if not wave then return nil end
+  return {
+    wave = wave,
+    status = status,
+    attempt = tonumber(attempt) or 1,
+    deadline = tonumber(deadline) or 0,
+    offered_at = tonumber(offered_at) or 0,
+    ack = tonumber(ack) or 0,
+    soft = soft,
+  }
+end
+
+local function format_row(row)
+  return row.wave .. '|' .. row.status .. '|' .. int(row.attempt) .. '|' .. int(row.deadline) .. '|' .. int(row.offered_at) .. '|' .. int(row.ack) .. '|' .. row.soft
+end
+
+local function legal(old, status, attempt)
+  if old.status == status and old.attempt == attempt then return true end
+  if attempt > old.attempt then return status ~= 'restored' and status ~= 'restoreFailed' end
+  if attempt < old.attempt then return false end
+  local moves = MOVES[old.status]
+  return moves ~= nil and moves[status] ~= nil
+end
+
+-- A rollout that has ended keeps its counters for a while, with the field `ended`; its rows are dropped on sight.
+local function has_ended(id, known)
+  local key = rollout_key(id)
+  if known and redis.call('EXISTS', key) == 0 then return true end
+  return redis.call('HEXISTS', key, 'ended') == 1
+end
+
+local function count(id, wave, status, connected, by)
+  local key = rollout_key(id)
+  local field = wave .. ':' .. status .. ':' .. connected
+  if redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
+end
+
+local function set_open(id, uid, row)
+  if UNSETTLED[row.status] then
+    redis.call('ZADD', rollout_key(id) .. ':open', int(row.deadline), uid)
+  else
+    redis.call('ZREM', rollout_key(id) .. ':open', uid)
+  end
+end
+
+-- Writes `row`, and moves the counters from `old` (nil: none) in column `was` to `row` in column `is`.
+local function put_row(uid, id, old, row, was, is)
+  redis.call('HSET', agent_key(uid), 'r:' .. id, format_row(row))
+  if old then count(id, old.wave, old.status, was, -1) end
+  count(id, row.wave, row.status, is, 1)
+  set_open(id, uid, row)
+end
+
+local function shift_facets(old, new, was, is)
+  if old == new and was == is then return end
+  local key = prefix .. 'facets'
+  if old and old ~= '' then
+    for facet in string.gmatch(old, '[^\n]+') do
+      if redis.call('HINCRBY', key, facet .. '|' .. was, -1) == 0 then redis.call('HDEL', key, facet .. '|' .. was) end
+    end
+  end
+  if new and new ~= '' then
+    for facet in string.gmatch(new, '[^\n]+') do redis.call('HINCRBY', key, facet .. '|' .. is, 1) end
+  end
+end
+
+-- members:<group>  uid -> gateway:epoch:takesConfig:origin  (origin empty when it is the uid)
+local function put_member(uid, group, gateway, epoch, takes, origin)
+  if origin == uid then origin = '' end
+  redis.call('HSET', prefix .. 'members:' .. group, uid, gateway .. ':' .. epoch .. ':' .. takes .. ':' .. origin)
+  redis.call('SADD', prefix .. 'member-groups', group)
+end
+
+local function drop_member(uid, group)
+  if group and group ~= '' then redis.call('HDEL', prefix .. 'members:' .. group, uid) end
+end
+
+-- A disconnect moves an open row's deadline to at least now + ackTimeout, never beyond offer + 3 ackTimeout: a crash of
+-- ours must not make an agent lost while it reconnects.
+local function extend_deadline(row)
+  if not UNSETTLED[row.status] then return end
+  local deadline = math.max(row.deadline, now_ms + row.ack)
+  if row.offered_at > 0 then deadline = math.min(deadline, math.max(row.deadline, row.offered_at + 3 * row.ack)) end
+  row.deadline = deadline
+end
+
+-- Turns a connected agent (record `rec`) into one that is away: owner none, facets and rows to column 0, no member.
+local function release_agent(uid, rec)
+  local key = agent_key(uid)
+  redis.call('HSET', key, 'owner', '', 'lastSeen', int(now_ms))
+  drop_member(uid, rec.group)
+  shift_facets(rec.facets, rec.facets, 1, 0)
+  for field, text in pairs(rec) do
+    local id = string.match(field, '^r:(.+)$')
+    if id then
+      local old = parse_row(text)
+      if has_ended(id, true) or not old then
+        redis.call('HDEL', key, field)
+      else
+        local row = parse_row(text)
+        extend_deadline(row)
+        put_row(uid, id, old, row, 1, 0)
+      end
+    end
+  end
+  redis.call('ZREM', prefix .. 'polls', uid)
+  redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+end

@@ -1,0 +1,105 @@
+-- Writes the changed state of agents, moves their rows and counters in the same step, and releases those that went away.
+-- KEYS[1] any key of the shard (routing only)
+-- ARGV    prefix, gateway, then per agent:
+--   uid, epoch, op ('write' | 'release'), group ('' = unchanged), takes ('0' | '1' | '' = unchanged),
+--   facets (newline separated, '\0' = unchanged), effective ('' = unchanged, else bytes for effective:<uid>),
+--   nSet, (field, value) x nSet, nDel, field x nDel,
+--   nRows, (rollout, wave, status, attempt, deadlineInMs (-1 = keep), ackTimeoutMs, soft ('0'|'1'), error) x nRows
+-- returns per agent: {'ok', rollout, standing row text ('' = ended), ...} for every row written, or {'fenced', owner}
+-- A write is taken iff its epoch is >= the stored one. Errors are kept for at most 1,000 agents per rollout and shard.
+
+local gateway = ARGV[2]
+local replies = {}
+local at = 3
+
+local function take()
+  local value = ARGV[at]
+  at = at + 1
+  return value
+end
+
+while at <= #ARGV do
+  local uid, epoch, op, group, takes, facets, effective = take(), take(), take(), take(), take(), take(), take()
+  local key = agent_key(uid)
+  local n_set = tonumber(take())
+  local set_from = at
+  at = at + 2 * n_set
+  local n_del = tonumber(take())
+  local del_from = at
+  at = at + n_del
+  local n_rows = tonumber(take())
+  local rows_from = at
+  at = at + 8 * n_rows
+
+  local rec = to_table(redis.call('HGETALL', key))
+  if not rec.epoch or tonumber(epoch) < tonumber(rec.epoch) then
+    replies[#replies + 1] = { 'fenced', rec.owner or '' }
+  else
+    local connected = (rec.owner or '') ~= '' and 1 or 0
+    local reply = { 'ok' }
+
+    if n_set > 0 then redis.call('HSET', key, unpack(ARGV, set_from, set_from + 2 * n_set - 1)) end
+    if n_del > 0 then redis.call('HDEL', key, unpack(ARGV, del_from, del_from + n_del - 1)) end
+    for i = set_from, set_from + 2 * n_set - 1, 2 do rec[ARGV[i]] = ARGV[i + 1] end
+    if effective ~= '' then redis.call('SET', prefix .. 'effective:' .. uid, effective) end
+
+    local new_group = group ~= '' and group or rec.group
+    local new_takes = takes ~= '' and takes or rec.takes or '0'
+    if new_group ~= rec.group or new_takes ~= rec.takes then
+      if new_group ~= rec.group then drop_member(uid, rec.group) end
+      redis.call('HSET', key, 'group', new_group or '-', 'takes', new_takes)
+      if connected == 1 then put_member(uid, new_group or '-', rec.owner, rec.epoch, new_takes, rec.origin or uid) end
+      rec.group = new_group
+      rec.takes = new_takes
+    end
+    if facets ~= '\0' and facets ~= rec.facets then
+      shift_facets(rec.facets, facets, connected, connected)
+      redis.call('HSET', key, 'facets', facets)
+      rec.facets = facets
+    end
+
+    for i = rows_from, rows_from + 8 * n_rows - 1, 8 do
+      local id, wave, status, attempt = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+      local deadline_in, ack, soft, err = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), ARGV[i + 6], ARGV[i + 7]
+      local text = redis.call('HGET', key, 'r:' .. id)
+      local old = text and parse_row(text) or nil
+      if has_ended(id, false) then
+        redis.call('HDEL', key, 'r:' .. id)
+        reply[#reply + 1] = id
+        reply[#reply + 1] = ''
+      else
+        if not old or legal(old, status, attempt) then
+          local row = {
+            wave = old and old.wave or wave,
+            status = status,
+            attempt = attempt,
+            deadline = old and old.deadline or 0,
+            offered_at = old and old.offered_at or 0,
+            ack = ack,
+            soft = soft,
+          }
+          if deadline_in >= 0 then row.deadline = now_ms + deadline_in end
+          if status == 'offered' and (not old or old.status ~= 'offered' or old.attempt ~= attempt) then row.offered_at = now_ms end
+          put_row(uid, id, old, row, connected, connected)
+          if err ~= '' then
+            local failures = rollout_key(id) .. ':failures'
+            if redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1 then
+              redis.call('HSET', failures, uid, err)
+            end
+          end
+          rec['r:' .. id] = format_row(row)
+        end
+        reply[#reply + 1] = id
+        reply[#reply + 1] = redis.call('HGET', key, 'r:' .. id)
+      end
+    end
+
+    redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+    if op == 'release' and connected == 1 and rec.epoch == epoch then
+      release_agent(uid, to_table(redis.call('HGETALL', key)))
+    end
+    replies[#replies + 1] = reply
+  end
+end
+
+return replies

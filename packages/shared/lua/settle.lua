@@ -1,0 +1,55 @@
+-- Judges the rows of one rollout that are past their deadline, then returns the shard's counters: reading is the timeout.
+-- KEYS[1] any key of the shard (routing only)
+-- ARGV    prefix, rollout, judge ('1' | '0': within one lease time of an outage nothing is judged), limit
+-- returns {now ms, overdue rows left, flat counters}
+-- Not connected: lost (a restoring row is only listed, its agent repairs itself when it returns). Connected: offered ->
+-- timedOut; applying -> unverified if healthy, else degraded; verifying -> applied if healthy, else degraded (failed when
+-- it was a soft failure); restoring -> restoreFailed.
+
+local id = ARGV[2]
+local judge = ARGV[3] == '1'
+local limit = tonumber(ARGV[4])
+local key = rollout_key(id)
+local open = key .. ':open'
+
+local function verdict(row, rec)
+  local connected = (rec.owner or '') ~= ''
+  local healthy = rec.health ~= '0'
+  if row.status == 'restoring' then return connected and 'restoreFailed' or nil end
+  if not connected then return 'lost' end
+  if row.status == 'offered' then return 'timedOut' end
+  if row.status == 'applying' then return healthy and 'unverified' or 'degraded' end
+  if healthy or rec.unhealthyWhenOffered == '1' then return 'applied' end
+  return row.soft == '1' and 'failed' or 'degraded'
+end
+
+local left = 0
+if judge and redis.call('HEXISTS', key, 'ended') == 0 then
+  local overdue = redis.call('ZRANGEBYSCORE', open, '-inf', int(now_ms), 'LIMIT', 0, limit)
+  for _, uid in ipairs(overdue) do
+    local rec = to_table(redis.call('HGETALL', agent_key(uid)))
+    local text = rec['r:' .. id]
+    local row = text and parse_row(text)
+    if not row or not UNSETTLED[row.status] then
+      redis.call('ZREM', open, uid)
+    else
+      local status = verdict(row, rec)
+      if status == nil then
+        redis.call('ZREM', open, uid)
+      else
+        local column = (rec.owner or '') ~= '' and 1 or 0
+        local new = parse_row(text)
+        new.status = status
+        put_row(uid, id, row, new, column, column)
+        if status == 'failed' and rec.offered and rec.offered ~= '' then
+          local entry = rec.offered .. ':' .. id .. ':' .. int(row.attempt)
+          local failed = rec.failed and rec.failed ~= '' and (rec.failed .. ',' .. entry) or entry
+          redis.call('HSET', agent_key(uid), 'failed', failed)
+        end
+      end
+    end
+  end
+  left = redis.call('ZCOUNT', open, '-inf', int(now_ms))
+end
+
+return { int(now_ms), left, redis.call('HGETALL', key) }

@@ -1,0 +1,199 @@
+import type { FailedHash, Pin } from './fleet-spec.ts';
+import { parseRow } from './rollout-types.ts';
+import type { Row } from './rollout-types.ts';
+
+/** What an agent last said of a config: the words of `RemoteConfigStatuses`. */
+export type ReportedStatus = 'UNSET' | 'APPLIED' | 'APPLYING' | 'FAILED';
+
+/** One component's health as kept in the record; `children` by name. */
+export interface HealthNode {
+  healthy: boolean;
+  status: string;
+  lastError: string;
+  children?: Record<string, HealthNode>;
+}
+
+/** Both attribute lists of an AgentDescription, values as text. */
+export interface AgentAttributes {
+  identifying: Record<string, string>;
+  nonIdentifying: Record<string, string>;
+}
+
+/** One verdict an agent gave on a config hash. */
+export interface StatusEntry {
+  hash: string;
+  status: ReportedStatus;
+  atMs: number;
+  error?: string;
+}
+
+/** The record of one agent: hash `opamp:{ss}:agent:<uid>`. */
+export interface AgentRecord {
+  uid: string;
+  /** Gateway that holds the connection, `http` for pollers, empty when away. */
+  owner: string;
+  /** Fencing token, µs; text because it exceeds what Lua's JSON keeps. */
+  epoch: string;
+  /** Last sequence number received, undefined when unknown. */
+  seq: bigint | undefined;
+  origin: string;
+  createdAtMs: number;
+  connectedAtMs: number;
+  lastSeenMs: number;
+  /** Effective group, undefined before the first report. */
+  group: string | undefined;
+  capabilities: bigint;
+  attributes: AgentAttributes;
+  /** Undefined when the agent never reported health. */
+  healthy: boolean | undefined;
+  healthSinceMs: number;
+  healthTree: HealthNode | undefined;
+  reportedHash: string;
+  reportedStatus: ReportedStatus;
+  reportedError: string;
+  /** Hash last sent to the agent (it lies on its disk), empty when none or when it proved not to have arrived. */
+  offered: string;
+  /** True once the agent gave a final answer to `offered`. */
+  offerAnswered: boolean;
+  /** Rollout id, `pin:<id>` or `group:<name>` that `offered` was sent for, with its attempt. */
+  offeredFor: FailedHash | undefined;
+  /** The agent was unhealthy when it got the offer, so that its status alone is judged. */
+  unhealthyWhenOffered: boolean;
+  failed: Map<string, FailedHash>;
+  pin: Pin | null;
+  labels: Record<string, string>;
+  componentsHash: string;
+  customCapabilities: string[];
+  transport: 'ws' | 'http';
+  history: StatusEntry[];
+  rows: Map<string, Row>;
+}
+
+/** Field names of the record's hash. */
+export const RECORD_FIELDS = [
+  'owner',
+  'epoch',
+  'seq',
+  'origin',
+  'createdAt',
+  'connectedAt',
+  'lastSeen',
+  'group',
+  'takes',
+  'facets',
+  'capabilities',
+  'attributes',
+  'health',
+  'healthSince',
+  'healthTree',
+  'reportedHash',
+  'reportedStatus',
+  'reportedError',
+  'offered',
+  'offerAnswered',
+  'offeredFor',
+  'unhealthyWhenOffered',
+  'failed',
+  'pin',
+  'labels',
+  'componentsHash',
+  'customCapabilities',
+  'transport',
+  'history',
+] as const;
+export type RecordField = (typeof RECORD_FIELDS)[number];
+
+/** Text of the `failed` field: `hash:by:attempt,…` (`by` may hold colons). */
+export function formatFailed(failed: ReadonlyMap<string, FailedHash>): string {
+  return [...failed].map(([hash, entry]) => `${hash}:${entry.by}:${entry.attempt}`).join(',');
+}
+
+/** Reads the text of {@link formatFailed}; a later entry for the same hash wins. */
+export function parseFailed(text: string): Map<string, FailedHash> {
+  const failed = new Map<string, FailedHash>();
+  for (const part of text === '' ? [] : text.split(',')) {
+    const first = part.indexOf(':');
+    const last = part.lastIndexOf(':');
+    if (first < 0 || last <= first) continue;
+    failed.set(part.slice(0, first), { by: part.slice(first + 1, last), attempt: Number(part.slice(last + 1)) });
+  }
+  return failed;
+}
+
+/** Text of the `offeredFor` field. */
+export function formatOfferedFor(entry: FailedHash | undefined): string {
+  return entry === undefined ? '' : `${entry.by}:${entry.attempt}`;
+}
+
+function parseOfferedFor(text: string): FailedHash | undefined {
+  const at = text.lastIndexOf(':');
+  return at < 0 ? undefined : { by: text.slice(0, at), attempt: Number(text.slice(at + 1)) };
+}
+
+function parseJson<T>(text: string | undefined, fallback: T): T {
+  return text === undefined || text === '' ? fallback : (JSON.parse(text) as T);
+}
+
+/** Builds a record from the fields of its hash; a field this release does not know is ignored here and kept in Redis. */
+export function parseRecord(uid: string, fields: Readonly<Record<string, string>>): AgentRecord {
+  const rows = new Map<string, Row>();
+  for (const [field, text] of Object.entries(fields)) {
+    if (!field.startsWith('r:')) continue;
+    const row = parseRow(text);
+    if (row !== undefined) rows.set(field.slice(2), row);
+  }
+  const status = fields['reportedStatus'];
+  return {
+    uid,
+    owner: fields['owner'] ?? '',
+    epoch: fields['epoch'] ?? '0',
+    seq: fields['seq'] === undefined || fields['seq'] === '' ? undefined : BigInt(fields['seq']),
+    origin: fields['origin'] ?? uid,
+    createdAtMs: Number(fields['createdAt'] ?? 0),
+    connectedAtMs: Number(fields['connectedAt'] ?? 0),
+    lastSeenMs: Number(fields['lastSeen'] ?? 0),
+    group: fields['group'],
+    capabilities: BigInt(fields['capabilities'] ?? '0'),
+    attributes: parseJson<AgentAttributes>(fields['attributes'], { identifying: {}, nonIdentifying: {} }),
+    healthy: fields['health'] === '1' ? true : fields['health'] === '0' ? false : undefined,
+    healthSinceMs: Number(fields['healthSince'] ?? 0),
+    healthTree: parseJson<HealthNode | undefined>(fields['healthTree'], undefined),
+    reportedHash: fields['reportedHash'] ?? '',
+    reportedStatus: status === 'APPLIED' || status === 'APPLYING' || status === 'FAILED' ? status : 'UNSET',
+    reportedError: fields['reportedError'] ?? '',
+    offered: fields['offered'] ?? '',
+    offerAnswered: fields['offerAnswered'] !== '0',
+    offeredFor: parseOfferedFor(fields['offeredFor'] ?? ''),
+    unhealthyWhenOffered: fields['unhealthyWhenOffered'] === '1',
+    failed: parseFailed(fields['failed'] ?? ''),
+    pin: parseJson<Pin | null>(fields['pin'], null),
+    labels: parseJson<Record<string, string>>(fields['labels'], {}),
+    componentsHash: fields['componentsHash'] ?? '',
+    customCapabilities: parseJson<string[]>(fields['customCapabilities'], []),
+    transport: fields['transport'] === 'http' ? 'http' : 'ws',
+    history: parseJson<StatusEntry[]>(fields['history'], []),
+    rows,
+  };
+}
+
+/** Flat attributes for selectors: identifying ones win, labels stand under `label.<name>`. */
+export function selectorAttributes(attributes: AgentAttributes, labels: Readonly<Record<string, string>>): Record<string, string> {
+  const flat: Record<string, string> = { ...attributes.nonIdentifying, ...attributes.identifying };
+  for (const [name, value] of Object.entries(labels)) flat[`label.${name}`] = value;
+  return flat;
+}
+
+/** Members entry: `gateway:epoch:takesConfig:origin`, origin empty when it equals the uid. */
+export interface Member {
+  uid: string;
+  gateway: string;
+  epoch: string;
+  takesConfig: boolean;
+  origin: string;
+}
+
+/** Reads one field of `members:<group>`. */
+export function parseMember(uid: string, text: string): Member {
+  const [gateway = '', epoch = '0', takes = '0', origin = ''] = text.split(':');
+  return { uid, gateway, epoch, takesConfig: takes === '1', origin: origin === '' ? uid : origin };
+}

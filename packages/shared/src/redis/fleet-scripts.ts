@@ -1,0 +1,202 @@
+import type { Keys } from './keys.ts';
+import { runScript, SCRIPTS } from './scripts.ts';
+import type { RedisClient } from './scripts.ts';
+
+/** One step of a rollout, see `lua/commit-rollout.lua`. */
+export interface RolloutCommit {
+  id: string;
+  /** Revision the step was decided on; 0 creates. */
+  expectedRev: number;
+  /** JSON of the document, whose `rev` is expectedRev + 1. */
+  document: string;
+  group: string;
+  createdAtMs: number;
+  /** Null = never evaluated again. */
+  nextEvalAtMs: number | null;
+  active: 'keep' | 'set' | 'clear';
+  idempotencyKey: string | null;
+  specSet: Readonly<Record<string, string>>;
+  specDel: readonly string[];
+  /** JSON texts, in order. */
+  events: readonly string[];
+  outbox: readonly string[];
+}
+
+/** Outcome of {@link commitRollout}. */
+export type RolloutCommitReply =
+  | { kind: 'ok'; generation: number }
+  | { kind: 'stale'; rev: number }
+  | { kind: 'exists'; id: string }
+  | { kind: 'active'; id: string }
+  | { kind: 'no-group' };
+
+/** Stores one step of a rollout: document, spec fields, events and outbox in one call that checks the revision. */
+export async function commitRollout(client: RedisClient, keys: Keys, commit: RolloutCommit): Promise<RolloutCommitReply> {
+  const document = keys.rollout(commit.id);
+  const set = Object.entries(commit.specSet);
+  const reply = (await runScript(
+    client,
+    SCRIPTS.commitRollout,
+    [
+      document,
+      keys.spec,
+      keys.rolloutsDue,
+      keys.rolloutEvents(commit.id),
+      keys.rolloutsActive,
+      keys.rollouts,
+      keys.outbox,
+      commit.idempotencyKey === null ? document : keys.idempotency(commit.idempotencyKey),
+      keys.events,
+    ],
+    [
+      commit.id,
+      commit.expectedRev,
+      commit.expectedRev + 1,
+      commit.document,
+      commit.group,
+      commit.createdAtMs,
+      commit.nextEvalAtMs === null ? '' : Math.round(commit.nextEvalAtMs),
+      commit.active,
+      commit.idempotencyKey === null ? '0' : '1',
+      keys.channelSpec,
+      set.length,
+      ...set.flat(),
+      commit.specDel.length,
+      ...commit.specDel,
+      commit.events.length,
+      ...commit.events,
+      commit.outbox.length,
+      ...commit.outbox,
+    ],
+  )) as [string, string?];
+  switch (reply[0]) {
+    case 'ok':
+      return { kind: 'ok', generation: Number(reply[1]) };
+    case 'stale':
+      return { kind: 'stale', rev: Number(reply[1]) };
+    case 'exists':
+      return { kind: 'exists', id: reply[1] ?? '' };
+    case 'active':
+      return { kind: 'active', id: reply[1] ?? '' };
+    case 'no-group':
+      return { kind: 'no-group' };
+    default:
+      throw new Error(`commit-rollout answered ${String(reply[0])}`);
+  }
+}
+
+/** Change of spec fields that belong to no rollout. */
+export interface SpecCommit {
+  /** Group that must have no active rollout. */
+  guardGroup: string | null;
+  /** Spec field that must exist already. */
+  mustExist: string | null;
+  set: Readonly<Record<string, string>>;
+  del: readonly string[];
+  /** JSON audit entry, null = none. */
+  audit: string | null;
+}
+
+/** Changes spec fields outside rollouts and tells the gateways to look. */
+export async function commitSpec(
+  client: RedisClient,
+  keys: Keys,
+  commit: SpecCommit,
+): Promise<{ kind: 'ok'; generation: number } | { kind: 'active'; id: string } | { kind: 'missing' }> {
+  const set = Object.entries(commit.set);
+  const reply = (await runScript(
+    client,
+    SCRIPTS.commitSpec,
+    [keys.spec, keys.rolloutsActive, keys.audit],
+    [keys.channelSpec, commit.guardGroup ?? '', commit.mustExist ?? '', commit.audit ?? '', set.length, ...set.flat(), ...commit.del],
+  )) as [string, string?];
+  if (reply[0] === 'ok') return { kind: 'ok', generation: Number(reply[1]) };
+  return reply[0] === 'active' ? { kind: 'active', id: reply[1] ?? '' } : { kind: 'missing' };
+}
+
+/** Adds a version of a config unless the newest has the same hash. `metadata` is JSON that holds everything but the version. */
+export async function putConfig(
+  client: RedisClient,
+  keys: Keys,
+  config: { name: string; hash: string; metadata: string; audit: string | null },
+): Promise<{ created: boolean; version: number; metadata: string }> {
+  const [kind, version, metadata] = (await runScript(
+    client,
+    SCRIPTS.putConfig,
+    [keys.configs, keys.configVersions(config.name), keys.audit],
+    [config.name, config.hash, config.metadata, config.audit ?? ''],
+  )) as ['created' | 'same', number, string];
+  return { created: kind === 'created', version, metadata };
+}
+
+/** What a gateway's lease says; all numbers absolute. */
+export interface LeaseInfo {
+  address: string;
+  version: string;
+  draining: boolean;
+  /** `<generation>:<contentHash>` of the newest spec all sessions were evaluated against and whose rows Redis has. */
+  observed: string;
+  /** Sessions made eligible and not offered yet, by rollout id. */
+  backlog: Record<string, number>;
+  connected: number;
+  unhealthy: number;
+  startedAtMs: number;
+  /** Offers and failures outside rollouts in the last 10 minutes, by group. */
+  trailing: Record<string, { offers: number; failures: number }>;
+}
+
+/** Fields of `{opamp}:gateway:<id>`. */
+export function formatLease(info: LeaseInfo): Record<string, string> {
+  return {
+    address: info.address,
+    version: info.version,
+    draining: info.draining ? '1' : '0',
+    observed: info.observed,
+    backlog: JSON.stringify(info.backlog),
+    connected: String(info.connected),
+    unhealthy: String(info.unhealthy),
+    startedAt: String(info.startedAtMs),
+    trailing: JSON.stringify(info.trailing),
+  };
+}
+
+/** Reads the fields of {@link formatLease}. */
+export function parseLease(fields: Readonly<Record<string, string>>): LeaseInfo {
+  return {
+    address: fields['address'] ?? '',
+    version: fields['version'] ?? '',
+    draining: fields['draining'] === '1',
+    observed: fields['observed'] ?? '',
+    backlog: JSON.parse(fields['backlog'] ?? '{}') as Record<string, number>,
+    connected: Number(fields['connected'] ?? 0),
+    unhealthy: Number(fields['unhealthy'] ?? 0),
+    startedAtMs: Number(fields['startedAt'] ?? 0),
+    trailing: JSON.parse(fields['trailing'] ?? '{}') as LeaseInfo['trailing'],
+  };
+}
+
+/** Renews or takes a gateway's lease. `held` is false when the former one had ended: all sessions must be claimed again. */
+export async function renewLease(
+  client: RedisClient,
+  keys: Keys,
+  lease: { id: string; leaseMs: number; info: LeaseInfo },
+): Promise<{ held: boolean; nowMs: number; incarnation: string }> {
+  const [held, nowMs, incarnation] = (await runScript(
+    client,
+    SCRIPTS.lease,
+    [keys.gateways, keys.gateway(lease.id), keys.meta],
+    [lease.id, lease.leaseMs, ...Object.entries(formatLease(lease.info)).flat()],
+  )) as [string, string, string];
+  return { held: held === '1', nowMs: Number(nowMs), incarnation };
+}
+
+/** Removes a gateway; with `onlyExpired` only when its lease has ended. Returns whether it was removed. */
+export async function endLease(client: RedisClient, keys: Keys, id: string, onlyExpired: boolean): Promise<boolean> {
+  return (await runScript(client, SCRIPTS.endLease, [keys.gateways, keys.gateway(id)], [id, onlyExpired ? '1' : '0'])) === 1;
+}
+
+/** Takes at most `limit` due rollouts and pushes each `pushMs` ahead. */
+export async function takeDueRollouts(client: RedisClient, keys: Keys, pushMs: number, limit: number): Promise<{ nowMs: number; ids: string[] }> {
+  const [nowMs, ...ids] = (await runScript(client, SCRIPTS.takeDue, [keys.rolloutsDue], [pushMs, limit])) as string[];
+  return { nowMs: Number(nowMs), ids };
+}
