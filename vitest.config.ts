@@ -18,7 +18,7 @@ export default defineConfig({
           testTimeout: 60_000,
         },
       },
-      ...(['integration', 'faults', 'conformance', 'interop', 'model', 'scenarios', 'fuzz', 'soak'] as const).map((name) => ({
+      ...(['integration', 'faults', 'conformance', 'interop', 'model', 'scenarios', 'fuzz', 'browser', 'soak'] as const).map((name) => ({
         ...shared,
         test: {
           name,
