@@ -1,0 +1,200 @@
+import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import type { HoldReason, RolloutPhase, RowStatus, WavePhase } from '@opamp-gateway/shared/rollout-types';
+
+/** Actions on a rollout; each is one compare-and-set on its document. */
+export const ROLLOUT_ACTIONS = ['pause', 'resume', 'promote', 'abort', 'rollback', 'retry', 'cancel'] as const;
+export type RolloutAction = (typeof ROLLOUT_ACTIONS)[number];
+
+/** True when `text` is one of {@link ROLLOUT_ACTIONS}. */
+export function isRolloutAction(text: string): text is RolloutAction {
+  return (ROLLOUT_ACTIONS as readonly string[]).includes(text);
+}
+
+/** The closed list of problem types that a call on rollouts answers with; the API turns them into RFC 9457 `type`s. */
+export const ROLLOUT_PROBLEM_TYPES = [
+  'invalid-rollout',
+  'group-not-found',
+  'config-not-found',
+  'rollout-not-found',
+  'rollout-active',
+  'group-observed',
+  'action-forbidden',
+  'stale-revision',
+] as const;
+export type RolloutProblemType = (typeof ROLLOUT_PROBLEM_TYPES)[number];
+
+/** One thing that is wrong with a request; `path` as in `strategy.waves[1].soak`. */
+export interface FieldProblem {
+  path: string;
+  message: string;
+}
+
+/** Why a call did nothing, in the members of RFC 9457. */
+export interface RolloutProblem {
+  kind: 'problem';
+  /** 404, 409, 412 or 422. */
+  status: 404 | 409 | 412 | 422;
+  type: RolloutProblemType;
+  title: string;
+  detail: string;
+  errors: FieldProblem[];
+}
+
+/** How many agents stand in each status; absent = 0. */
+export type CountsView = Partial<Record<RowStatus, number>>;
+
+/** Size of a wave as it was asked for. */
+export type WaveSizeView = { count?: number; percent?: number } | { agents: string[] } | { labels: string; percent?: number };
+
+/** One wave as the API shows it. */
+export interface WaveView {
+  phase: WavePhase;
+  size: WaveSizeView;
+  counts: CountsView;
+  /** Connected members of the group when the wave started; null before. */
+  members: number | null;
+  /** RFC 3339, null before. */
+  startedAt: string | null;
+  passedAt: string | null;
+}
+
+/** Why a rollout does not advance. */
+export interface HoldView {
+  reason: HoldReason;
+  since: string;
+  detail: string;
+}
+
+/** A rollout as the API shows it: durations are strings, hashes hex, times RFC 3339 UTC. */
+export interface RolloutView {
+  id: string;
+  rev: number;
+  phase: RolloutPhase;
+  holds: HoldReason[];
+  /** Since when and why, one entry for each of `holds`. */
+  holdDetails: HoldView[];
+  waveIndex: number;
+  waves: WaveView[];
+  late: { counts: CountsView };
+  counts: CountsView;
+  group: string;
+  from: ConfigRef | null;
+  to: ConfigRef;
+  /** The whole strategy, defaults filled in. */
+  strategy: Record<string, unknown>;
+  attempt: number;
+  /** Id of the succeeded rollout that this one takes back. */
+  revertOf: string | null;
+  createdAt: string;
+  createdBy: string;
+  reason: string;
+  endedAt: string | null;
+  /** Why it is rolling back or ended, in one sentence; empty while it goes forward. */
+  outcome: string;
+  /** `no_way_back` for example. */
+  warnings: string[];
+  /** Number of events so far. */
+  eventSeq: number;
+}
+
+/** Where a rollout stands, as far as events tell it. */
+export interface RolloutState {
+  phase: RolloutPhase;
+  waveIndex: number;
+  wavePhase: WavePhase;
+  holds: HoldReason[];
+}
+
+/** One thing that happened; `seq` starts at 1 and has no gap, `from` equals the `to` before it. */
+export interface RolloutEvent {
+  seq: number;
+  rollout: string;
+  group: string;
+  /** RFC 3339. */
+  at: string;
+  type: string;
+  from: RolloutState | null;
+  to: RolloutState;
+  /** Who did it; `system` for what the rollout does by itself. */
+  actor: string;
+  detail: string;
+  data?: Record<string, unknown>;
+}
+
+/** One agent that failed. */
+export interface FailureView {
+  uid: string;
+  status: RowStatus;
+  wave: string;
+  error: string;
+}
+
+/** What a rollout would do, without doing it. */
+export interface RolloutPreview {
+  group: string;
+  from: ConfigRef | null;
+  to: ConfigRef;
+  strategy: Record<string, unknown>;
+  /** Members of the group that are known to us now. */
+  agents: {
+    connected: number;
+    takesConfig: number;
+    unverified: number;
+    unsupported: number;
+    unhealthy: number;
+    alreadyThere: number;
+    /** How many records were read for the three numbers above; `estimated` when not all. */
+    sampled: number;
+    estimated: boolean;
+  };
+  waves: { size: WaveSizeView; agents: number; soak: string }[];
+  canary: { agents: string[]; strata: number; strataCovered: number };
+  /** Duration text: shortest time in which the rollout can finish. */
+  eta: string;
+  gates: { name: string; outcome: 'pass' | 'fail' | 'notApplicable' | 'inconclusive' }[];
+  /** Id of the group's active rollout. */
+  conflict: string | null;
+  warnings: string[];
+}
+
+/** Outcome of {@link RolloutService.create}. */
+export type CreateOutcome =
+  | { kind: 'created'; id: string; rev: number; view: RolloutView }
+  | { kind: 'existing'; id: string }
+  | { kind: 'preview'; preview: RolloutPreview }
+  | RolloutProblem;
+
+/** Outcome of an action; `created` when a rollback of a succeeded rollout answers with a new one. */
+export type ActOutcome = { kind: 'ok'; view: RolloutView } | { kind: 'created'; id: string; rev: number; view: RolloutView } | RolloutProblem;
+
+/** A page of rollouts, newest first. */
+export interface RolloutPage {
+  items: RolloutView[];
+  nextCursor: string | null;
+}
+
+/** What the REST API and the queue worker call. Every method rejects only when Redis cannot be reached. */
+export interface RolloutService {
+  /**
+   * Starts a rollout from the body of `POST /rollouts`. At most once for an idempotency key within 24 h, also across
+   * processes. Every problem of the body is reported at once.
+   */
+  create(
+    body: unknown,
+    options: { actor: string; idempotencyKey?: string | undefined; dryRun?: boolean | undefined; expectedRev?: number | undefined },
+  ): Promise<CreateOutcome>;
+  /** Undefined when there is none of this id. Counts are as of now. */
+  get(id: string): Promise<RolloutView | undefined>;
+  /** `limit` 1 … 1,000. A cursor of an earlier page; others start at the top. */
+  list(query: { group?: string | undefined; phase?: RolloutPhase | undefined; limit: number; cursor?: string | undefined }): Promise<RolloutPage>;
+  /** Done when it returns: a pause that was answered offers to nobody new. 409 names the state that forbids it, 412 a stale `expectedRev`. */
+  act(id: string, action: RolloutAction, options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined }): Promise<ActOutcome>;
+  /** Changes tunable strategy fields of a running rollout. */
+  tune(id: string, patch: unknown, options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined }): Promise<ActOutcome>;
+  /** At most 1,000 per shard are kept. Undefined when there is no such rollout. */
+  failures(id: string): Promise<FailureView[] | undefined>;
+  /** Events with `seq > afterSeq`, at most `limit` (default 1,000); undefined when there is no such rollout. */
+  events(id: string, afterSeq: number, limit?: number): Promise<RolloutEvent[] | undefined>;
+  /** Yields events with `seq > afterSeq` as they happen; ends with the rollout's last one or when the signal aborts. */
+  follow(id: string, afterSeq: number, signal: AbortSignal): AsyncIterable<RolloutEvent>;
+}
