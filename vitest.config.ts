@@ -14,7 +14,13 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: ['proto/*.test.ts', 'packages/*/src/**/*.test.ts', 'loadtest/src/**/*.test.ts', 'test/support/**/*.test.ts', 'test/conformance/**/*.unit.test.ts'],
+          include: [
+            'proto/*.test.ts',
+            'packages/*/src/**/*.test.ts',
+            'loadtest/src/**/*.test.ts',
+            'test/support/**/*.test.ts',
+            'test/conformance/**/*.unit.test.ts',
+          ],
           testTimeout: 60_000,
         },
       },

@@ -17,7 +17,12 @@ const isLocal = (args) => args.includes('--local');
 export const COMMANDS = {
   setup: { does: 'install dependencies and build; nothing else' },
   build: { does: 'compile what is stale' },
-  demo: { does: 'a small fleet on this machine: a good rollout, and a bad one that takes itself back', redis: true, entry: 'loadtest/dist/demo.js', nodeArgs: COMPILED },
+  demo: {
+    does: 'a small fleet on this machine: a good rollout, and a bad one that takes itself back',
+    redis: true,
+    entry: 'loadtest/dist/demo.js',
+    nodeArgs: COMPILED,
+  },
   test: { does: 'the everyday tests; -- --suite NAME for one suite', redis: true, entry: 'scripts/test.mjs' },
   'test:interop': { does: 'tests against the real supervisor and collector', redis: true, entry: 'scripts/test.mjs', fixed: ['interop'] },
   'test:soak': { does: 'long fault-injection run; -- --minutes N --seed S', redis: true, entry: 'test/soak/main.ts', nodeArgs: SOURCE },

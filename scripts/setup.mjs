@@ -72,7 +72,9 @@ function dependenciesCurrent() {
 }
 
 function lockHash() {
-  return createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
 }
 
 /** Whether npm's own record of node_modules agrees with package-lock.json, package by package. */
@@ -219,7 +221,8 @@ export async function ensureRedis() {
   const [major, minor] = found.version;
   const isOld = found.name === 'redis-server' && (major < 6 || (major === 6 && minor < 2));
   if (isOld) throw new SetupError(`${found.path} is Redis ${major}.${minor}: 7.0 or newer (or Valkey) is needed`);
-  if (found.name === 'redis-server' && major < 7) say(`note: ${found.path} is Redis ${major}.${minor}; everything here is tested with 7.0 and newer`);
+  if (found.name === 'redis-server' && major < 7)
+    say(`note: ${found.path} is Redis ${major}.${minor}; everything here is tested with 7.0 and newer`);
   return dirname(found.path);
 }
 
@@ -315,7 +318,14 @@ function runStep(file, args, failure) {
   return new Promise((resolve, reject) => {
     const env = { ...process.env };
     // What npm hands to scripts would change the behaviour of a nested npm (`npm run -w`, `npm --prefix`, `npm -g`).
-    for (const name of ['npm_config_workspace', 'npm_config_workspaces', 'npm_config_global', 'npm_config_prefix', 'npm_config_local_prefix']) delete env[name];
+    for (const name of [
+      'npm_config_workspace',
+      'npm_config_workspaces',
+      'npm_config_global',
+      'npm_config_prefix',
+      'npm_config_local_prefix',
+    ])
+      delete env[name];
     stepChild = spawn(file, args, { cwd: root, env, stdio: ['ignore', process.stderr, process.stderr] });
     if (stepChild.pid !== undefined) onStepStart(stepChild.pid);
     stepChild.on('error', (error) => reject(new SetupError(`${failure} (${error.message})`)));

@@ -18,7 +18,13 @@ const TIERS = {
 };
 /** Suites that are a program with a verdict instead of vitest files: each counts as one test. */
 const PROGRAMS = { check: ['scripts/check.mjs'], 'gen:check': ['scripts/gen.mjs', '--check'] };
-const UNIT_FILES = ['proto/*.test.ts', 'packages/*/src/**/*.test.ts', 'loadtest/src/**/*.test.ts', 'test/support/**/*.test.ts', 'test/conformance/**/*.unit.test.ts'];
+const UNIT_FILES = [
+  'proto/*.test.ts',
+  'packages/*/src/**/*.test.ts',
+  'loadtest/src/**/*.test.ts',
+  'test/support/**/*.test.ts',
+  'test/conformance/**/*.unit.test.ts',
+];
 const TIMEOUT_MINUTES = { interop: 45 };
 const DEFAULT_TIMEOUT_MINUTES = 15;
 const TERM_TO_KILL_MS = 10_000;
@@ -50,13 +56,21 @@ async function main() {
   for (const suite of wanted ?? TIERS[tier]) {
     if (!hasTests(suite)) {
       if (wanted === undefined && tier === 'everyday') continue;
-      outcomes.push({ suite, seconds: 0, passed: 0, failed: [{ name: `suite ${suite}`, message: 'there are no test files' }], skipped: [] });
+      outcomes.push({
+        suite,
+        seconds: 0,
+        passed: 0,
+        failed: [{ name: `suite ${suite}`, message: 'there are no test files' }],
+        skipped: [],
+      });
       continue;
     }
     process.stdout.write(`\n=== ${suite}\n`);
     const minutes = timeoutMinutes ?? TIMEOUT_MINUTES[suite] ?? DEFAULT_TIMEOUT_MINUTES;
     const outcome = Object.hasOwn(PROGRAMS, suite) ? await runProgram(suite, minutes) : await runVitest(suite, minutes, vitestArgs);
-    process.stdout.write(`=== ${suite}: ${outcome.passed} passed, ${outcome.failed.length} failed, ${outcome.skipped.length} skipped in ${outcome.seconds} s\n`);
+    process.stdout.write(
+      `=== ${suite}: ${outcome.passed} passed, ${outcome.failed.length} failed, ${outcome.skipped.length} skipped in ${outcome.seconds} s\n`,
+    );
     outcomes.push(outcome);
   }
   return summarize(outcomes, started);
@@ -66,7 +80,13 @@ function parseArguments(argv, tier) {
   const vitestArgs = [];
   const suites = [];
   let timeoutMinutes;
-  const { tokens } = parseArgs({ args: argv, strict: false, allowPositionals: true, tokens: true, options: { suite: { type: 'string', multiple: true }, 'timeout-minutes': { type: 'string' } } });
+  const { tokens } = parseArgs({
+    args: argv,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+    options: { suite: { type: 'string', multiple: true }, 'timeout-minutes': { type: 'string' } },
+  });
   const taken = new Set();
   for (const token of tokens) {
     if (token.kind !== 'option' || (token.name !== 'suite' && token.name !== 'timeout-minutes')) continue;
@@ -92,7 +112,9 @@ function usageError(message) {
 function hasTests(suite) {
   if (Object.hasOwn(PROGRAMS, suite)) return existsSync(join(root, PROGRAMS[suite][0]));
   const patterns = suite === 'unit' ? UNIT_FILES : [`test/${suite}/**/*.test.ts`];
-  return globSync(patterns, { cwd: root, exclude: (name) => name === 'node_modules' }).some((path) => suite === 'unit' || !path.endsWith('.unit.test.ts'));
+  return globSync(patterns, { cwd: root, exclude: (name) => name === 'node_modules' }).some(
+    (path) => suite === 'unit' || !path.endsWith('.unit.test.ts'),
+  );
 }
 
 async function runProgram(suite, minutes) {
@@ -106,7 +128,15 @@ async function runVitest(suite, minutes, vitestArgs) {
   const file = join(temporary, `${suite}.json`);
   const cli = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   // A forgotten `.only` would hide every other test.
-  const args = ['run', '--project', suite, '--reporter=default', `--reporter=${join(root, 'scripts', 'vitest-reporter.mjs')}`, '--allowOnly=false', ...vitestArgs];
+  const args = [
+    'run',
+    '--project',
+    suite,
+    '--reporter=default',
+    `--reporter=${join(root, 'scripts', 'vitest-reporter.mjs')}`,
+    '--allowOnly=false',
+    ...vitestArgs,
+  ];
   const end = await run([cli, ...args], minutes, { TEST_RESULT_FILE: file });
   const result = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: [], skipped: [], errors: [] };
   const failed = [...result.failed];
@@ -189,8 +219,16 @@ function summarize(outcomes, started) {
     line(`${suite.padEnd(15)}${cells}${outcome.seconds.toFixed(1).padStart(11)}`);
   }
   line(`total ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  list(line, 'skipped', skipped.map((test) => `${test.name}: ${test.reason ?? 'no reason given'}`));
-  list(line, 'failed', failed.map((test) => `${test.name}: ${test.message}`));
+  list(
+    line,
+    'skipped',
+    skipped.map((test) => `${test.name}: ${test.reason ?? 'no reason given'}`),
+  );
+  list(
+    line,
+    'failed',
+    failed.map((test) => `${test.name}: ${test.message}`),
+  );
   line(`${passed} passed, ${failed.length} failed`);
   return failed.length === 0 && outcomes.length > 0 ? 0 : 1;
 }
