@@ -1,0 +1,57 @@
+import { formatGroupField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
+import type { FleetSpec, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
+import { commitSpec } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { Keys } from '@opamp-gateway/shared/redis/keys';
+import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+
+/** Most groups. */
+export const MAX_GROUPS = 1000;
+
+/** What an operator says of a group. */
+export type GroupInput = Pick<GroupSpec, 'name' | 'selector' | 'priority' | 'mode'>;
+
+/** Outcome of a change: the new generation of the spec, or the active rollout that forbids it. */
+export type GroupChange = { kind: 'ok'; generation: number } | { kind: 'active'; id: string } | { kind: 'missing' };
+
+/** The operators' part of the fleet spec: groups and the freeze. */
+export interface GroupStore {
+  /** The whole fleet spec as it stands. */
+  spec(): Promise<FleetSpec>;
+  /** Writes a group. With `guarded` only when the group has no active rollout; check and write are one step. */
+  put(group: GroupInput, options: { guarded: boolean; audit: string }): Promise<GroupChange>;
+  /** Removes a group and what it was proven on, only when it has no active rollout. Its agents keep what they run. */
+  delete(name: string, options: { audit: string }): Promise<GroupChange>;
+  /** Stops (or allows again) all offers but those of rollbacks and take-backs. */
+  setFrozen(frozen: boolean, options: { audit: string }): Promise<GroupChange>;
+}
+
+/** Builds the store on the hash `{opamp}:spec`. */
+export function createGroupStore(options: { client: RedisClient; keys: Keys }): GroupStore {
+  const { client, keys } = options;
+  return {
+    async spec() {
+      return parseSpec(await client.hgetall(keys.spec));
+    },
+    async put(group, { guarded, audit }) {
+      return await commitSpec(client, keys, {
+        guardGroup: guarded ? group.name : null,
+        mustExist: null,
+        set: { [specField.group(group.name)]: formatGroupField(group) },
+        del: [],
+        audit,
+      });
+    },
+    async delete(name, { audit }) {
+      return await commitSpec(client, keys, {
+        guardGroup: name,
+        mustExist: specField.group(name),
+        set: {},
+        del: [specField.group(name), specField.stable(name)],
+        audit,
+      });
+    },
+    async setFrozen(frozen, { audit }) {
+      return await commitSpec(client, keys, { guardGroup: null, mustExist: null, set: { [specField.frozen]: frozen ? '1' : '0' }, del: [], audit });
+    },
+  };
+}
