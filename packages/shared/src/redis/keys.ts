@@ -89,6 +89,8 @@ export function createKeys(prefix = 'opamp') {
     blob: (hash: string): string => `${prefix}:blob:${hash}`,
     channelSpec: `${prefix}:spec`,
     channelGateway: (id: string): string => `${prefix}:gateway:${id}`,
+    /** Where gateways answer the commands of one coordinator. */
+    channelCoordinator: (id: string): string => `${prefix}:coordinator:${id}`,
     queuePrefix: tag,
     queueRollouts: `${prefix}-rollouts`,
     queueWakes: `${prefix}-wakes`,
