@@ -7,12 +7,16 @@ describe('system clock', () => {
     const seen: string[] = [];
     systemClock.after(1, () => seen.push('cancelled')).cancel();
     await new Promise<void>((resolve) => {
-      const timer = systemClock.every(1, () => {
-        seen.push('tick');
-        if (seen.length < 3) return;
-        timer.cancel();
-        resolve();
-      }, { keepAlive: true });
+      const timer = systemClock.every(
+        1,
+        () => {
+          seen.push('tick');
+          if (seen.length < 3) return;
+          timer.cancel();
+          resolve();
+        },
+        { keepAlive: true },
+      );
     });
     await systemClock.sleep(5);
     expect(seen).toEqual(['tick', 'tick', 'tick']);

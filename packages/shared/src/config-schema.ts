@@ -24,7 +24,9 @@ export interface Option<Value> {
 export type Catalogue = Readonly<Record<string, Option<unknown>>>;
 
 /** The parsed values of a catalogue. */
-export type ValuesOf<Settings extends Catalogue> = { readonly [Name in keyof Settings]: Settings[Name] extends Option<infer Value> ? Value : never };
+export type ValuesOf<Settings extends Catalogue> = {
+  readonly [Name in keyof Settings]: Settings[Name] extends Option<infer Value> ? Value : never;
+};
 
 /** What every kind of option has in common. */
 export interface OptionText {
@@ -83,7 +85,9 @@ export function booleanOption(option: WithDefault<boolean, boolean>): Option<boo
 }
 
 /** One of a closed list of words. */
-export function choiceOption<const Choice extends string>(option: OptionText & { readonly choices: readonly Choice[]; readonly default: NoInfer<Choice> }): Option<Choice> {
+export function choiceOption<const Choice extends string>(
+  option: OptionText & { readonly choices: readonly Choice[]; readonly default: NoInfer<Choice> },
+): Option<Choice> {
   const list = option.choices.join(', ');
   return build<Choice, Choice>(option, `one of ${list}`, (text) => {
     const choice = option.choices.find((candidate) => candidate === text);
@@ -189,9 +193,21 @@ const BYTE_UNITS = new Map([
   ['GiB', 1024 ** 3],
 ]);
 
-function build<Value, Default extends Value | undefined>(option: WithDefault<Value, Default>, kind: string, parse: (text: string) => Value): Option<Value | Default> {
+function build<Value, Default extends Value | undefined>(
+  option: WithDefault<Value, Default>,
+  kind: string,
+  parse: (text: string) => Value,
+): Option<Value | Default> {
   const defaultText = option.defaultText ?? (option.default === undefined ? 'none' : `\`${String(option.default)}\``);
-  return Object.freeze({ default: option.default, defaultText, kind, readBy: option.readBy, sentence: option.sentence, secret: option.secret ?? false, parse });
+  return Object.freeze({
+    default: option.default,
+    defaultText,
+    kind,
+    readBy: option.readBy,
+    sentence: option.sentence,
+    secret: option.secret ?? false,
+    parse,
+  });
 }
 
 function unknownNames(catalogue: Catalogue, environment: EnvironmentSource, prefix: string): string[] {

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type OptionName, OPTIONS, ignoredServiceLinks, loggableValues, parseEnvironment, renderConfigurationTable } from './environment.ts';
+import {
+  type OptionName,
+  OPTIONS,
+  ignoredServiceLinks,
+  loggableValues,
+  parseEnvironment,
+  renderConfigurationTable,
+} from './environment.ts';
 import { ConfigurationError } from './errors.ts';
 import { LOG_LEVELS } from './logger.ts';
 
@@ -87,7 +94,12 @@ describe('environment', () => {
   });
 
   it('lists the service links that it ignores', () => {
-    const environment = { OPAMP_GATEWAY_PORT: 'tcp://10.0.0.1:4320', OPAMP_GATEWAY_SERVICE_HOST: '10.0.0.1', OPAMP_GATEWAY_HOST: '::', OTHER_SERVICE_HOST: 'x' };
+    const environment = {
+      OPAMP_GATEWAY_PORT: 'tcp://10.0.0.1:4320',
+      OPAMP_GATEWAY_SERVICE_HOST: '10.0.0.1',
+      OPAMP_GATEWAY_HOST: '::',
+      OTHER_SERVICE_HOST: 'x',
+    };
     expect(problems(environment)).toEqual([]);
     expect(ignoredServiceLinks(environment)).toEqual(['OPAMP_GATEWAY_PORT', 'OPAMP_GATEWAY_SERVICE_HOST']);
   });

@@ -33,7 +33,8 @@ export const OPTIONS = {
     readBy: BOTH,
     kind: 'Redis URL',
     secret: true,
-    sentence: 'Redis: `redis://`, `rediss://`; several separated by commas are a Redis Cluster; `redis+sentinel://host:port,host:port/master-name`.',
+    sentence:
+      'Redis: `redis://`, `rediss://`; several separated by commas are a Redis Cluster; `redis+sentinel://host:port,host:port/master-name`.',
     check: (text) => problemOf(() => parseRedisUrl(text)),
   }),
   OPAMP_KEY_PREFIX: textOption({
@@ -42,27 +43,57 @@ export const OPTIONS = {
     sentence: 'First part of every key and channel; fleets that share a Redis need different ones.',
     check: (text) => (/^[A-Za-z0-9._:-]{1,64}$/.test(text) ? undefined : '1 to 64 letters, digits, dots, dashes, colons or underscores'),
   }),
-  OPAMP_LOG_LEVEL: choiceOption({ default: 'info', choices: LEVELS, readBy: BOTH, sentence: 'Least important log lines that are written.' }),
-  OPAMP_REDIS_MIN_REPLICAS: integerOption({ default: 0, max: 100, readBy: COORDINATOR, sentence: 'Replicas that must have a commit before it is answered; 0 waits for none.' }),
+  OPAMP_LOG_LEVEL: choiceOption({
+    default: 'info',
+    choices: LEVELS,
+    readBy: BOTH,
+    sentence: 'Least important log lines that are written.',
+  }),
+  OPAMP_REDIS_MIN_REPLICAS: integerOption({
+    default: 0,
+    max: 100,
+    readBy: COORDINATOR,
+    sentence: 'Replicas that must have a commit before it is answered; 0 waits for none.',
+  }),
 
   OPAMP_GATEWAY_ID: textOption({
     default: undefined,
     defaultText: 'host name + random',
     readBy: GATEWAY,
     sentence: 'Name of this gateway, unique per process.',
-    check: (text) => (/^[A-Za-z0-9._-]{1,128}$/.test(text) && text !== 'http' ? undefined : '1 to 128 letters, digits, dots, dashes or underscores, and not the word http'),
+    check: (text) =>
+      /^[A-Za-z0-9._-]{1,128}$/.test(text) && text !== 'http'
+        ? undefined
+        : '1 to 128 letters, digits, dots, dashes or underscores, and not the word http',
   }),
   OPAMP_GATEWAY_HOST: textOption({ default: '0.0.0.0', readBy: GATEWAY, sentence: 'Address that agents connect to.' }),
-  OPAMP_GATEWAY_PORT: portOption({ default: 4320, readBy: GATEWAY, sentence: 'Port for agents, WebSocket and plain HTTP alike; 0 takes a free one.' }),
+  OPAMP_GATEWAY_PORT: portOption({
+    default: 4320,
+    readBy: GATEWAY,
+    sentence: 'Port for agents, WebSocket and plain HTTP alike; 0 takes a free one.',
+  }),
   OPAMP_GATEWAY_PATH: textOption({
     default: '/v1/opamp',
     readBy: GATEWAY,
     sentence: 'URL path for agents.',
     check: (text) => (/^\/[^\s?#]*$/.test(text) ? undefined : 'a path that begins with /'),
   }),
-  OPAMP_GATEWAY_ADMIN_HOST: textOption({ default: '0.0.0.0', readBy: GATEWAY, sentence: 'Address of `/healthz`, `/readyz` and `/metrics`.' }),
-  OPAMP_GATEWAY_ADMIN_PORT: portOption({ default: 9320, readBy: GATEWAY, sentence: 'Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one.' }),
-  OPAMP_GATEWAY_ADVERTISE: textOption({ default: undefined, defaultText: 'host name and port', readBy: GATEWAY, sentence: 'Address of this gateway as the list of gateways shows it.' }),
+  OPAMP_GATEWAY_ADMIN_HOST: textOption({
+    default: '0.0.0.0',
+    readBy: GATEWAY,
+    sentence: 'Address of `/healthz`, `/readyz` and `/metrics`.',
+  }),
+  OPAMP_GATEWAY_ADMIN_PORT: portOption({
+    default: 9320,
+    readBy: GATEWAY,
+    sentence: 'Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one.',
+  }),
+  OPAMP_GATEWAY_ADVERTISE: textOption({
+    default: undefined,
+    defaultText: 'host name and port',
+    readBy: GATEWAY,
+    sentence: 'Address of this gateway as the list of gateways shows it.',
+  }),
   OPAMP_GATEWAY_MAX_MESSAGE_BYTES: bytesOption({
     default: 64 * MIB,
     min: 1024,
@@ -77,26 +108,110 @@ export const OPTIONS = {
     readBy: GATEWAY,
     sentence: 'Connections above which new ones are answered 503.',
   }),
-  OPAMP_GATEWAY_CONNECT_RATE: integerOption({ default: 0, unit: 'per second', readBy: GATEWAY, sentence: 'New connections accepted; the rest is answered 503; 0 is unlimited.' }),
-  OPAMP_GATEWAY_OFFER_RATE: integerOption({ default: 50, min: 1, unit: 'per second', readBy: GATEWAY, sentence: 'Offers of this gateway outside rollouts.' }),
+  OPAMP_GATEWAY_CONNECT_RATE: integerOption({
+    default: 0,
+    unit: 'per second',
+    readBy: GATEWAY,
+    sentence: 'New connections accepted; the rest is answered 503; 0 is unlimited.',
+  }),
+  OPAMP_GATEWAY_OFFER_RATE: integerOption({
+    default: 50,
+    min: 1,
+    unit: 'per second',
+    readBy: GATEWAY,
+    sentence: 'Offers of this gateway outside rollouts.',
+  }),
   OPAMP_GATEWAY_OFFER_WINDOW: integerOption({ default: 2000, min: 1, readBy: GATEWAY, sentence: 'Offers that may be unanswered at once.' }),
-  OPAMP_GATEWAY_OFFER_WINDOW_BYTES: bytesOption({ default: 64 * MIB, min: 1024, readBy: GATEWAY, sentence: 'Bytes of offers that may be unanswered at once; one offer always passes.' }),
-  OPAMP_GATEWAY_FULL_STATE_RATE: integerOption({ default: 500, min: 1, unit: 'per second', readBy: GATEWAY, sentence: 'Agents asked for their full state.' }),
-  OPAMP_GATEWAY_FULL_STATE_INTERVAL_MS: durationOption({ default: 30_000, readBy: GATEWAY, sentence: 'Least time between two such questions to one agent.' }),
-  OPAMP_GATEWAY_LEASE_MS: durationOption({ default: 15_000, min: 100, readBy: GATEWAY, sentence: 'How long a gateway counts as alive after it has last said so.' }),
-  OPAMP_GATEWAY_LEASE_RENEW_MS: durationOption({ default: 5000, min: 10, readBy: GATEWAY, sentence: 'Interval at which a gateway says that it is alive.' }),
-  OPAMP_GATEWAY_FLUSH_INTERVAL_MS: durationOption({ default: 50, min: 1, readBy: GATEWAY, sentence: 'Interval at which changed agents are written to Redis.' }),
-  OPAMP_GATEWAY_SPEC_POLL_MS: durationOption({ default: 2000, min: 10, readBy: GATEWAY, sentence: 'Interval at which the fleet spec is read again, should a message about it have been lost.' }),
-  OPAMP_GATEWAY_DRAIN_MS: durationOption({ default: 10_000, readBy: GATEWAY, sentence: 'Time over which agents are sent away at shutdown.' }),
+  OPAMP_GATEWAY_OFFER_WINDOW_BYTES: bytesOption({
+    default: 64 * MIB,
+    min: 1024,
+    readBy: GATEWAY,
+    sentence: 'Bytes of offers that may be unanswered at once; one offer always passes.',
+  }),
+  OPAMP_GATEWAY_FULL_STATE_RATE: integerOption({
+    default: 500,
+    min: 1,
+    unit: 'per second',
+    readBy: GATEWAY,
+    sentence: 'Agents asked for their full state.',
+  }),
+  OPAMP_GATEWAY_FULL_STATE_INTERVAL_MS: durationOption({
+    default: 30_000,
+    readBy: GATEWAY,
+    sentence: 'Least time between two such questions to one agent.',
+  }),
+  OPAMP_GATEWAY_LEASE_MS: durationOption({
+    default: 15_000,
+    min: 100,
+    readBy: GATEWAY,
+    sentence: 'How long a gateway counts as alive after it has last said so.',
+  }),
+  OPAMP_GATEWAY_LEASE_RENEW_MS: durationOption({
+    default: 5000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'Interval at which a gateway says that it is alive.',
+  }),
+  OPAMP_GATEWAY_FLUSH_INTERVAL_MS: durationOption({
+    default: 50,
+    min: 1,
+    readBy: GATEWAY,
+    sentence: 'Interval at which changed agents are written to Redis.',
+  }),
+  OPAMP_GATEWAY_SPEC_POLL_MS: durationOption({
+    default: 2000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'Interval at which the fleet spec is read again, should a message about it have been lost.',
+  }),
+  OPAMP_GATEWAY_DRAIN_MS: durationOption({
+    default: 10_000,
+    readBy: GATEWAY,
+    sentence: 'Time over which agents are sent away at shutdown.',
+  }),
   OPAMP_GATEWAY_PING_INTERVAL_MS: durationOption({ default: 30_000, min: 10, readBy: GATEWAY, sentence: 'Interval of WebSocket pings.' }),
-  OPAMP_GATEWAY_PONG_TIMEOUT_MS: durationOption({ default: 90_000, min: 10, readBy: GATEWAY, sentence: 'Silence after which a WebSocket is closed.' }),
-  OPAMP_GATEWAY_IDENTIFY_TIMEOUT_MS: durationOption({ default: 30_000, min: 10, readBy: GATEWAY, sentence: 'Time in which a new WebSocket must have sent its first message.' }),
-  OPAMP_GATEWAY_HEARTBEAT_INTERVAL_MS: durationOption({ default: 30_000, min: 10, readBy: GATEWAY, sentence: 'Heartbeat interval that agents are assumed to use.' }),
-  OPAMP_GATEWAY_HTTP_SILENCE_MS: durationOption({ default: 90_000, min: 10, readBy: GATEWAY, sentence: 'Silence after which an agent that polls over HTTP counts as offline.' }),
-  OPAMP_GATEWAY_EFFECTIVE_CONFIG: booleanOption({ default: true, readBy: GATEWAY, sentence: 'Whether the effective configs that agents report are stored.' }),
+  OPAMP_GATEWAY_PONG_TIMEOUT_MS: durationOption({
+    default: 90_000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'Silence after which a WebSocket is closed.',
+  }),
+  OPAMP_GATEWAY_IDENTIFY_TIMEOUT_MS: durationOption({
+    default: 30_000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'Time in which a new WebSocket must have sent its first message.',
+  }),
+  OPAMP_GATEWAY_HEARTBEAT_INTERVAL_MS: durationOption({
+    default: 30_000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'Heartbeat interval that agents are assumed to use.',
+  }),
+  OPAMP_GATEWAY_HTTP_SILENCE_MS: durationOption({
+    default: 90_000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'Silence after which an agent that polls over HTTP counts as offline.',
+  }),
+  OPAMP_GATEWAY_EFFECTIVE_CONFIG: booleanOption({
+    default: true,
+    readBy: GATEWAY,
+    sentence: 'Whether the effective configs that agents report are stored.',
+  }),
   OPAMP_GATEWAY_CUSTOM_CAPABILITIES: listOption({ default: [], readBy: GATEWAY, sentence: 'Custom capabilities announced to agents.' }),
-  OPAMP_AGENT_AUTH: choiceOption({ default: 'none', choices: ['none', 'token', 'mtls'], readBy: GATEWAY, sentence: 'How agents prove who they are.' }),
-  OPAMP_AGENT_TOKENS_FILE: textOption({ default: undefined, kind: 'file', readBy: GATEWAY, sentence: 'File of the tokens that agents may use.' }),
+  OPAMP_AGENT_AUTH: choiceOption({
+    default: 'none',
+    choices: ['none', 'token', 'mtls'],
+    readBy: GATEWAY,
+    sentence: 'How agents prove who they are.',
+  }),
+  OPAMP_AGENT_TOKENS_FILE: textOption({
+    default: undefined,
+    kind: 'file',
+    readBy: GATEWAY,
+    sentence: 'File of the tokens that agents may use.',
+  }),
 
   OPAMP_COORDINATOR_ID: textOption({
     default: undefined,
@@ -106,11 +221,33 @@ export const OPTIONS = {
     check: (text) => (/^[A-Za-z0-9._-]{1,128}$/.test(text) ? undefined : '1 to 128 letters, digits, dots, dashes or underscores'),
   }),
   OPAMP_COORDINATOR_HOST: textOption({ default: '127.0.0.1', readBy: COORDINATOR, sentence: 'Address of the REST API and the dashboard.' }),
-  OPAMP_COORDINATOR_PORT: portOption({ default: 4330, readBy: COORDINATOR, sentence: 'Port of the REST API and the dashboard; 0 takes a free one.' }),
-  OPAMP_COORDINATOR_ADMIN_HOST: textOption({ default: undefined, defaultText: '`OPAMP_COORDINATOR_HOST`', readBy: COORDINATOR, sentence: 'Address of `/healthz`, `/readyz` and `/metrics`.' }),
-  OPAMP_COORDINATOR_ADMIN_PORT: portOption({ default: 9330, readBy: COORDINATOR, sentence: 'Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one.' }),
-  OPAMP_COORDINATOR_SWEEP_MS: durationOption({ default: 1000, min: 10, readBy: COORDINATOR, sentence: 'Interval of the repair timer that finds due rollouts and ended leases.' }),
-  OPAMP_COORDINATOR_QUEUE: booleanOption({ default: true, readBy: COORDINATOR, sentence: 'Whether this coordinator works on the BullMQ queue; without it the repair timer does everything.' }),
+  OPAMP_COORDINATOR_PORT: portOption({
+    default: 4330,
+    readBy: COORDINATOR,
+    sentence: 'Port of the REST API and the dashboard; 0 takes a free one.',
+  }),
+  OPAMP_COORDINATOR_ADMIN_HOST: textOption({
+    default: undefined,
+    defaultText: '`OPAMP_COORDINATOR_HOST`',
+    readBy: COORDINATOR,
+    sentence: 'Address of `/healthz`, `/readyz` and `/metrics`.',
+  }),
+  OPAMP_COORDINATOR_ADMIN_PORT: portOption({
+    default: 9330,
+    readBy: COORDINATOR,
+    sentence: 'Port of `/healthz`, `/readyz` and `/metrics`; 0 takes a free one.',
+  }),
+  OPAMP_COORDINATOR_SWEEP_MS: durationOption({
+    default: 1000,
+    min: 10,
+    readBy: COORDINATOR,
+    sentence: 'Interval of the repair timer that finds due rollouts and ended leases.',
+  }),
+  OPAMP_COORDINATOR_QUEUE: booleanOption({
+    default: true,
+    readBy: COORDINATOR,
+    sentence: 'Whether this coordinator works on the BullMQ queue; without it the repair timer does everything.',
+  }),
   OPAMP_API_TOKENS_FILE: textOption({
     default: undefined,
     kind: 'file',
@@ -138,7 +275,10 @@ export type EnvironmentValues = ValuesOf<typeof OPTIONS>;
  * Parses the settings that a process names. An unknown `OPAMP_` variable and every malformed value of a named setting are
  * reported together in one ConfigurationError (exit code 78). The result is frozen.
  */
-export function parseEnvironment<Name extends OptionName>(names: readonly Name[], environment: EnvironmentSource): Readonly<Pick<EnvironmentValues, Name>> {
+export function parseEnvironment<Name extends OptionName>(
+  names: readonly Name[],
+  environment: EnvironmentSource,
+): Readonly<Pick<EnvironmentValues, Name>> {
   return parseSettings(OPTIONS, names, environment, PREFIX);
 }
 

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { CancelledError, CodedError, ConfigurationError, TimeoutError, UnavailableError, errorLevel, exitCodeOf, isRetryable, toError } from './errors.ts';
+import {
+  CancelledError,
+  CodedError,
+  ConfigurationError,
+  TimeoutError,
+  UnavailableError,
+  errorLevel,
+  exitCodeOf,
+  isRetryable,
+  toError,
+} from './errors.ts';
 
 describe('errors', () => {
   it('derive level, retry and exit code from the code', () => {

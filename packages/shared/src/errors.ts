@@ -2,15 +2,7 @@
  * What went wrong, for code that has to decide: a closed list. `internal` is a defect of ours, all others are expected in
  * a running system.
  */
-export type ErrorCode =
-  | 'configuration'
-  | 'unavailable'
-  | 'timeout'
-  | 'cancelled'
-  | 'invalid'
-  | 'not_found'
-  | 'conflict'
-  | 'internal';
+export type ErrorCode = 'configuration' | 'unavailable' | 'timeout' | 'cancelled' | 'invalid' | 'not_found' | 'conflict' | 'internal';
 
 /** How loudly an error is logged. */
 export type ErrorLevel = 'debug' | 'info' | 'warn' | 'error';

@@ -6,7 +6,8 @@ import { MAX_ATTRIBUTES, MAX_ATTRIBUTE_BYTES, flattenDescription, valueText } fr
 
 const any = (value: AnyValue['value']) => create(AnyValueSchema, { value });
 const text = (value: string) => any({ case: 'stringValue', value });
-const pair = (key: string, value: AnyValue | string): KeyValue => create(KeyValueSchema, { key, value: typeof value === 'string' ? text(value) : value });
+const pair = (key: string, value: AnyValue | string): KeyValue =>
+  create(KeyValueSchema, { key, value: typeof value === 'string' ? text(value) : value });
 const list = (...values: AnyValue[]) => create(AnyValueSchema, { value: { case: 'arrayValue', value: { values } } });
 const map = (...values: KeyValue[]) => create(AnyValueSchema, { value: { case: 'kvlistValue', value: { values } } });
 const bytes = (value: string) => Buffer.byteLength(value);
@@ -24,8 +25,14 @@ describe('valueText', () => {
     [undefined, ''],
     [list(), '[]'],
     [map(), '{}'],
-    [list(text('a"'), any({ case: 'intValue', value: 9_007_199_254_740_993n }), any({ case: undefined })), String.raw`["a\"",9007199254740993,null]`],
-    [map(pair('k', list(any({ case: 'doubleValue', value: 0.5 }))), pair('n', any({ case: 'doubleValue', value: Infinity }))), '{"k":[0.5],"n":"Infinity"}'],
+    [
+      list(text('a"'), any({ case: 'intValue', value: 9_007_199_254_740_993n }), any({ case: undefined })),
+      String.raw`["a\"",9007199254740993,null]`,
+    ],
+    [
+      map(pair('k', list(any({ case: 'doubleValue', value: 0.5 }))), pair('n', any({ case: 'doubleValue', value: Infinity }))),
+      '{"k":[0.5],"n":"Infinity"}',
+    ],
   ])('case %#', (value, expected) => {
     expect(valueText(value)).toBe(expected);
   });
@@ -57,13 +64,21 @@ describe('flattenDescription', () => {
   it('joins both lists; identifying wins, then the first', () => {
     const record = flattenDescription({
       identifyingAttributes: [pair('service.name', 'otelcol'), pair('service.name', 'second')],
-      nonIdentifyingAttributes: [pair('service.name', 'other'), pair('os.type', 'linux'), pair('', 'nameless'), create(KeyValueSchema, { key: 'no.value' })],
+      nonIdentifyingAttributes: [
+        pair('service.name', 'other'),
+        pair('os.type', 'linux'),
+        pair('', 'nameless'),
+        create(KeyValueSchema, { key: 'no.value' }),
+      ],
     });
     expect({ ...record }).toEqual({ 'service.name': 'otelcol', 'os.type': 'linux', 'no.value': '' });
   });
 
   it('keeps keys that an object inherits', () => {
-    const record = flattenDescription({ identifyingAttributes: [pair('__proto__', 'a'), pair('constructor', 'b')], nonIdentifyingAttributes: [] });
+    const record = flattenDescription({
+      identifyingAttributes: [pair('__proto__', 'a'), pair('constructor', 'b')],
+      nonIdentifyingAttributes: [],
+    });
     expect(Object.entries(record)).toEqual([
       ['__proto__', 'a'],
       ['constructor', 'b'],

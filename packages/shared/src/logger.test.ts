@@ -19,7 +19,10 @@ describe('logger', () => {
 
   it('replaces secrets at any of the first three levels', () => {
     const { lines, logger } = capture();
-    logger.info({ authorization: 'Bearer s3cret', headers: { authorization: 's3cret' }, req: { headers: { authorization: 's3cret' } } }, 'a');
+    logger.info(
+      { authorization: 'Bearer s3cret', headers: { authorization: 's3cret' }, req: { headers: { authorization: 's3cret' } } },
+      'a',
+    );
     logger.info({ token: 's3cret', config: { password: 's3cret', apiToken: 's3cret' } }, 'b');
     logger.child({ token: 's3cret' }).info('c');
     expect(lines).toHaveLength(3);
@@ -30,6 +33,14 @@ describe('logger', () => {
     const { lines, logger } = capture();
     logger.error({ err: new Error('outer', { cause: new Error('inner') }) }, 'failed');
     expect(JSON.stringify(lines[0])).toContain('inner');
+  });
+
+  it('writes the name of a failed Redis command and not its arguments', () => {
+    const { lines, logger } = capture();
+    const err = Object.assign(new Error('WRONGPASS'), { code: 'X1', command: { name: 'auth', args: ['s3cret'] } });
+    logger.error({ err }, 'failed');
+    expect(lines[0]?.['err']).toMatchObject({ type: 'Error', message: 'WRONGPASS', code: 'X1', command: 'auth' });
+    expect(JSON.stringify(lines)).not.toContain('s3cret');
   });
 
   it('can be silent', () => {

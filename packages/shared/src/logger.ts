@@ -29,6 +29,7 @@ export function createLogger(options: LoggerOptions): Logger {
     level: options.level,
     name: options.name,
     base: { pid: process.pid, ...options.bindings },
+    serializers: { err: serializeError },
     redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
@@ -39,4 +40,14 @@ export function createLogger(options: LoggerOptions): Logger {
 /** A logger that writes nothing. */
 export function createSilentLogger(): Logger {
   return pino({ level: 'silent' });
+}
+
+/** Redis errors carry the command that failed; its arguments can be a password or a megabyte, so only its name is logged. */
+function serializeError(error: Error): Record<string, unknown> {
+  const serialized: Record<string, unknown> = { ...pino.stdSerializers.err(error) };
+  // The serializer's own accessor to the original error, which must not become a field.
+  delete serialized['raw'];
+  const { command } = serialized;
+  if (typeof command === 'object' && command !== null) serialized['command'] = 'name' in command ? command.name : undefined;
+  return serialized;
 }

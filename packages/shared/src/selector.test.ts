@@ -39,7 +39,9 @@ describe('parseSelector', () => {
   });
 
   it('reads quoted words with any character', () => {
-    expect(parseSelector(String.raw`"odd key"="a,(b)=\"c\" \\"`).requirements).toEqual([{ key: 'odd key', operator: 'eq', values: [String.raw`a,(b)="c" \ `.trim()] }]);
+    expect(parseSelector(String.raw`"odd key"="a,(b)=\"c\" \\"`).requirements).toEqual([
+      { key: 'odd key', operator: 'eq', values: [String.raw`a,(b)="c" \ `.trim()] },
+    ]);
     expect(parseSelector('k=""').requirements[0]?.values).toEqual(['']);
   });
 
@@ -136,11 +138,17 @@ describe('matches', () => {
 
 describe('formatSelector', () => {
   it('is canonical', () => {
-    expect(formatSelector(parseSelector(' b , a in (y,x,y), c in (z), d notin ("q"),b , "e f"="" '))).toBe('"e f"="",a in (x,y),b,c=z,d!=q');
+    expect(formatSelector(parseSelector(' b , a in (y,x,y), c in (z), d notin ("q"),b , "e f"="" '))).toBe(
+      '"e f"="",a in (x,y),b,c=z,d!=q',
+    );
     expect(formatSelector(MATCH_ALL)).toBe('');
   });
 
-  const word = fc.oneof(fc.string({ maxLength: 12 }), fc.string({ maxLength: 6, unit: 'binary' }), fc.constantFrom('in', 'notin', 'a', 'b', '"', '\\'));
+  const word = fc.oneof(
+    fc.string({ maxLength: 12 }),
+    fc.string({ maxLength: 6, unit: 'binary' }),
+    fc.constantFrom('in', 'notin', 'a', 'b', '"', '\\'),
+  );
   const values = fc.array(word, { minLength: 1, maxLength: 4 });
   const requirement: fc.Arbitrary<Requirement> = fc.oneof(
     fc.record({ key: word, operator: fc.constantFrom('exists' as const, 'absent' as const), values: fc.constant([]) }),

@@ -199,7 +199,7 @@ class Parser {
         const escaped = this.#text.charAt(index);
         if (escaped !== '"' && escaped !== '\\') {
           this.#position = index;
-          throw this.#expected('\'"\' or \'\\\' after the backslash');
+          throw this.#expected("'\"' or '\\' after the backslash");
         }
         word += escaped;
       } else {
@@ -207,7 +207,7 @@ class Parser {
       }
     }
     this.#position = this.#text.length;
-    throw this.#expected('a closing \'"\'');
+    throw this.#expected("a closing '\"'");
   }
 
   #take(symbol: string): boolean {

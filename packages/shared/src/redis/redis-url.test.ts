@@ -5,7 +5,13 @@ const NO_LOGIN = { username: undefined, password: undefined };
 
 describe('parseRedisUrl', () => {
   it('reads one server', () => {
-    expect(parseRedisUrl('redis://127.0.0.1')).toEqual({ kind: 'single', nodes: [{ host: '127.0.0.1', port: 6379 }], tls: false, db: 0, login: NO_LOGIN });
+    expect(parseRedisUrl('redis://127.0.0.1')).toEqual({
+      kind: 'single',
+      nodes: [{ host: '127.0.0.1', port: 6379 }],
+      tls: false,
+      db: 0,
+      login: NO_LOGIN,
+    });
     expect(parseRedisUrl('rediss://user:p%40ss@[::1]:6380/3')).toEqual({
       kind: 'single',
       nodes: [{ host: '::1', port: 6380 }],
@@ -43,7 +49,14 @@ describe('parseRedisUrl', () => {
       login: { username: 'user', password: 'p,w' },
       sentinelPassword: 's p',
     });
-    expect(parseRedisUrl('rediss+sentinel://s1/m')).toMatchObject({ kind: 'sentinel', tls: true, masterName: 'm', db: 0, sentinelPassword: undefined, login: NO_LOGIN });
+    expect(parseRedisUrl('rediss+sentinel://s1/m')).toMatchObject({
+      kind: 'sentinel',
+      tls: true,
+      masterName: 'm',
+      db: 0,
+      sentinelPassword: undefined,
+      login: NO_LOGIN,
+    });
   });
 
   it.each([
@@ -81,7 +94,9 @@ describe('parseRedisUrl', () => {
 
 describe('describeRedis', () => {
   it('names hosts without credentials', () => {
-    const texts = ['redis://u:s3cret@h:1/2', 'redis://:s3cret@a,redis://[::1]:2', 'redis+sentinel://:s3cret@s1,s2:3/m'].map((url) => describeRedis(parseRedisUrl(url)));
+    const texts = ['redis://u:s3cret@h:1/2', 'redis://:s3cret@a,redis://[::1]:2', 'redis+sentinel://:s3cret@s1,s2:3/m'].map((url) =>
+      describeRedis(parseRedisUrl(url)),
+    );
     expect(texts).toEqual(['h:1', 'a:6379,[::1]:2', 's1:26379,s2:3/m']);
   });
 });

@@ -1,6 +1,12 @@
 /** Where a Redis is and how to log in; what `OPAMP_REDIS_URL` says. */
 export type RedisAddress =
-  | { readonly kind: 'single'; readonly nodes: readonly RedisNode[]; readonly tls: boolean; readonly db: number; readonly login: RedisLogin }
+  | {
+      readonly kind: 'single';
+      readonly nodes: readonly RedisNode[];
+      readonly tls: boolean;
+      readonly db: number;
+      readonly login: RedisLogin;
+    }
   | { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[]; readonly tls: boolean; readonly login: RedisLogin }
   | {
       readonly kind: 'sentinel';
@@ -16,7 +22,8 @@ export type RedisNode = { readonly host: string; readonly port: number };
 
 export type RedisLogin = { readonly username: string | undefined; readonly password: string | undefined };
 
-const FORMS = 'redis://host:port, rediss://host:port, several of these separated by commas, or redis+sentinel://host:port,host:port/master-name';
+const FORMS =
+  'redis://host:port, rediss://host:port, several of these separated by commas, or redis+sentinel://host:port,host:port/master-name';
 const SENTINEL_SCHEME = /^(rediss?)\+sentinel:\/\//;
 const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
@@ -70,7 +77,8 @@ function parseSentinel(text: string): RedisAddress {
   const nodes = hosts.map((host) => nodeOf(parseUrl(`redis://${host.trim()}`), SENTINEL_PORT));
   const url = parseUrl(`redis://${authority.slice(0, at + 1)}sentinel/${path}`);
   const [masterName = '', database = '', ...more] = url.pathname.slice(1).split('/');
-  if (masterName === '' || more.length > 0) throw new Error("expected the master's name after the Sentinels: redis+sentinel://host:port/master-name");
+  if (masterName === '' || more.length > 0)
+    throw new Error("expected the master's name after the Sentinels: redis+sentinel://host:port/master-name");
   for (const name of url.searchParams.keys()) if (name !== 'sentinelPassword') throw new Error('expected no query but sentinelPassword');
   return {
     kind: 'sentinel',
