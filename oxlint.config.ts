@@ -89,7 +89,10 @@ export default defineConfig({
     'typescript/no-useless-default-assignment': 'off',
     'unicorn/no-new-array': 'off',
     'unicorn/no-useless-spread': 'off',
+    'typescript/unbound-method': 'off',
+    'vitest/expect-expect': 'off',
     'vitest/no-conditional-expect': 'off',
+    'vitest/valid-title': 'off',
     'vitest/require-to-throw-message': 'off',
   },
   overrides: [
@@ -198,7 +201,13 @@ export default defineConfig({
 
     // Environment and terminal.
     {
-      files: ['packages/*/src/config.ts', 'packages/cli/src/main.ts', 'loadtest/src/{main,demo,bench}.ts', 'scripts/**'],
+      files: [
+        'packages/*/src/config.ts',
+        'loadtest/src/**/config.ts',
+        'packages/cli/src/main.ts',
+        'loadtest/src/{main,demo,bench}.ts',
+        'scripts/**',
+      ],
       rules: { 'node/no-process-env': 'off' },
     },
     {
