@@ -170,8 +170,10 @@ function logOutages(client: RedisClient, role: RedisRole, logger: Logger): void 
   const logged = new Set<string>();
   client.on('error', (error: Error) => {
     const cause = withoutCommand(rootCause(error));
-    if (logged.has(cause.message)) return;
-    logged.add(cause.message);
+    // Messages that differ in a delay or an attempt only are the same error.
+    const key = cause.message.replaceAll(/\d+/g, '#');
+    if (logged.has(key)) return;
+    logged.add(key);
     logger.warn({ ...fields, err: cause }, 'redis connection error');
   });
   if (client instanceof Cluster) logNodeOutages(client, fields, logger);
@@ -183,13 +185,14 @@ function logOutages(client: RedisClient, role: RedisRole, logger: Logger): void 
 
 /** A Cluster goes on without some of its nodes; whoever asks for keys on these should find the reason in the log. */
 function logNodeOutages(cluster: Cluster, fields: Record<string, unknown>, logger: Logger): void {
-  const lastLogged = new Map<string, string>();
+  const logged = new Set<string>();
   cluster.on('node error', (error: Error, node: string) => {
-    if (lastLogged.get(node) === error.message) return;
-    lastLogged.set(node, error.message);
+    const key = `${node} ${error.message}`;
+    if (logged.has(key)) return;
+    logged.add(key);
     logger.warn({ ...fields, node, err: withoutCommand(error) }, 'redis cluster node error');
   });
-  cluster.on('+node', () => lastLogged.clear());
+  cluster.on('+node', () => logged.clear());
 }
 
 /**
