@@ -1,0 +1,87 @@
+import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
+import { agentCapabilityNames } from '@opamp-gateway/shared/capabilities';
+import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
+import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
+import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
+import { desiredOf } from './impact.ts';
+import { redactConfig } from './redact.ts';
+
+/** Health of an agent in one word. */
+export type HealthWord = 'healthy' | 'unhealthy' | 'unknown';
+
+/** An agent as lists show it. */
+export function toAgentView(record: AgentRecord, spec: FleetSpec): Record<string, unknown> {
+  const { config, source } = desiredOf(spec, record);
+  const connected = record.owner !== '';
+  return {
+    uid: record.uid,
+    connected,
+    gateway: connected ? record.owner : null,
+    transport: record.transport,
+    group: groupWord(record),
+    attributes: selectorAttributes(record.attributes, {}),
+    labels: record.labels,
+    health: { status: healthWord(record), since: timeOrNull(record.healthSinceMs) },
+    config: {
+      status: statusWord(record),
+      hash: textOrNull(record.reportedHash),
+      error: record.reportedError,
+      offered: textOrNull(record.offered),
+      desired: config === null ? null : { ...config, source },
+      inSync: config === null ? null : record.reportedStatus === 'APPLIED' && record.reportedHash === config.hash,
+    },
+    rollouts: Object.fromEntries([...record.rows].map(([id, { wave, status }]) => [id, { wave, status }])),
+    pin: record.pin?.config ?? null,
+    createdAt: new Date(record.createdAtMs).toISOString(),
+    connectedAt: timeOrNull(record.connectedAtMs),
+    lastSeenAt: connected ? null : timeOrNull(record.lastSeenMs),
+  };
+}
+
+/** Everything that is known of one agent. */
+export function toAgentDetail(record: AgentRecord, spec: FleetSpec, effective: EffectiveConfigDocument | undefined): Record<string, unknown> {
+  return {
+    ...toAgentView(record, spec),
+    identifyingAttributes: record.attributes.identifying,
+    nonIdentifyingAttributes: record.attributes.nonIdentifying,
+    capabilities: agentCapabilityNames(record.capabilities),
+    customCapabilities: record.customCapabilities,
+    origin: record.origin,
+    sequenceNum: record.seq === undefined ? null : String(record.seq),
+    healthTree: record.healthTree ?? null,
+    failedHashes: [...record.failed].map(([hash, { by, attempt }]) => ({ hash, by, attempt })),
+    history: record.history
+      .toSorted((left, right) => right.atMs - left.atMs)
+      .map(({ hash, status, atMs, error }) => ({ hash, status: status.toLowerCase(), at: new Date(atMs).toISOString(), ...(error === undefined ? {} : { error }) })),
+    effective: effective === undefined ? null : toEffectiveView(effective),
+  };
+}
+
+/** `healthy`, `unhealthy`, or `unknown` when it never reported. */
+export function healthWord(record: Pick<AgentRecord, 'healthy'>): HealthWord {
+  return record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy';
+}
+
+/** What the agent last said of a config, in lower case. */
+export function statusWord(record: Pick<AgentRecord, 'reportedStatus'>): string {
+  return record.reportedStatus.toLowerCase();
+}
+
+/** Name of the effective group, null when no selector matches or the agent has not reported yet. */
+export function groupWord(record: Pick<AgentRecord, 'group'>): string | null {
+  return record.group === undefined || record.group === NO_GROUP ? null : record.group;
+}
+
+function toEffectiveView({ atMs, files, truncated }: EffectiveConfigDocument): Record<string, unknown> {
+  const shown = Object.entries(files).map(([name, { body, contentType }]) => [name, { body: redactConfig(body), contentType }] as const);
+  return { reportedAt: new Date(atMs).toISOString(), truncated, files: Object.fromEntries(shown) };
+}
+
+function timeOrNull(atMs: number): string | null {
+  return atMs === 0 ? null : new Date(atMs).toISOString();
+}
+
+function textOrNull(text: string): string | null {
+  return text === '' ? null : text;
+}

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto';
+import swagger from '@fastify/swagger';
+import { fastify } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { actorOf } from './auth.ts';
+import type { ApiDependencies } from './dependencies.ts';
+import { toProblem } from './error-answers.ts';
+import { isProblemType, ProblemError, PROBLEMS } from './problem.ts';
+import { SHARED_SCHEMAS } from './schemas.ts';
+import { agentCommandRoutes } from './routes/agent-commands.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { configRoutes } from './routes/configs.ts';
+import { fleetRoutes } from './routes/fleet.ts';
+import { gatewayRoutes } from './routes/gateways.ts';
+import { groupRoutes } from './routes/groups.ts';
+import { rolloutRoutes } from './routes/rollouts.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who makes the request, for events and audit entries. */
+    actor: string;
+  }
+  interface FastifyInstance {
+    /** Aborts when the server begins to close: streams end themselves. */
+    closing: AbortSignal;
+  }
+}
+
+/** Bytes of a body, except for configs. */
+const BODY_LIMIT_BYTES = 256 * 1024;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/**
+ * Builds the REST API: every route validates by the schema that the OpenAPI document shows, and every answer other than
+ * success is `application/problem+json`. The server does not listen yet.
+ */
+export async function createApiServer(dependencies: ApiDependencies): Promise<FastifyInstance> {
+  const app: FastifyInstance = fastify({
+    loggerInstance: dependencies.logger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    genReqId: () => randomUUID(),
+    routerOptions: { maxParamLength: 512 },
+    exposeHeadRoutes: false,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true, allErrors: true } },
+    frameworkErrors: (error, request, reply) => sendProblem(request, reply, toProblem(error)),
+  }) as unknown as FastifyInstance;
+
+  const closing = new AbortController();
+  app.decorate('closing', closing.signal);
+  app.decorateRequest('actor', '');
+  app.addHook('preClose', async () => closing.abort());
+
+  // Answers are written as they are: a schema that lags behind must never drop a field of them.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler((error, request, reply) => sendProblem(request, reply, toProblem(error)));
+  readJsonBodies(app);
+
+  const methods = trackMethods(app);
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = methods(path);
+    if (allowed.length === 0) return sendProblem(request, reply, new ProblemError('route-not-found', `there is no ${path}`));
+    return sendProblem(
+      request,
+      reply,
+      new ProblemError('method-not-allowed', `${path} takes ${allowed.join(', ')}, not ${request.method}`, { headers: { allow: allowed.join(', ') } }),
+    );
+  });
+
+  for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'OpAMP coordinator', version: '1', description: 'Configs, groups, agents and rollouts. Errors are `application/problem+json`, see docs/errors.md.' },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: [{ token: [] }],
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) },
+  });
+
+  await app.register(
+    async (api) => {
+      api.addHook('onRequest', async (request) => {
+        request.actor = actorOf(request, dependencies.tokens);
+      });
+      api.addHook('preValidation', prepareForValidation);
+      for (const routes of [configRoutes, groupRoutes, agentRoutes, agentCommandRoutes, rolloutRoutes, fleetRoutes, gatewayRoutes, auditRoutes]) {
+        await api.register(async (scope) => routes(scope, dependencies));
+      }
+    },
+    { prefix: '/api/v1' },
+  );
+  publicRoutes(app);
+  return app;
+}
+
+/** What may be read without a token: the API's own description. */
+function publicRoutes(app: FastifyInstance): void {
+  app.get('/api/v1/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  app.get('/problems/:type', { schema: { hide: true } }, async (request, reply) => {
+    const { type } = request.params as { type: string };
+    if (!isProblemType(type)) throw new ProblemError('problem-not-found', `there is no problem type ${type}`);
+    const { status, title, help } = PROBLEMS[type];
+    return await reply.type('text/plain; charset=utf-8').send(`${title} (${status})\n\n${help}\n`);
+  });
+}
+
+function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): FastifyReply {
+  if (problem.status >= 500) {
+    request.log[problem.status === 500 ? 'error' : 'warn']({ err: problem.cause ?? problem, requestId: request.id, method: request.method, url: request.url }, 'request failed');
+  }
+  const body = problem.toBody();
+  const withId = problem.status >= 500 ? { ...body, requestId: request.id } : body;
+  return reply
+    .code(problem.status)
+    .headers(problem.headers)
+    .type('application/problem+json')
+    .serializer((data: unknown) => JSON.stringify(data))
+    .send(withId);
+}
+
+/** JSON bodies: an empty one is no body, whatever its Content-Type; anything else must parse. */
+function readJsonBodies(app: FastifyInstance): void {
+  app.removeContentTypeParser(['application/json', 'text/plain']);
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (text === '') return done(null, undefined);
+    return parse(request, text as string, (error, parsed) => {
+      if (error === null) done(null, parsed);
+      else done(new ProblemError('malformed-body', `the body is not valid JSON: ${error.message}`));
+    });
+  });
+}
+
+/** Gives query parameters the type that the schema asks for, and calls without a body an empty one. */
+async function prepareForValidation(request: FastifyRequest): Promise<void> {
+  const schema = request.routeOptions.schema;
+  if (request.body === undefined && (schema?.body as { type?: string } | undefined)?.type === 'object') request.body = {};
+  for (const [part, values] of [
+    [schema?.querystring, request.query],
+    [schema?.params, request.params],
+  ] as [{ properties?: Record<string, { type?: string }> } | undefined, Record<string, unknown>][]) {
+    for (const [name, property] of Object.entries(part?.properties ?? {})) {
+      const value = values[name];
+      if (typeof value !== 'string') continue;
+      if (property.type === 'integer' && /^-?\d{1,15}$/.test(value)) values[name] = Number(value);
+      if (property.type === 'boolean' && (value === 'true' || value === '')) values[name] = true;
+      if (property.type === 'boolean' && value === 'false') values[name] = false;
+    }
+  }
+}
+
+/** Remembers the methods of every route; the result tells those of a path. */
+function trackMethods(app: FastifyInstance): (path: string) => string[] {
+  const routes: { pattern: RegExp; methods: string[] }[] = [];
+  app.addHook('onRoute', (route) => {
+    const source = route.url.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/:[A-Za-z]+/g, '[^/]+');
+    routes.push({ pattern: new RegExp(`^${source}/?$`), methods: [route.method].flat() });
+  });
+  return (path) => [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))].toSorted();
+}

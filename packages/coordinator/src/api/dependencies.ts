@@ -1,0 +1,50 @@
+import type { Logger } from '@opamp-gateway/shared/logger';
+import type { AgentReader } from '../bus/agent-reader.ts';
+import type { CommandBus } from '../bus/command-bus.ts';
+import type { RolloutService } from '../rollout/service.ts';
+import type { AuditLog } from '../stores/audit-log.ts';
+import type { ConfigStore } from '../stores/config-store.ts';
+import type { GroupStore } from '../stores/group-store.ts';
+import type { TokenFile } from '../stores/token-file.ts';
+import type { Finding } from '../validation/finding.ts';
+
+/** Checks the text of a collector config. Pure. */
+export type ConfigValidator = (yaml: string) => readonly Finding[];
+
+/** A gateway as the directory lists it. */
+export interface GatewayEntry {
+  id: string;
+  address: string;
+  version: string;
+  draining: boolean;
+  /** False once the lease has ended and the coordinators have not swept it yet. */
+  alive: boolean;
+  /** Redis time, Unix milliseconds. */
+  leaseEndsAtMs: number;
+  /** `<generation>:<contentHash>` of the spec that all its sessions follow. */
+  observed: string;
+  backlog: Record<string, number>;
+  connected: number;
+  unhealthy: number;
+  startedAtMs: number;
+}
+
+/** Lists the gateways that hold, or lately held, a lease. */
+export interface GatewayLister {
+  list(): Promise<readonly GatewayEntry[]>;
+}
+
+/** What the routes work with. */
+export interface ApiDependencies {
+  configs: ConfigStore;
+  groups: GroupStore;
+  audit: AuditLog;
+  agents: AgentReader;
+  commands: CommandBus;
+  rollouts: RolloutService;
+  gateways: GatewayLister;
+  validate: ConfigValidator;
+  logger: Logger;
+  /** Undefined: no tokens, loopback only. */
+  tokens: TokenFile | undefined;
+}

@@ -1,0 +1,267 @@
+import type { FastifyInstance } from 'fastify';
+import { diffConfigs } from '../config-diff.ts';
+import type { ApiDependencies } from '../dependencies.ts';
+import { compareKeys, decodeCursor, encodeCursor, pageOf } from '../pagination.ts';
+import type { Page } from '../pagination.ts';
+import { ProblemError } from '../problem.ts';
+import type { ProblemItem } from '../problem.ts';
+import * as schema from '../schemas.ts';
+import { hashOfFiles, MAX_CONFIGS } from '../../stores/config-store.ts';
+import type { ConfigFiles, ConfigVersion, StoredValidation } from '../../stores/config-store.ts';
+import type { Finding } from '../../validation/finding.ts';
+
+/** Bytes of all files of one config together, as UTF-8. */
+export const MAX_CONFIG_BYTES = 1024 * 1024;
+
+/** JSON escapes can make a body six times as long as the text it carries. */
+const CONFIG_BODY_LIMIT_BYTES = 6 * MAX_CONFIG_BYTES + 64 * 1024;
+
+const MAX_FILES = 16;
+const MAX_FILE_NAME_CHARS = 255;
+const MAX_MESSAGE_CHARS = 1024;
+const YAML_TYPES = ['text/yaml', 'application/yaml', 'text/x-yaml', 'application/x-yaml'];
+/** Media types whose bodies are collector configs; the empty one is what many agents send. */
+const VALIDATED_TYPES = new Set([...YAML_TYPES, '']);
+
+const MESSAGE = schema.text('Why; shown in the history.', { maxLength: MAX_MESSAGE_CHARS });
+const PUT_BODY = schema.body(
+  {
+    files: schema.mapOf(
+      schema.body({ body: schema.text('The text.'), contentType: schema.text('Media type.', { maxLength: 127, default: 'text/yaml' }) }, ['body']),
+      'By file name; a single file usually has the empty name.',
+      { minProperties: 1, maxProperties: MAX_FILES, propertyNames: { maxLength: MAX_FILE_NAME_CHARS } },
+    ),
+    message: MESSAGE,
+  },
+  ['files'],
+);
+
+type PutBody = { files: ConfigFiles; message?: string };
+
+/** Named configs: immutable versions, history, diff and validation. */
+export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDependencies): void {
+  app.addContentTypeParser(YAML_TYPES, { parseAs: 'string', bodyLimit: CONFIG_BODY_LIMIT_BYTES }, (_request, text, done) => done(null, text));
+
+  app.put(
+    '/configs/:name',
+    {
+      bodyLimit: CONFIG_BODY_LIMIT_BYTES,
+      schema: {
+        tags: ['configs'],
+        summary: 'Store a version of a config',
+        description: 'The same content as the newest version answers 200 and that version. A config with errors is refused with every finding.',
+        params: schema.params({ name: schema.CONFIG_NAME }),
+        querystring: schema.query({ message: MESSAGE }),
+        body: { content: { 'application/json': { schema: PUT_BODY }, ...Object.fromEntries(YAML_TYPES.map((type) => [type, { schema: { type: 'string' } }])) } },
+        response: {
+          200: schema.answer('The newest version has this content already.', schema.ref('ConfigVersion')),
+          201: schema.answer('Stored.', schema.ref('ConfigVersion')),
+          ...schema.problems('malformed-body', 'body-too-large', 'unsupported-media-type', 'invalid-body', 'invalid-config', 'limit-exceeded'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params as { name: string };
+      const input = toPutBody(request.body, (request.query as { message?: string }).message);
+      checkSize(input.files);
+      const validation = validateFiles(input.files, validate);
+      if ((await configs.newest(name)) === undefined && (await configs.names()).size >= MAX_CONFIGS) {
+        throw new ProblemError('limit-exceeded', `there are ${MAX_CONFIGS} configs already`);
+      }
+      const { created, version } = await configs.put({ name, files: input.files, message: input.message ?? '', actor: request.actor, validation });
+      return await reply
+        .code(created ? 201 : 200)
+        .header('location', `/api/v1/configs/${name}/versions/${version.version}`)
+        .send({ ...version, validation });
+    },
+  );
+
+  app.get(
+    '/configs',
+    {
+      schema: {
+        tags: ['configs'],
+        summary: 'The newest version of every config',
+        querystring: schema.query(schema.PAGE_QUERY),
+        response: { 200: schema.answer('By name.', schema.pageSchema(schema.ref('ConfigVersion'))), ...schema.problems() },
+      },
+    },
+    async (request) => {
+      const names = [...(await configs.names())];
+      const page = pageOf(names, request.query as { limit: number; cursor?: string }, ([name]) => name, compareKeys);
+      const items = await Promise.all(page.items.map(async ([name, version]) => await configs.versions(name, [version])));
+      return { items: items.flat(), nextCursor: page.nextCursor };
+    },
+  );
+
+  app.get(
+    '/configs/:name',
+    {
+      schema: {
+        tags: ['configs'],
+        summary: 'The newest version of a config, with its text',
+        params: schema.params({ name: schema.CONFIG_NAME }),
+        response: { 200: schema.answer('The version.', schema.ref('ConfigVersion')), ...schema.problems('config-not-found') },
+      },
+    },
+    async (request) => {
+      const { name } = request.params as { name: string };
+      return await withBodies(configs, await versionOf(configs, name, await newestOf(configs, name)));
+    },
+  );
+
+  app.get(
+    '/configs/:name/versions',
+    {
+      schema: {
+        tags: ['configs'],
+        summary: 'The history of a config, newest first',
+        params: schema.params({ name: schema.CONFIG_NAME }),
+        querystring: schema.query(schema.PAGE_QUERY),
+        response: { 200: schema.answer('Newest first.', schema.pageSchema(schema.ref('ConfigVersion'))), ...schema.problems('config-not-found') },
+      },
+    },
+    async (request): Promise<Page<ConfigVersion>> => {
+      const { name } = request.params as { name: string };
+      const { limit, cursor } = request.query as { limit: number; cursor?: string };
+      const newest = await newestOf(configs, name);
+      const start = cursor === undefined ? newest : Number(decodeCursor(cursor, 1)[0]) - 1;
+      const numbers = Array.from({ length: Math.max(0, Math.min(limit, start)) }, (_, index) => start - index);
+      const last = numbers.at(-1);
+      return { items: await configs.versions(name, numbers), nextCursor: last === undefined || last <= 1 ? null : encodeCursor([last]) };
+    },
+  );
+
+  app.get(
+    '/configs/:name/versions/:version',
+    {
+      schema: {
+        tags: ['configs'],
+        summary: 'One version of a config, with its text',
+        params: schema.params({ name: schema.CONFIG_NAME, version: schema.VERSION_NUMBER }),
+        response: { 200: schema.answer('The version.', schema.ref('ConfigVersion')), ...schema.problems('config-not-found') },
+      },
+    },
+    async (request, reply) => {
+      const { name, version } = request.params as { name: string; version: number };
+      const found = await withBodies(configs, await versionOf(configs, name, version));
+      return await reply.header('etag', `"${found.hash}"`).send(found);
+    },
+  );
+
+  app.get(
+    '/configs/:name/diff',
+    {
+      schema: {
+        tags: ['configs'],
+        summary: 'What changed between two versions',
+        params: schema.params({ name: schema.CONFIG_NAME }),
+        querystring: { ...schema.query({ from: schema.VERSION_NUMBER, to: schema.VERSION_NUMBER }), required: ['from', 'to'] },
+        response: {
+          200: schema.answer(
+            'As text and by key.',
+            schema.view({
+              name: schema.CONFIG_NAME,
+              from: schema.VERSION_NUMBER,
+              to: schema.VERSION_NUMBER,
+              identical: schema.flag('Whether both have the same content.'),
+              unified: schema.text('Unified diff, empty when identical.'),
+              structural: schema.list(
+                schema.view(
+                  { file: schema.text('File name.'), path: schema.text('Keys joined by `::`.'), change: schema.text('What happened.', { enum: ['added', 'removed', 'changed'] }), from: {}, to: {} },
+                  ['from', 'to'],
+                ),
+                'By file and path.',
+              ),
+              truncated: schema.flag('Whether `structural` was cut.'),
+            }),
+          ),
+          ...schema.problems('config-not-found'),
+        },
+      },
+    },
+    async (request) => {
+      const { name } = request.params as { name: string };
+      const { from, to } = request.query as { from: number; to: number };
+      const [left, right] = await Promise.all([from, to].map(async (number) => await withBodies(configs, await versionOf(configs, name, number))));
+      const filesOf = (version: VersionWithBodies | undefined): ConfigFiles => version?.files ?? {};
+      return { name, from, to, identical: left?.hash === right?.hash, ...diffConfigs(filesOf(left), filesOf(right), { from: `${name}@${from}`, to: `${name}@${to}` }) };
+    },
+  );
+
+  app.post(
+    '/configs/validate',
+    {
+      bodyLimit: CONFIG_BODY_LIMIT_BYTES,
+      schema: {
+        tags: ['configs'],
+        summary: 'Check a config without storing it',
+        body: schema.body({ yaml: schema.text('The text of a collector config.') }, ['yaml']),
+        response: {
+          200: schema.answer('Also when there are errors.', schema.view({ findings: schema.list(schema.ref('Finding'), 'By line.'), hash: schema.text('Hash it would get as a single file.') })),
+          ...schema.problems('malformed-body', 'body-too-large', 'invalid-body'),
+        },
+      },
+    },
+    async (request) => {
+      const { yaml } = request.body as { yaml: string };
+      return { findings: validate(yaml), hash: hashOfFiles({ '': { body: yaml, contentType: 'text/yaml' } }) };
+    },
+  );
+}
+
+type VersionWithBodies = Omit<ConfigVersion, 'files'> & { files: ConfigFiles };
+
+function toPutBody(body: unknown, message: string | undefined): PutBody {
+  if (body === undefined) throw new ProblemError('unsupported-media-type', `the request has no body, or no Content-Type; send application/json or ${YAML_TYPES[0]}`);
+  if (typeof body === 'string') return { files: { '': { body, contentType: 'text/yaml' } }, ...(message === undefined ? {} : { message }) };
+  const put = body as PutBody;
+  if (message === undefined) return put;
+  if (put.message !== undefined && put.message !== message) throw new ProblemError('invalid-parameter', 'the query and the body give different messages');
+  return { ...put, message };
+}
+
+function checkSize(files: ConfigFiles): void {
+  const bytes = Object.values(files).reduce((sum, file) => sum + Buffer.byteLength(file.body), 0);
+  if (bytes > MAX_CONFIG_BYTES) throw new ProblemError('body-too-large', `the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
+}
+
+/** Throws a ProblemError with every finding when one of them is an error. */
+function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']): StoredValidation {
+  const single = Object.keys(files).length === 1;
+  const findings = Object.entries(files).flatMap(([name, file]) => {
+    const mediaType = file.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+    if (!VALIDATED_TYPES.has(mediaType)) return [];
+    return validate(file.body).map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
+  });
+  const errors = findings.filter(({ severity }) => severity === 'error').length;
+  if (errors > 0) {
+    const first = findings.find(({ severity }) => severity === 'error');
+    const more = errors > 1 ? ` (and ${errors - 1} more)` : '';
+    throw new ProblemError('invalid-config', `${first?.line === null || first === undefined ? '' : `line ${first.line}: `}${first?.message ?? ''}${more}`, { errors: findings.map(toProblemItem) });
+  }
+  return { errors: 0, warnings: findings.length, findings };
+}
+
+function toProblemItem(finding: Finding): ProblemItem {
+  return { ...finding };
+}
+
+async function newestOf(configs: ApiDependencies['configs'], name: string): Promise<number> {
+  const newest = await configs.newest(name);
+  if (newest === undefined) throw new ProblemError('config-not-found', `there is no config ${name}`);
+  return newest;
+}
+
+async function versionOf(configs: ApiDependencies['configs'], name: string, number: number): Promise<ConfigVersion> {
+  const [version] = await configs.versions(name, [number]);
+  if (version !== undefined) return version;
+  const newest = await newestOf(configs, name);
+  throw new ProblemError('config-not-found', `config ${name} has no version ${number}, the newest is ${newest}`);
+}
+
+async function withBodies(configs: ApiDependencies['configs'], version: ConfigVersion): Promise<VersionWithBodies> {
+  const bodies = (await configs.files(version.hash)) ?? {};
+  const files = Object.entries(bodies).map(([name, file]) => [name, { ...version.files[name], ...file }] as const);
+  return { ...version, files: Object.fromEntries(files) };
+}

@@ -1,0 +1,93 @@
+import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
+import type { FastifyInstance } from 'fastify';
+import type { ApiDependencies } from '../dependencies.ts';
+import { readFacets } from '../facets.ts';
+import * as schema from '../schemas.ts';
+
+const COUNTS = schema.mapOf(schema.integer('Agents.'), 'Connected agents.');
+
+/** The fleet as a whole: counts, and the brake for everything. */
+export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, audit, configs }: ApiDependencies): void {
+  app.get(
+    '/fleet',
+    {
+      schema: {
+        tags: ['fleet'],
+        summary: 'Counts of the whole fleet',
+        response: {
+          200: schema.answer(
+            'Counts as of now.',
+            schema.view({
+              generation: schema.integer('Generation of the fleet spec; raised by every change.'),
+              frozen: schema.flag('Whether all offers but rollbacks and take-backs are stopped.'),
+              agents: schema.view({
+                total: schema.integer('Known agents.'),
+                connected: schema.integer('Connected ones.'),
+                away: schema.integer('The others.'),
+                health: COUNTS,
+                status: COUNTS,
+                versions: COUNTS,
+              }),
+              groups: schema.list(schema.view({ name: schema.nullable(schema.text('Null: agents of no group.')), agents: schema.integer('Known.'), connected: schema.integer('Connected.') }), 'By falling priority.'),
+              rollouts: schema.list(
+                schema.view({ id: schema.text('Id.'), group: schema.GROUP_NAME, to: schema.ref('ConfigRef'), direction: schema.text('Which way.', { enum: ['forward', 'back'] }), held: schema.flag('Whether it is held.') }),
+                'Active ones.',
+              ),
+              gateways: schema.view({ alive: schema.integer('With a running lease.'), draining: schema.integer('Of these: going down.') }),
+              configs: schema.integer('Named configs.'),
+            }),
+          ),
+          ...schema.problems(),
+        },
+      },
+    },
+    async () => {
+      const [spec, counters, total, gatewayList, names] = await Promise.all([groups.spec(), agents.facets(), agents.total(), gateways.list(), configs.names()]);
+      const facets = readFacets(counters);
+      const alive = gatewayList.filter((gateway) => gateway.alive);
+      const countsOf = (name: string): { agents: number; connected: number } => {
+        const { agents: known, connected } = facets.groups.get(name) ?? { agents: 0, connected: 0 };
+        return { agents: known, connected };
+      };
+      return {
+        generation: spec.generation,
+        frozen: spec.frozen,
+        agents: {
+          total,
+          connected: facets.connected,
+          away: Math.max(0, total - facets.connected),
+          health: facets.kinds.get('health') ?? {},
+          status: facets.kinds.get('status') ?? {},
+          versions: facets.kinds.get('version') ?? {},
+        },
+        groups: [...spec.groups.map(({ name }) => ({ name, ...countsOf(name) })), { name: null, ...countsOf(NO_GROUP) }],
+        rollouts: [...spec.rollouts.values()].map(({ id, group, to, direction, held }) => ({ id, group, to, direction, held })),
+        gateways: { alive: alive.length, draining: alive.filter(({ draining }) => draining).length },
+        configs: names.size,
+      };
+    },
+  );
+
+  for (const [action, frozen] of [
+    ['freeze', true],
+    ['unfreeze', false],
+  ] as const) {
+    app.post(
+      `/fleet/${action}`,
+      {
+        schema: {
+          tags: ['fleet'],
+          summary: frozen ? 'Stop all offers but rollbacks and take-backs' : 'Allow offers again',
+          body: schema.body({ reason: schema.REASON }),
+          response: { 200: schema.answer('Done.', schema.view({ frozen: schema.flag('As it is now.'), generation: schema.integer('Of the fleet spec.') })), ...schema.problems('invalid-body') },
+        },
+      },
+      async (request) => {
+        const { reason } = request.body as { reason?: string };
+        const entry = await audit.format({ actor: request.actor, action: `fleet.${action}`, target: 'fleet', detail: { reason: reason ?? '' } });
+        const change = await groups.setFrozen(frozen, { audit: entry });
+        return { frozen, generation: change.kind === 'ok' ? change.generation : 0 };
+      },
+    );
+  }
+}

@@ -1,0 +1,268 @@
+import { ROLLOUT_PHASES } from '@opamp-gateway/shared/rollout-types';
+import type { RolloutPhase } from '@opamp-gateway/shared/rollout-types';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiDependencies } from '../dependencies.ts';
+import { fromRolloutProblem, ProblemError } from '../problem.ts';
+import { streamRolloutEvents } from '../rollout-stream.ts';
+import * as schema from '../schemas.ts';
+import { ROLLOUT_ACTIONS } from '../../rollout/service.ts';
+import type { ActOutcome, RolloutAction, RolloutView } from '../../rollout/service.ts';
+
+const ID = schema.text('Id of the rollout.', { minLength: 1, maxLength: 128 });
+const IDEMPOTENCY_KEY_PATTERN = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
+const MAX_EVENTS = 1000;
+
+const STRATEGY: schema.JsonSchema = {
+  type: 'object',
+  description: 'See docs/rollouts.md for every field and its default. Unknown fields are refused.',
+  examples: [{ waves: [{ size: { count: 20 }, soak: '10m' }, { size: { percent: 25 } }, { size: { percent: 100 } }], onFailure: 'rollback' }],
+};
+
+const HEADERS: schema.JsonSchema = {
+  type: 'object',
+  properties: { 'if-match': schema.text('Revision of the rollout that the caller has seen; 412 when it has changed since.') },
+};
+
+const ACTION_HELP: Record<RolloutAction, string> = {
+  pause: 'Offer to nobody new; who was offered goes on',
+  resume: 'Go on, once the gates pass',
+  promote: 'Approve, or skip a soak',
+  abort: 'Stop, and take everybody back',
+  rollback: 'Take back a rollout, also one that succeeded',
+  retry: 'Try again the agents that failed',
+  cancel: 'End a rollout that has offered nothing yet',
+};
+
+const CREATED = schema.view({ id: schema.text('Id.'), rev: schema.integer('Revision.'), phase: schema.text('Phase.'), warnings: schema.list({ type: 'string' }, 'For example `no_way_back`.'), created: schema.flag('False: the key had been used, this is its rollout.') }, ['rev', 'phase', 'warnings']);
+
+/** Rollouts: start, watch, steer. The rules are in the rollout service; here is only HTTP. */
+export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencies): void {
+  const { rollouts } = dependencies;
+
+  app.post(
+    '/rollouts',
+    {
+      schema: {
+        tags: ['rollouts'],
+        summary: 'Start a rollout, or preview it',
+        headers: {
+          type: 'object',
+          properties: { 'idempotency-key': schema.text('1 to 128 printable characters without colon. The same key answers with the same rollout for 24 h.') },
+        },
+        querystring: schema.query({ dryRun: schema.DRY_RUN }),
+        // Checked as a whole by the rollout service, which reports every problem at once; the queue takes the same body.
+        body: {
+          type: 'object',
+          properties: {
+            group: { description: 'Name of the group.' },
+            config: { description: '`{ "name", "version" }`.' },
+            strategy: { description: STRATEGY['description'], examples: STRATEGY['examples'] },
+            reason: { description: 'Why.' },
+            baseline: { description: '`{ "name", "version" }` to go back to, for the first rollout of a group.' },
+            supersede: { description: 'Abort the active rollout of the group first.' },
+          },
+        },
+        response: {
+          200: schema.answer('Preview.', { type: 'object' }),
+          202: schema.answer('It exists.', CREATED),
+          ...schema.problems('malformed-body', 'group-not-found', 'config-not-found', 'rollout-active', 'group-observed', 'stale-revision', 'invalid-body', 'invalid-rollout'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { dryRun } = request.query as { dryRun?: boolean };
+      const outcome = await rollouts.create(request.body, { actor: request.actor, idempotencyKey: idempotencyKey(request), dryRun, expectedRev: ifMatch(request) });
+      switch (outcome.kind) {
+        case 'preview':
+          return outcome.preview;
+        case 'created':
+          return await sendCreated(reply, outcome);
+        case 'existing':
+          return await reply.code(202).header('location', `/api/v1/rollouts/${outcome.id}`).send({ id: outcome.id, created: false });
+        case 'problem':
+          throw fromRolloutProblem(outcome);
+      }
+    },
+  );
+
+  app.get(
+    '/rollouts',
+    {
+      schema: {
+        tags: ['rollouts'],
+        summary: 'Rollouts, newest first',
+        querystring: schema.query({ group: schema.GROUP_NAME, phase: schema.text('Only these.', { enum: ROLLOUT_PHASES }), ...schema.PAGE_QUERY }),
+        response: { 200: schema.answer('Newest first.', schema.pageSchema(schema.ref('Rollout'))), ...schema.problems() },
+      },
+    },
+    async (request) => {
+      const { group, phase, limit, cursor } = request.query as { group?: string; phase?: RolloutPhase; limit: number; cursor?: string };
+      return await rollouts.list({ group, phase, limit, cursor });
+    },
+  );
+
+  app.get(
+    '/rollouts/:id',
+    {
+      schema: {
+        tags: ['rollouts'],
+        summary: 'One rollout, counts as of now',
+        params: schema.params({ id: ID }),
+        response: { 200: schema.answer('The rollout; its `rev` is the `ETag`.', schema.ref('Rollout')), ...schema.problems('rollout-not-found') },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params as { id: string };
+      return await sendView(reply, known(id, await rollouts.get(id)));
+    },
+  );
+
+  app.get(
+    '/rollouts/:id/failures',
+    {
+      schema: {
+        tags: ['rollouts'],
+        summary: 'Agents that failed, with their errors',
+        params: schema.params({ id: ID }),
+        response: {
+          200: schema.answer(
+            'At most 1,000 per shard are kept.',
+            schema.pageSchema(schema.view({ uid: schema.UID, status: schema.text('Status in the rollout.'), wave: schema.text('Index of the wave, or `late`.'), error: schema.text('What the agent said.') })),
+          ),
+          ...schema.problems('rollout-not-found'),
+        },
+      },
+    },
+    async (request) => {
+      const { id } = request.params as { id: string };
+      return { items: known(id, await rollouts.failures(id)), nextCursor: null };
+    },
+  );
+
+  app.get(
+    '/rollouts/:id/events',
+    {
+      schema: {
+        tags: ['rollouts'],
+        summary: 'What happened, as a stream',
+        description:
+          'Server-sent events: `id` is the sequence number, `data` one event as JSON; after the last event of an ended rollout comes one of type `end`. `Last-Event-ID` or `after` continues. With `Accept: application/json` a list of at most 1,000 instead.',
+        params: schema.params({ id: ID }),
+        querystring: schema.query({ after: schema.integer('Only events with a greater sequence number.', { minimum: 0 }) }),
+        headers: { type: 'object', properties: { 'last-event-id': schema.text('Sequence number of the last event received.') } },
+        response: { 200: { description: 'The stream.', content: { 'text/event-stream': { schema: { type: 'string' } }, 'application/json': { schema: { type: 'object' } } } }, ...schema.problems('rollout-not-found') },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params as { id: string };
+      const after = startOf(request);
+      known(id, await rollouts.get(id));
+      const accept = request.headers.accept ?? '*/*';
+      if (accept.includes('application/json') && !accept.includes('text/event-stream')) {
+        const items = known(id, await rollouts.events(id, after, MAX_EVENTS));
+        return { items, nextCursor: null };
+      }
+      await streamRolloutEvents({ id, after, rollouts, request, reply, closing: app.closing });
+      return reply;
+    },
+  );
+
+  for (const action of ROLLOUT_ACTIONS) {
+    app.post(
+      `/rollouts/:id/${action}`,
+      {
+        schema: {
+          tags: ['rollouts'],
+          summary: ACTION_HELP[action],
+          params: schema.params({ id: ID }),
+          headers: HEADERS,
+          body: schema.body({ reason: schema.REASON }),
+          response: {
+            200: schema.answer('Done: the rollout as it is now.', schema.ref('Rollout')),
+            ...(action === 'rollback' ? { 202: schema.answer('A new rollout takes it back.', CREATED) } : {}),
+            ...schema.problems('rollout-not-found', 'action-forbidden', 'rollout-active', 'stale-revision', 'invalid-body'),
+          },
+        },
+      },
+      async (request, reply) => {
+        const { id } = request.params as { id: string };
+        const { reason } = request.body as { reason?: string };
+        return await sendOutcome(reply, await rollouts.act(id, action, { actor: request.actor, reason, expectedRev: ifMatch(request) }));
+      },
+    );
+  }
+
+  app.patch(
+    '/rollouts/:id',
+    {
+      schema: {
+        tags: ['rollouts'],
+        summary: 'Change tunable fields of a running rollout',
+        params: schema.params({ id: ID }),
+        headers: HEADERS,
+        body: schema.body({ strategy: { ...STRATEGY, description: 'Only the fields to change: maxInFlight, rate, failure, onFailure.' }, reason: schema.REASON }, ['strategy']),
+        response: { 200: schema.answer('The rollout as it is now.', schema.ref('Rollout')), ...schema.problems('rollout-not-found', 'action-forbidden', 'stale-revision', 'invalid-body', 'invalid-rollout') },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params as { id: string };
+      const { strategy, reason } = request.body as { strategy: unknown; reason?: string };
+      return await sendOutcome(reply, await rollouts.tune(id, strategy, { actor: request.actor, reason, expectedRev: ifMatch(request) }));
+    },
+  );
+}
+
+function known<Value>(id: string, value: Value | undefined): Value {
+  if (value === undefined) throw new ProblemError('rollout-not-found', `there is no rollout ${id}`);
+  return value;
+}
+
+async function sendView(reply: FastifyReply, view: RolloutView): Promise<FastifyReply> {
+  return await reply.header('etag', `"${view.rev}"`).send(view);
+}
+
+async function sendCreated(reply: FastifyReply, { id, rev, view }: { id: string; rev: number; view: RolloutView }): Promise<FastifyReply> {
+  return await reply
+    .code(202)
+    .headers({ location: `/api/v1/rollouts/${id}`, etag: `"${rev}"` })
+    .send({ id, rev, phase: view.phase, warnings: view.warnings, created: true });
+}
+
+async function sendOutcome(reply: FastifyReply, outcome: ActOutcome): Promise<FastifyReply> {
+  switch (outcome.kind) {
+    case 'ok':
+      return await sendView(reply, outcome.view);
+    case 'created':
+      return await sendCreated(reply, outcome);
+    case 'problem':
+      throw fromRolloutProblem(outcome);
+  }
+}
+
+/** `If-Match: "7"`, also weak or without quotes; `*` and no header mean any revision. */
+function ifMatch(request: FastifyRequest): number | undefined {
+  const header = request.headers['if-match'];
+  if (header === undefined || header.trim() === '*') return undefined;
+  const match = /^(?:W\/)?"?(\d{1,15})"?$/.exec(header.trim());
+  if (match !== null) return Number(match[1]);
+  throw headerProblem('if-match', 'must be the rev of the rollout, for example "7"');
+}
+
+function idempotencyKey(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key === 'string' && IDEMPOTENCY_KEY_PATTERN.test(key)) return key;
+  throw headerProblem('idempotency-key', 'must have 1 to 128 printable characters without spaces and colons');
+}
+
+function startOf(request: FastifyRequest): number {
+  const { after } = request.query as { after?: number };
+  const last = request.headers['last-event-id'];
+  if (last === undefined || last === '') return after ?? 0;
+  if (typeof last === 'string' && /^\d{1,15}$/.test(last)) return Number(last);
+  throw headerProblem('last-event-id', 'must be the sequence number of an event');
+}
+
+function headerProblem(name: string, message: string): ProblemError {
+  return new ProblemError('invalid-parameter', `${name}: ${message}`, { errors: [{ path: `headers.${name}`, message }] });
+}
