@@ -159,8 +159,17 @@ export function buildProjects() {
   return readJson(join(root, 'tsconfig.json')).references.map((reference) => join(root, reference.path));
 }
 
+/** tsc leaves its record in every project that it had something to compile in. */
 function outputsExist() {
-  return buildProjects().every((project) => !existsSync(join(project, 'src')) || existsSync(join(project, 'dist', '.tsbuildinfo')));
+  return buildProjects().every((project) => !hasSources(join(project, 'src')) || existsSync(join(project, 'dist', '.tsbuildinfo')));
+}
+
+function hasSources(folder) {
+  try {
+    return readdirSync(folder, { recursive: true }).some((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  } catch {
+    return false;
+  }
 }
 
 function addTree(hash, folder) {
