@@ -36,6 +36,8 @@ export interface AgentRecord {
   epoch: string;
   /** Last sequence number received, undefined when unknown. */
   seq: bigint | undefined;
+  /** Digest of the message that had this number. */
+  seqDigest: string;
   origin: string;
   createdAtMs: number;
   connectedAtMs: number;
@@ -57,6 +59,8 @@ export interface AgentRecord {
   offerAnswered: boolean;
   /** Rollout id, `pin:<id>` or `group:<name>` that `offered` was sent for, with its attempt. */
   offeredFor: FailedHash | undefined;
+  /** Offered hash for which a full state was asked after a claim, and when (ms); one question per offer. */
+  asked: { hash: string; atMs: number } | undefined;
   /** The agent was unhealthy when it got the offer, so that its status alone is judged. */
   unhealthyWhenOffered: boolean;
   failed: Map<string, FailedHash>;
@@ -74,6 +78,7 @@ export const RECORD_FIELDS = [
   'owner',
   'epoch',
   'seq',
+  'seqDigest',
   'origin',
   'createdAt',
   'connectedAt',
@@ -92,6 +97,7 @@ export const RECORD_FIELDS = [
   'offered',
   'offerAnswered',
   'offeredFor',
+  'asked',
   'unhealthyWhenOffered',
   'failed',
   'pin',
@@ -130,6 +136,11 @@ function parseOfferedFor(text: string): FailedHash | undefined {
   return at < 0 ? undefined : { by: text.slice(0, at), attempt: Number(text.slice(at + 1)) };
 }
 
+function parseAsked(text: string): { hash: string; atMs: number } | undefined {
+  const at = text.indexOf(':');
+  return at < 0 ? undefined : { hash: text.slice(0, at), atMs: Number(text.slice(at + 1)) };
+}
+
 function parseJson<T>(text: string | undefined, fallback: T): T {
   return text === undefined || text === '' ? fallback : (JSON.parse(text) as T);
 }
@@ -148,6 +159,7 @@ export function parseRecord(uid: string, fields: Readonly<Record<string, string>
     owner: fields['owner'] ?? '',
     epoch: fields['epoch'] ?? '0',
     seq: fields['seq'] === undefined || fields['seq'] === '' ? undefined : BigInt(fields['seq']),
+    seqDigest: fields['seqDigest'] ?? '',
     origin: fields['origin'] ?? uid,
     createdAtMs: Number(fields['createdAt'] ?? 0),
     connectedAtMs: Number(fields['connectedAt'] ?? 0),
@@ -164,6 +176,7 @@ export function parseRecord(uid: string, fields: Readonly<Record<string, string>
     offered: fields['offered'] ?? '',
     offerAnswered: fields['offerAnswered'] !== '0',
     offeredFor: parseOfferedFor(fields['offeredFor'] ?? ''),
+    asked: parseAsked(fields['asked'] ?? ''),
     unhealthyWhenOffered: fields['unhealthyWhenOffered'] === '1',
     failed: parseFailed(fields['failed'] ?? ''),
     pin: parseJson<Pin | null>(fields['pin'], null),

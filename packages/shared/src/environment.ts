@@ -194,6 +194,20 @@ export const OPTIONS = {
     readBy: GATEWAY,
     sentence: 'Silence after which an agent that polls over HTTP counts as offline.',
   }),
+  OPAMP_GATEWAY_DEGRADED_AFTER_MS: durationOption({
+    default: 15_000,
+    min: 10,
+    readBy: GATEWAY,
+    sentence: 'How long an agent may be unhealthy after it has applied a config before it counts as degraded.',
+  }),
+  OPAMP_GATEWAY_RETRY_AFTER_SECONDS: integerOption({
+    default: 30,
+    min: 1,
+    max: 3600,
+    unit: 'seconds',
+    readBy: GATEWAY,
+    sentence: 'Least `Retry-After` of a refused connection or poll; the value sent is random, up to twice as long.',
+  }),
   OPAMP_GATEWAY_EFFECTIVE_CONFIG: booleanOption({
     default: true,
     readBy: GATEWAY,

@@ -91,6 +91,8 @@ export function createKeys(prefix = 'opamp') {
     channelGateway: (id: string): string => `${prefix}:gateway:${id}`,
     /** Where gateways answer the commands of one coordinator. */
     channelCoordinator: (id: string): string => `${prefix}:coordinator:${id}`,
+    /** Custom messages that agents sent for one of the announced capabilities; nothing is kept of them. */
+    channelCustomMessages: `${prefix}:custom-messages`,
     queuePrefix: tag,
     queueRollouts: `${prefix}-rollouts`,
     queueWakes: `${prefix}-wakes`,

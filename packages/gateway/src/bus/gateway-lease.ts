@@ -1,0 +1,99 @@
+import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
+import { toError } from '@opamp-gateway/shared/errors';
+import type { Logger } from '@opamp-gateway/shared/logger';
+import { endLease, renewLease } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { Keys } from '@opamp-gateway/shared/redis/keys';
+import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+
+export interface GatewayLeaseOptions {
+  redis: RedisClient;
+  keys: Keys;
+  clock: Clock;
+  logger: Logger;
+  gatewayId: string;
+  leaseMs: number;
+  renewMs: number;
+  info(): LeaseInfo;
+  /** The lease had ended, or the store is another one: every session must be claimed again. */
+  onLost(why: 'ended' | 'incarnation'): Promise<void> | void;
+}
+
+/** Shortest time between two writes of the lease that observations ask for. */
+const PUBLISH_MIN_MS = 50;
+
+/** This gateway's sign of life, and what it has observed. While it is not held, nothing is offered. */
+export class GatewayLease {
+  readonly #options: GatewayLeaseOptions;
+  #heldUntilMs = 0;
+  #everHeld = false;
+  #incarnation = '';
+  #timer: ClockTimer | undefined;
+  #soon: ClockTimer | undefined;
+  #renewing: Promise<void> | undefined;
+  #stopped = false;
+  #live = 1;
+
+  constructor(options: GatewayLeaseOptions) {
+    this.#options = options;
+  }
+
+  /** True while the last renewal is younger than the lease. Measured from before the call, on the monotonic clock. */
+  get held(): boolean {
+    return this.#options.clock.monotonicMs() < this.#heldUntilMs;
+  }
+
+  /** Gateways whose leases ran at the last renewal, this one among them. */
+  get liveGateways(): number {
+    return this.#live;
+  }
+
+  async start(): Promise<void> {
+    await this.renew();
+    this.#timer = this.#options.clock.every(this.#options.renewMs, () => void this.renew());
+  }
+
+  /** Writes what is observed soon, not with the next renewal only. */
+  publishSoon(): void {
+    if (this.#soon !== undefined || this.#stopped) return;
+    this.#soon = this.#options.clock.after(PUBLISH_MIN_MS, () => {
+      this.#soon = undefined;
+      void this.renew();
+    });
+  }
+
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#stopped) return;
+    const { redis, keys, clock, gatewayId, leaseMs } = this.#options;
+    const startedMs = clock.monotonicMs();
+    try {
+      const reply = await renewLease(redis, keys, { id: gatewayId, leaseMs, info: this.#options.info() });
+      const lost = this.#everHeld && !reply.held;
+      const other = this.#incarnation !== '' && reply.incarnation !== '' && reply.incarnation !== this.#incarnation;
+      if (reply.incarnation !== '') this.#incarnation = reply.incarnation;
+      this.#everHeld = true;
+      // What was claimed under the ended lease may be somebody else's by now: sessions are claimed again before offers go on.
+      if (lost || other) await this.#options.onLost(other ? 'incarnation' : 'ended');
+      this.#heldUntilMs = startedMs + leaseMs;
+      this.#live = Math.max(1, await redis.zcount(keys.gateways, reply.nowMs, '+inf'));
+    } catch (thrown) {
+      this.#options.logger.warn({ error: toError(thrown).message }, 'cannot renew the lease, will try again');
+    }
+  }
+
+  /** Gives the lease back. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#soon?.cancel();
+    await this.#renewing;
+    await endLease(this.#options.redis, this.#options.keys, this.#options.gatewayId, false);
+  }
+}

@@ -1,0 +1,112 @@
+import type { Logger } from '@opamp-gateway/shared/logger';
+import { createMetrics } from '@opamp-gateway/shared/metrics';
+import type { Metrics } from '@opamp-gateway/shared/metrics';
+
+/**
+ * One function per business event: the counter and the log line. Ids stand in log fields and never become labels.
+ * Each gateway has a registry of its own, so that two of them in one process do not meet.
+ */
+export class GatewayEvents {
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly #messages;
+  readonly #offers;
+  readonly #statuses;
+  readonly #rejected;
+  readonly #flushes;
+  readonly #flushErrors;
+  readonly #flushedAgents;
+  readonly #fullStates;
+  readonly #oversizeOffers;
+  readonly #duplicates;
+  readonly #takeovers;
+  readonly #closed;
+  readonly #stale;
+  readonly #leaseLost;
+
+  constructor(logger: Logger) {
+    this.logger = logger;
+    this.metrics = createMetrics('opamp_gateway');
+    const { metrics } = this;
+    this.#messages = metrics.counter('messages_total', { help: 'AgentToServer messages read', labels: ['transport'] });
+    this.#offers = metrics.counter('offers_total', { help: 'Remote config offers sent', labels: ['kind'] });
+    this.#statuses = metrics.counter('config_statuses_total', { help: 'Remote config statuses received', labels: ['status'] });
+    this.#rejected = metrics.counter('rejected_total', { help: 'Messages and connections refused', labels: ['reason'] });
+    this.#flushes = metrics.counter('flushes_total', { help: 'Batches of agent state written to Redis' });
+    this.#flushErrors = metrics.counter('flush_errors_total', { help: 'Batches that Redis did not take; they are repeated' });
+    this.#flushedAgents = metrics.counter('flushed_agents_total', { help: 'Agents written to Redis' });
+    this.#fullStates = metrics.counter('full_state_requests_total', { help: 'ReportFullState flags sent' });
+    this.#oversizeOffers = metrics.counter('oversize_offers_total', { help: 'Offers not sent because they exceed the message size limit' });
+    this.#duplicates = metrics.counter('duplicate_uids_total', { help: 'Agents given a new instance uid because two shared one' });
+    this.#takeovers = metrics.counter('takeovers_total', { help: 'Agents taken over from another connection', labels: ['from'] });
+    this.#closed = metrics.counter('connections_closed_total', { help: 'WebSocket connections that ended', labels: ['by'] });
+    this.#stale = metrics.counter('stale_statuses_total', { help: 'Statuses that name another hash than the one offered' });
+    this.#leaseLost = metrics.counter('lease_lost_total', { help: 'Times this gateway found its lease gone' });
+  }
+
+  messageRead(transport: 'ws' | 'http'): void {
+    this.#messages.inc({ transport });
+  }
+
+  offerSent(kind: string, uid: string, hash: string): void {
+    this.#offers.inc({ kind });
+    this.logger.debug({ uid, hash, kind }, 'config offered');
+  }
+
+  offerTooBig(hash: string, bytes: number, limitBytes: number): void {
+    this.#oversizeOffers.inc();
+    this.logger.error({ hash, bytes, limitBytes }, 'config is over the message size limit and is not offered');
+  }
+
+  statusReported(status: string, uid: string, hash: string, error: string): void {
+    this.#statuses.inc({ status });
+    if (status === 'FAILED') this.logger.info({ uid, hash, error: error.slice(0, 300) }, 'agent reports FAILED');
+    else this.logger.debug({ uid, hash, status }, 'agent reports a config status');
+  }
+
+  staleStatus(uid: string, hash: string): void {
+    this.#stale.inc();
+    this.logger.debug({ uid, hash }, 'status for another hash than the one offered');
+  }
+
+  rejected(reason: string, detail: Readonly<Record<string, unknown>> = {}): void {
+    this.#rejected.inc({ reason });
+    this.logger.debug({ reason, ...detail }, 'refused');
+  }
+
+  flushed(agents: number): void {
+    this.#flushes.inc();
+    this.#flushedAgents.inc(agents);
+  }
+
+  flushFailed(error: Error, agents: number): void {
+    this.#flushErrors.inc();
+    this.logger.warn({ error: error.message, agents }, 'Redis did not take a batch, it will be repeated');
+  }
+
+  writesLost(agents: number): void {
+    if (agents > 0) this.logger.error({ agents }, 'stopped before Redis had the state of all agents');
+  }
+
+  fullStateRequested(): void {
+    this.#fullStates.inc();
+  }
+
+  duplicateFound(uid: string, given: string): void {
+    this.#duplicates.inc();
+    this.logger.warn({ uid, given }, 'two live agents share one instance uid, one of them gets another');
+  }
+
+  takenOver(from: 'gateway' | 'connection'): void {
+    this.#takeovers.inc({ from });
+  }
+
+  connectionClosed(by: 'agent' | 'server' | 'silence'): void {
+    this.#closed.inc({ by });
+  }
+
+  leaseLost(): void {
+    this.#leaseLost.inc();
+    this.logger.warn('lease was gone, claiming all sessions again');
+  }
+}

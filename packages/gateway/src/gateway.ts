@@ -1,0 +1,337 @@
+import { hostname } from 'node:os';
+import { systemClock } from '@opamp-gateway/shared/clock';
+import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
+import { toError } from '@opamp-gateway/shared/errors';
+import { createService } from '@opamp-gateway/shared/lifecycle';
+import type { Service } from '@opamp-gateway/shared/lifecycle';
+import { createLogger } from '@opamp-gateway/shared/logger';
+import type { Logger } from '@opamp-gateway/shared/logger';
+import { closeRedis, createRedis, waitUntilReady } from '@opamp-gateway/shared/redis/client';
+import { createKeys, SCHEMA_VERSION } from '@opamp-gateway/shared/redis/keys';
+import { AdminServer } from './admin-server.ts';
+import { RedisAgentRecords } from './bus/agent-records.ts';
+import { CommandChannel } from './bus/command-channel.ts';
+import type { GatewayCommand } from './bus/command-channel.ts';
+import { RedisComponentStore } from './bus/component-store.ts';
+import { EditWatch } from './bus/edit-watch.ts';
+import { GatewayLease } from './bus/gateway-lease.ts';
+import { specIdentity, SpecReplica } from './bus/spec-replica.ts';
+import { StatusWriter } from './bus/status-writer.ts';
+import { CLOSE_REASONS } from './close-reasons.ts';
+import { allowLongHeaders } from './config.ts';
+import type { GatewayConfig } from './config.ts';
+import { drainConnections } from './drain.ts';
+import { GatewayEvents } from './events.ts';
+import { SessionManager } from './session/session-manager.ts';
+import { SpecEvaluator } from './session/spec-evaluator.ts';
+import { AdmissionControl } from './transport/admission.ts';
+import { WebSocketServer } from './transport/websocket-server.ts';
+
+/** Version of this release, as leases show it. */
+export const VERSION = '0.1.0';
+
+/** What tests replace. */
+export interface GatewayOverrides {
+  logger?: Logger;
+  clock?: Clock;
+}
+
+/** A gateway: holds agents' sessions, knows nothing that Redis does not know. */
+export interface Gateway extends Service {
+  readonly id: string;
+  /** Port for agents, once started. */
+  readonly port: number;
+  readonly adminPort: number;
+  readonly events: GatewayEvents;
+}
+
+const REDIS_START_MS = 10_000;
+const CLAIM_RELEASE_WAIT_MS = 250;
+const FLUSH_BATCH = 200;
+const SPEC_CACHE_BYTES = 256 * 1024 * 1024;
+const EDIT_POLL_MS = 15_000;
+const DESK_TICK_MS = 100;
+const STOP_FLUSH_MS = 3_000;
+
+/** Builds a gateway from top to bottom. Nothing is opened before `start`. */
+export function createGateway(config: GatewayConfig, overrides: GatewayOverrides = {}): Gateway {
+  const clock = overrides.clock ?? systemClock;
+  const logger = overrides.logger ?? createLogger({ level: config.logLevel, name: 'opamp-gateway', bindings: { gateway: config.id } });
+  const events = new GatewayEvents(logger);
+  const keys = createKeys(config.keyPrefix);
+  const startedAtMs = clock.nowMs();
+
+  let redis: ReturnType<typeof createRedis>;
+  let subscriber: ReturnType<typeof createRedis>;
+  let server: WebSocketServer;
+  let admin: AdminServer;
+  let lease: GatewayLease;
+  let writer: StatusWriter;
+  let replica: SpecReplica;
+  let manager: SessionManager;
+  let timers: ClockTimer[] = [];
+  let state: 'starting' | 'serving' | 'draining' | 'stopped' = 'starting';
+
+  const problems = (): string[] => {
+    const list: string[] = [];
+    if (state !== 'serving') list.push(`the gateway is ${state}`);
+    if (redis?.status !== 'ready') list.push('Redis is not reachable');
+    return list;
+  };
+
+  const build = (): void => {
+    redis = createRedis(config.redisUrl, 'command', logger);
+    subscriber = createRedis(config.redisUrl, 'subscriber', logger);
+    writer = new StatusWriter({
+      redis,
+      keys,
+      gatewayId: config.id,
+      clock,
+      events,
+      flushIntervalMs: config.flushIntervalMs,
+      batchSize: FLUSH_BATCH,
+      callbacks: {
+        onWritten: (session, write, rows) => manager.written(session, write, rows),
+        onFenced: (session) => manager.fenced(session),
+        onDelayed: (session) => manager.delayed(session),
+      },
+    });
+    const channel = new CommandChannel({
+      redis,
+      subscriber,
+      keys,
+      logger,
+      gatewayId: config.id,
+      onSpecLook: () => void replica.look(),
+      onCommand: (command) => void handleCommand(command),
+      onSubscribed: () => {
+        void replica.look();
+        void edits.lookEverywhere();
+      },
+    });
+    const records = new RedisAgentRecords({
+      redis,
+      keys,
+      clock,
+      gatewayId: config.id,
+      httpSilenceMs: config.httpSilenceMs,
+      releaseWaitMs: CLAIM_RELEASE_WAIT_MS,
+      requestRelease: (owner, uid) => channel.publish(keys.channelGateway(owner), { type: 'release', uid, replyTo: keys.channelGateway(config.id) }),
+    });
+    replica = new SpecReplica({
+      redis,
+      keys,
+      clock,
+      logger,
+      pollMs: config.specPollMs,
+      cacheBytes: SPEC_CACHE_BYTES,
+      onSpec: (spec) => void evaluator.evaluateAll(spec),
+      onBlob: () => manager.desk.tick(),
+    });
+    manager = new SessionManager({
+      clock,
+      events,
+      spec: replica,
+      records,
+      writer,
+      components: new RedisComponentStore({ redis, keys, clock, logger }),
+      maxMessageBytes: config.maxMessageBytes,
+      offerRate: config.offerRate,
+      windowOffers: config.offerWindow,
+      windowBytes: config.offerWindowBytes,
+      fullStateRate: config.fullStateRate,
+      fullStateIntervalMs: config.fullStateIntervalMs,
+      heartbeatIntervalMs: config.heartbeatIntervalMs,
+      degradedAfterMs: config.degradedAfterMs,
+      retryAfterMs: config.retryAfterSeconds * 1000,
+      keepEffective: config.keepEffective,
+      customCapabilities: config.customCapabilities,
+      mayOffer: () => lease.held && replica.loaded,
+      liveGateways: () => lease.liveGateways,
+      onCustomMessage: (uid, message) => {
+        void channel.publish(keys.channelCustomMessages, {
+          uid,
+          capability: message.capability,
+          messageType: message.type,
+          dataBase64: Buffer.from(message.data).toString('base64'),
+        });
+      },
+    });
+    const evaluator = new SpecEvaluator({
+      registry: manager.registry,
+      desk: manager.desk,
+      barrier: () => writer.barrier(),
+      identity: specIdentity,
+      onObserved: () => lease.publishSoon(),
+    });
+    const edits = new EditWatch({
+      redis,
+      keys,
+      logger,
+      holds: (uid) => manager.registry.owner(uid) !== undefined,
+      onEdited: (uid, edit) => manager.edited(uid, edit),
+    });
+    lease = new GatewayLease({
+      redis,
+      keys,
+      clock,
+      logger,
+      gatewayId: config.id,
+      leaseMs: config.leaseMs,
+      renewMs: config.leaseRenewMs,
+      info: () => ({
+        address: config.advertise === '' ? `${hostname()}:${server.port}` : config.advertise,
+        version: VERSION,
+        draining: state === 'draining',
+        observed: evaluator.observed,
+        backlog: manager.desk.backlog(),
+        connected: manager.registry.size,
+        unhealthy: manager.unhealthy,
+        startedAtMs,
+        trailing: manager.desk.trailing(),
+      }),
+      onLost: async () => {
+        events.leaseLost();
+        await replica.look();
+        manager.reclaimAll();
+      },
+    });
+    const admission = new AdmissionControl({
+      maxConnections: config.maxConnections,
+      connectRate: config.connectRate,
+      retryAfterSeconds: [config.retryAfterSeconds, 2 * config.retryAfterSeconds],
+      tokens: config.agentTokens,
+      ready: () => problems().length === 0,
+      nowMs: () => clock.nowMs(),
+    });
+    server = new WebSocketServer({
+      host: config.host,
+      port: config.port,
+      path: config.path,
+      clock,
+      events,
+      admission,
+      maxMessageBytes: config.maxMessageBytes,
+      maxBackpressureBytes: Math.min(config.maxMessageBytes + 64 * 1024, 0x7fffffff),
+      pingIntervalMs: config.pingIntervalMs,
+      pongTimeoutMs: config.pongTimeoutMs,
+      identifyTimeoutMs: config.identifyTimeoutMs,
+      onMessage: (outlet, bytes) => manager.handleWebSocketMessage(outlet, bytes),
+      onHttpBody: (outlet, bytes) => manager.handleHttpBody(outlet, bytes),
+      onClosed: (outlet) => manager.outletClosed(outlet),
+    });
+    admin = new AdminServer({ host: config.adminHost, port: config.adminPort, metrics: events.metrics, problems });
+    events.metrics.gauge('connections', { help: 'Open WebSocket connections', collect: (gauge) => gauge.set(admission.connections) });
+    events.metrics.gauge('agents', { help: 'Agents connected over WebSocket', collect: (gauge) => gauge.set(manager.registry.size) });
+    events.metrics.gauge('dirty_agents', { help: 'Agents whose newest state Redis does not have yet', collect: (gauge) => gauge.set(writer.dirtyCount) });
+    events.metrics.gauge('waiting_offers', { help: 'Offers that are due and wait for pacing', collect: (gauge) => gauge.set(manager.desk.waiting.size) });
+
+    const handleCommand = async (command: GatewayCommand): Promise<void> => {
+      switch (command.type) {
+        case 'release':
+          try {
+            await manager.release(command.uid);
+            await channel.publish(command.replyTo, { type: 'released', uid: command.uid });
+          } catch (thrown) {
+            logger.warn({ uid: command.uid, error: toError(thrown).message }, 'cannot release an agent');
+          }
+          break;
+        case 'released':
+          records.onReleased(command.uid);
+          break;
+        case 'edited':
+          await edits.look(command.shard);
+          break;
+        case 'restart':
+          await channel.publish(command.replyTo, answer(command.requestId, manager.restart(command.uid)));
+          break;
+        case 'custom-message': {
+          const data = Buffer.from(command.dataBase64, 'base64');
+          const outcome = manager.sendCustomMessage(command.uid, { capability: command.capability, type: command.messageType, data });
+          await channel.publish(command.replyTo, answer(command.requestId, outcome));
+          break;
+        }
+      }
+    };
+
+    startParts = async () => {
+      await waitUntilReady(redis, REDIS_START_MS);
+      await waitUntilReady(subscriber, REDIS_START_MS);
+      await refuseNewerSchema();
+      // After every reconnect all sessions are written again: what a failover lost was acknowledged once.
+      redis.on('ready', () => {
+        for (const session of manager.registry.sessions()) if (session.phase === 'live') manager.markAll(session);
+        void lease.renew();
+        void replica.look();
+      });
+      await channel.start();
+      await replica.start();
+      await edits.lookEverywhere();
+      await admin.listen();
+      await server.listen();
+      await lease.start();
+      void evaluator.evaluateAll(replica.spec);
+      state = 'serving';
+      timers = [
+        clock.every(1_000, () => manager.tick()),
+        clock.every(DESK_TICK_MS, () => {
+          const waited = manager.desk.waiting.size;
+          manager.desk.tick();
+          if (waited > 0 && manager.desk.waiting.size === 0) void writer.barrier().then(() => lease.publishSoon());
+        }),
+        clock.every(EDIT_POLL_MS, () => void edits.lookEverywhere()),
+      ];
+      logger.info({ port: server.port, path: config.path, adminPort: admin.port }, 'gateway is serving');
+    };
+  };
+
+  let startParts: () => Promise<void> = () => Promise.resolve();
+
+  const refuseNewerSchema = async (): Promise<void> => {
+    const version = Number((await redis.hget(keys.meta, 'schemaVersion')) ?? SCHEMA_VERSION);
+    if (version > SCHEMA_VERSION) throw new Error(`the data in Redis has schema version ${version}, this release knows ${SCHEMA_VERSION}: start a newer release`);
+  };
+
+  const service = createService({
+    name: 'gateway',
+    start: async () => {
+      allowLongHeaders();
+      build();
+      await startParts();
+    },
+    drain: async () => {
+      state = 'draining';
+      await lease.renew();
+      server.stopAccepting();
+      await drainConnections({ connections: server.connections(), windowMs: config.drainMs, clock, reason: CLOSE_REASONS.draining });
+    },
+    stop: async () => {
+      state = 'stopped';
+      for (const timer of timers) timer.cancel();
+      server?.stop(CLOSE_REASONS.goingAway);
+      await writer?.stop(STOP_FLUSH_MS);
+      replica?.stop();
+      await lease?.stop().catch((thrown: unknown) => logger.warn({ error: toError(thrown).message }, 'lease was not given back'));
+      await admin?.close();
+      events.metrics.close();
+      if (subscriber !== undefined) await closeRedis(subscriber);
+      if (redis !== undefined) await closeRedis(redis);
+    },
+  });
+
+  return {
+    ...service,
+    id: config.id,
+    events,
+    get port() {
+      return server?.port ?? 0;
+    },
+    get adminPort() {
+      return admin?.port ?? 0;
+    },
+  };
+}
+
+function answer(requestId: string, outcome: 'sent' | 'away' | 'unsupported'): object {
+  return outcome === 'sent' ? { requestId, ok: true } : { requestId, ok: false, reason: outcome };
+}

@@ -1,0 +1,137 @@
+import type { AgentToServer } from '@opamp-gateway/proto/opamp';
+import type { AgentRecord, RecordField } from '@opamp-gateway/shared/agent-record';
+import type { ConfigRef, Desired, FailedHash } from '@opamp-gateway/shared/fleet-spec';
+import type { RowChange } from '../reconciler/reconcile.ts';
+import type { ReplyParts } from '../protocol/replies.ts';
+import type { Outlet } from './ports.ts';
+
+/** Changes of one session that Redis does not have yet. */
+export interface PendingWrite {
+  set: Partial<Record<RecordField, string>>;
+  del: string[];
+  rows: RowChange[];
+  effective: Buffer | undefined;
+  group: string | undefined;
+  takesConfig: boolean | undefined;
+  facets: readonly string[] | undefined;
+  release: boolean;
+}
+
+/** An offer whose record is being written; its bytes leave when Redis has acknowledged it. */
+export interface PendingOffer {
+  config: ConfigRef;
+  bytes: Uint8Array;
+  /** What `offered` said before, restored when the bytes cannot be written. */
+  prior: { offered: string; offerAnswered: boolean; offeredFor: FailedHash | undefined };
+  kind: 'rollout' | 'back' | 'takeBack' | 'trailing';
+  /** The write that records this offer was handed to Redis and acknowledged. */
+  recorded: boolean;
+}
+
+/** A message that waits for the session's claim. */
+export interface QueuedMessage {
+  message: AgentToServer;
+  digest: string;
+  bytes: number;
+}
+
+/**
+ * One agent on one connection (or one HTTP exchange).
+ * claiming: its record is being loaded, messages wait. live: the record is ours. superseded: another connection has taken
+ * the agent over; the socket is kept for a while to tell a move from a second live agent. closed: nothing is awaited.
+ */
+export type SessionPhase = 'claiming' | 'live' | 'superseded' | 'closed';
+
+/** An empty write. */
+export function emptyWrite(): PendingWrite {
+  return { set: {}, del: [], rows: [], effective: undefined, group: undefined, takesConfig: undefined, facets: undefined, release: false };
+}
+
+/** Puts `newer` over `older`: newest state wins, rows stay in order. */
+export function mergeWrites(older: PendingWrite, newer: PendingWrite): PendingWrite {
+  return {
+    set: { ...older.set, ...newer.set },
+    del: [...new Set([...older.del, ...newer.del])],
+    rows: [...older.rows, ...newer.rows],
+    effective: newer.effective ?? older.effective,
+    group: newer.group ?? older.group,
+    takesConfig: newer.takesConfig ?? older.takesConfig,
+    facets: newer.facets ?? older.facets,
+    release: older.release || newer.release,
+  };
+}
+
+/** State of one session. Plain data: the flow stands in `session-manager.ts` and the modules it uses. */
+export class AgentSession {
+  /** UUID text. Changes when the agent switches to a uid it was given. */
+  uid: string;
+  /** instance_uid exactly as the agent sent it. [OpAMP ServerToAgent.instance_uid] */
+  wireUid: Uint8Array;
+  readonly outlet: Outlet;
+  phase: SessionPhase = 'claiming';
+  /** Fencing token of the claim. */
+  epoch = '0';
+  /** Set once claimed. */
+  record!: AgentRecord;
+  /** Flat attributes with labels, for selectors. */
+  attributes: Record<string, string> = {};
+  desired: Desired | undefined;
+  /** AcceptsRemoteConfig as it stands in the members entry. */
+  takesConfig: boolean | undefined;
+  /** Facets as they were last written, to write only changes. */
+  facetText = '';
+
+  queue: QueuedMessage[] = [];
+  queuedBytes = 0;
+
+  pending: PendingWrite | undefined;
+  /** Set while a write is on its way to Redis. */
+  writing: PendingWrite | undefined;
+  /** Order in which sessions became dirty, for barriers. */
+  dirtySince = 0;
+
+  offer: PendingOffer | undefined;
+  /** Replies held back until the offer that answers them is recorded. */
+  owed: ReplyParts[] = [];
+
+  /** capabilities and custom_capabilities were sent on this connection. */
+  greeted = false;
+  /** A gap was seen and no full state has come or been asked for since. */
+  fullStateOwed = false;
+  /** No remote_config_status has been read on this connection yet. */
+  statusSeen = false;
+  /** An offer of before the claim has no answer: nothing is offered until the agent reports, or until this time (ms). */
+  awaitingReportUntilMs = 0;
+  /** The agent comes into effect as applied at this time if it is healthy then. */
+  lateApplied: { rollout: string; dueMs: number } | undefined;
+  /** Why an offer waits: rollout id, or '' for one outside rollouts; undefined when none waits. */
+  waiting: string | undefined;
+  /** Cause under which the waiting offer was planned. */
+  waitingCause: 'spec' | 'session' = 'session';
+  /** Bytes held of the credit window for an offer that has no answer yet. */
+  creditBytes = 0;
+  creditSinceMs = 0;
+  appliedAtMs = 0;
+
+  connectedAtMs: number;
+  supersededAtMs = 0;
+  /** Messages read after the takeover. */
+  messagesAfterTakeover = 0;
+  /** uid handed out on this connection that the agent has not used yet. */
+  handedUid: string | undefined;
+  /** A new uid is being handed out; an HTTP exchange waits for it. */
+  reidentifying: Promise<void> | undefined;
+
+  constructor(uid: string, wireUid: Uint8Array, outlet: Outlet, nowMs: number) {
+    this.uid = uid;
+    this.wireUid = wireUid;
+    this.outlet = outlet;
+    this.connectedAtMs = nowMs;
+  }
+
+  /** The write that collects changes. */
+  write(): PendingWrite {
+    this.pending ??= emptyWrite();
+    return this.pending;
+  }
+}

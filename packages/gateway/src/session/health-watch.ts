@@ -1,0 +1,87 @@
+import type { RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
+import type { AgentSession } from './agent-session.ts';
+import type { SpecSource } from './ports.ts';
+import type { OfferDesk } from './offer-desk.ts';
+
+/**
+ * Judges applied agents by their health until the rollout ends: unhealthy without a break for a while is `degraded`,
+ * healthy again for the health hold is `applied`; an agent whose APPLIED came after its row had been settled becomes
+ * applied after the hold.
+ */
+export class HealthWatch {
+  readonly #spec: SpecSource;
+  readonly #desk: OfferDesk;
+  readonly #degradedAfterMs: number;
+  readonly #watched = new Set<AgentSession>();
+
+  constructor(options: { spec: SpecSource; desk: OfferDesk; degradedAfterMs: number }) {
+    this.#spec = options.spec;
+    this.#desk = options.desk;
+    this.#degradedAfterMs = options.degradedAfterMs;
+  }
+
+  /** Looks at the session with each tick from now on, until nothing is to be judged. */
+  watch(session: AgentSession): void {
+    this.#watched.add(session);
+  }
+
+  forget(session: AgentSession): void {
+    this.#watched.delete(session);
+  }
+
+  /** Called once a second. */
+  tick(nowMs: number): void {
+    for (const session of this.#watched) {
+      if (session.phase !== 'live' || !this.judge(session, nowMs)) this.#watched.delete(session);
+    }
+  }
+
+  /** Applies the rules to one session; true while something is still to be watched. */
+  judge(session: AgentSession, nowMs: number): boolean {
+    let open = session.lateApplied !== undefined || session.record.healthy === false;
+    for (const rollout of this.#spec.spec.rollouts.values()) {
+      const row = session.record.rows.get(rollout.id);
+      if (row === undefined || rollout.direction === 'back') continue;
+      open = this.#judgeRow(session, rollout, row, nowMs) || open;
+    }
+    return open;
+  }
+
+  #judgeRow(session: AgentSession, rollout: RolloutSpec, row: Row, nowMs: number): boolean {
+    const { record } = session;
+    if (record.offered !== '' && record.offered !== rollout.to.hash) return false;
+    const late = session.lateApplied;
+    if (late?.rollout === rollout.id && nowMs >= late.dueMs) {
+      session.lateApplied = undefined;
+      if (record.healthy !== false || record.unhealthyWhenOffered) this.#book(session, rollout, row, 'applied', '');
+      return false;
+    }
+    if (record.healthy === false && (row.status === 'verifying' || row.status === 'applied') && !record.unhealthyWhenOffered && !row.soft) {
+      const sinceMs = Math.max(record.healthSinceMs, session.appliedAtMs);
+      if (nowMs - sinceMs >= this.#degradedAfterMs) {
+        const reason = record.healthTree?.lastError ?? '';
+        this.#book(session, rollout, row, 'degraded', reason === '' ? 'unhealthy after applying' : reason);
+      }
+      return true;
+    }
+    if (row.status === 'degraded') {
+      if (record.healthy === true && nowMs - record.healthSinceMs >= rollout.healthHoldMs) this.#book(session, rollout, row, 'applied', '');
+      return true;
+    }
+    return false;
+  }
+
+  #book(session: AgentSession, rollout: RolloutSpec, row: Row, status: RowStatus, error: string): void {
+    this.#desk.bookRow(session, {
+      rollout: rollout.id,
+      wave: row.wave,
+      status,
+      attempt: row.attempt,
+      deadlineInMs: -1,
+      ackTimeoutMs: row.ackTimeoutMs,
+      soft: false,
+      error: error.slice(0, 1024),
+    });
+  }
+}

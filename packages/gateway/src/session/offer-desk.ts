@@ -1,0 +1,346 @@
+import type { Clock } from '@opamp-gateway/shared/clock';
+import { acceptsRemoteConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
+import { desired } from '@opamp-gateway/shared/fleet-spec';
+import type { Desired } from '@opamp-gateway/shared/fleet-spec';
+import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
+import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-record';
+import type { Row } from '@opamp-gateway/shared/rollout-types';
+import type { GatewayEvents } from '../events.ts';
+import { reconcile, wasOffered } from '../reconciler/reconcile.ts';
+import type { OfferPlan, RowChange } from '../reconciler/reconcile.ts';
+import type { AgentSession } from './agent-session.ts';
+import type { SessionWriter, SpecSource } from './ports.ts';
+import { TokenBucket } from './token-bucket.ts';
+
+/** Why an agent is evaluated: the spec changed, or the agent did something (joined, reported). */
+export type Cause = 'spec' | 'session';
+
+export interface OfferDeskOptions {
+  clock: Clock;
+  events: GatewayEvents;
+  spec: SpecSource;
+  writer: SessionWriter;
+  /** Offers per second outside rollouts. */
+  offerRate: number;
+  /** Most offers without an answer, and their bytes. */
+  windowOffers: number;
+  windowBytes: number;
+  /** Uncompressed limit of a message, header included. */
+  maxMessageBytes: number;
+  /** False while this gateway's lease is not held: nothing is offered. */
+  mayOffer(): boolean;
+  /** Number of live gateways, for the share of a rollout's join rate. */
+  liveGateways(): number;
+  /** The reply that an offer goes with: flags and capabilities owed to the agent. */
+  sendWithOffer(session: AgentSession, remoteConfig: Uint8Array): boolean;
+}
+
+/** Time after which an offer without an answer gives its credit back; the agent's row has its own deadline. */
+const CREDIT_TIMEOUT_MS = 30_000;
+const TRAILING_WINDOW_MS = 600_000;
+
+/**
+ * Decides what to offer to whom, and when: record first, then the bytes. Offers that a boundary move started pass only
+ * the credit window (offers without an answer, and their bytes); all others also a token bucket.
+ */
+export class OfferDesk {
+  readonly #options: OfferDeskOptions;
+  readonly #trailing: TokenBucket;
+  readonly #joins = new Map<string, TokenBucket>();
+  readonly #waiting = new Set<AgentSession>();
+  readonly #credits = new Set<AgentSession>();
+  #creditBytes = 0;
+  /** Offers and failures outside rollouts: time, group, failed. */
+  #trailingLog: { atMs: number; group: string; failed: boolean }[] = [];
+  #oversizeLogged = new Set<string>();
+
+  constructor(options: OfferDeskOptions) {
+    this.#options = options;
+    this.#trailing = new TokenBucket(options.offerRate, options.clock.nowMs());
+  }
+
+  /** Sessions that are to be offered something and are not yet, by rollout id ('' outside rollouts). */
+  backlog(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const session of this.#waiting) {
+      if (session.waiting === undefined) continue;
+      counts[session.waiting] = (counts[session.waiting] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  /** Offers and failures outside rollouts in the last ten minutes, by group. */
+  trailing(): Record<string, { offers: number; failures: number }> {
+    const from = this.#options.clock.nowMs() - TRAILING_WINDOW_MS;
+    this.#trailingLog = this.#trailingLog.filter((entry) => entry.atMs >= from);
+    const counts: Record<string, { offers: number; failures: number }> = {};
+    for (const entry of this.#trailingLog) {
+      const count = (counts[entry.group] ??= { offers: 0, failures: 0 });
+      if (entry.failed) count.failures += 1;
+      else count.offers += 1;
+    }
+    return counts;
+  }
+
+  /** A version that was offered outside a rollout got FAILED. */
+  trailingFailed(group: string): void {
+    this.#trailingLog.push({ atMs: this.#options.clock.nowMs(), group, failed: true });
+  }
+
+  /** Brings one agent in line with the spec: books rows, plans the offer that is due, updates group and facets. */
+  evaluate(session: AgentSession, cause: Cause): void {
+    if (session.phase !== 'live') return;
+    const { spec } = this.#options.spec;
+    const { record } = session;
+    const outcome = desired(spec, {
+      origin: record.origin,
+      attributes: session.attributes,
+      pin: record.pin,
+      failed: record.failed,
+      wasOffered: (id) => wasOffered(record.rows, id),
+    });
+    session.desired = outcome;
+    this.#bookGroup(session, outcome);
+    const now = this.#options.clock.nowMs();
+    if (session.awaitingReportUntilMs > now) {
+      this.#stopWaiting(session);
+      return;
+    }
+    const plan = reconcile(spec, record, outcome);
+    for (const row of plan.rows) this.bookRow(session, row);
+    if (plan.offer === null) this.#stopWaiting(session);
+    else this.#tryOffer(session, plan.offer, outcome, cause);
+    this.bookFacets(session);
+  }
+
+  /** Writes a row: in memory at once, in Redis with the next flush. */
+  bookRow(session: AgentSession, change: RowChange): void {
+    const now = this.#options.clock.nowMs();
+    const old = session.record.rows.get(change.rollout);
+    const row: Row = {
+      wave: old?.wave ?? change.wave,
+      status: change.status,
+      attempt: change.attempt,
+      deadlineMs: change.deadlineInMs < 0 ? (old?.deadlineMs ?? 0) : now + change.deadlineInMs,
+      offeredAtMs: change.status === 'offered' ? now : (old?.offeredAtMs ?? 0),
+      ackTimeoutMs: change.ackTimeoutMs,
+      soft: change.soft,
+    };
+    session.record.rows.set(change.rollout, row);
+    session.write().rows.push(change);
+    this.#options.writer.markDirty(session);
+  }
+
+  /** Recomputes the facet counters the agent is counted under. */
+  bookFacets(session: AgentSession): void {
+    const { record, desired: want } = session;
+    const word = (key: string, value: string | undefined): string => `${key}=${(value ?? '').slice(0, 128).replaceAll(/[\n|]/g, ' ')}`;
+    const facets = [
+      word('group', want?.group?.name ?? NO_GROUP),
+      word('service', record.attributes.identifying['service.name']),
+      word('version', record.attributes.identifying['service.version']),
+      word('health', record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy'),
+      word('status', record.reportedStatus),
+      word('sync', syncWord(session)),
+      word('running', record.reportedStatus === 'APPLIED' ? record.reportedHash.slice(0, 12) : ''),
+    ];
+    const text = facets.join('\n');
+    if (text === session.facetText) return;
+    session.facetText = text;
+    session.write().facets = facets;
+    this.#options.writer.markDirty(session);
+  }
+
+  /** Called when Redis has acknowledged the write that records the session's offer: now the bytes leave. */
+  offerRecorded(session: AgentSession): void {
+    const { offer } = session;
+    if (offer === undefined) return;
+    session.offer = undefined;
+    const sent = this.#options.sendWithOffer(session, offer.bytes);
+    if (!sent) {
+      this.#takeBack(session, offer);
+      return;
+    }
+    this.#options.events.offerSent(offer.kind, session.uid, offer.config.hash);
+    const group = session.desired?.group?.name ?? NO_GROUP;
+    if (offer.kind === 'trailing') this.#trailingLog.push({ atMs: this.#options.clock.nowMs(), group, failed: false });
+    if (!reportsRemoteConfig(session.record.capabilities)) this.#cannotReport(session);
+  }
+
+  /** The connection ended (or the reply could not be written) before the offer's bytes left. */
+  offerUnsent(session: AgentSession): void {
+    const { offer } = session;
+    if (offer === undefined) return;
+    session.offer = undefined;
+    this.#takeBack(session, offer);
+  }
+
+  /** The agent answered, or will not: its share of the window is free again. */
+  returnCredit(session: AgentSession): void {
+    if (!this.#credits.delete(session)) return;
+    this.#creditBytes -= session.creditBytes;
+    session.creditBytes = 0;
+  }
+
+  /** The session is gone from this gateway. */
+  forget(session: AgentSession): void {
+    this.#stopWaiting(session);
+    this.returnCredit(session);
+  }
+
+  /** Returns overdue credit and tries the offers that wait. Called several times a second. */
+  tick(): void {
+    const now = this.#options.clock.nowMs();
+    for (const session of this.#credits) {
+      if (now - session.creditSinceMs < CREDIT_TIMEOUT_MS) break;
+      this.returnCredit(session);
+    }
+    const sessions = [...this.#waiting];
+    for (const session of sessions) {
+      if (this.#windowIsFull()) return;
+      this.evaluate(session, session.waitingCause);
+    }
+  }
+
+  /** Sessions with an offer that waits. */
+  get waiting(): ReadonlySet<AgentSession> {
+    return this.#waiting;
+  }
+
+  #bookGroup(session: AgentSession, outcome: Desired): void {
+    const { record } = session;
+    const group = outcome.group?.name ?? NO_GROUP;
+    const takes = acceptsRemoteConfig(record.capabilities);
+    if (record.group === group && session.takesConfig === takes) return;
+    record.group = group;
+    session.takesConfig = takes;
+    const write = session.write();
+    write.group = group;
+    write.takesConfig = takes;
+    this.#options.writer.markDirty(session);
+  }
+
+  #tryOffer(session: AgentSession, plan: OfferPlan, outcome: Desired, cause: Cause): void {
+    const { spec, writer } = this.#options;
+    const rolloutId = plan.kind === 'rollout' || plan.kind === 'back' ? (outcome.rollout?.id ?? '') : '';
+    const urgent = plan.kind === 'back' || plan.kind === 'takeBack';
+    if (!this.#options.mayOffer() || (spec.spec.frozen && !urgent) || (plan.kind === 'trailing' && outcome.group?.trailingHeld === true)) {
+      this.#wait(session, rolloutId, cause);
+      return;
+    }
+    const bytes = spec.remoteConfig(plan.config.hash);
+    if (bytes === undefined || this.#windowIsFull() || (!urgent && !this.#paced(plan, outcome, cause))) {
+      this.#wait(session, rolloutId, cause);
+      return;
+    }
+    if (bytes.length + session.wireUid.length + 3 > this.#options.maxMessageBytes) {
+      this.#tooBig(session, plan, bytes.length);
+      return;
+    }
+    this.#stopWaiting(session);
+    const { record } = session;
+    const prior = session.offer?.prior ?? { offered: record.offered, offerAnswered: record.offerAnswered, offeredFor: record.offeredFor };
+    session.offer = { config: plan.config, bytes, prior, kind: plan.kind, recorded: false };
+    record.offered = plan.config.hash;
+    record.offerAnswered = !reportsRemoteConfig(record.capabilities);
+    record.offeredFor = plan.offeredFor;
+    record.unhealthyWhenOffered = record.healthy === false;
+    const write = session.write();
+    write.set.offered = record.offered;
+    write.set.offerAnswered = record.offerAnswered ? '1' : '0';
+    write.set.offeredFor = formatOfferedFor(record.offeredFor);
+    write.set.unhealthyWhenOffered = record.unhealthyWhenOffered ? '1' : '0';
+    if (plan.row !== null) this.bookRow(session, plan.row);
+    this.returnCredit(session);
+    this.#credits.add(session);
+    session.creditBytes = bytes.length;
+    this.#creditBytes += bytes.length;
+    session.creditSinceMs = this.#options.clock.nowMs();
+    writer.markDirty(session, session.outlet.transport === 'http');
+  }
+
+  #paced(plan: OfferPlan, outcome: Desired, cause: Cause): boolean {
+    const now = this.#options.clock.nowMs();
+    if (plan.kind === 'trailing') return this.#trailing.take(now);
+    if (cause === 'spec' || outcome.rollout === null || outcome.rollout.joinRate === null) return true;
+    const { id, joinRate } = outcome.rollout;
+    const rate = Math.max(1, joinRate / Math.max(1, this.#options.liveGateways()));
+    let bucket = this.#joins.get(id);
+    if (bucket === undefined) {
+      if (this.#joins.size > 1000) this.#joins.clear();
+      bucket = new TokenBucket(rate, now);
+      this.#joins.set(id, bucket);
+    }
+    bucket.setRate(rate);
+    return bucket.take(now);
+  }
+
+  #windowIsFull(): boolean {
+    return this.#credits.size >= this.#options.windowOffers || this.#creditBytes >= this.#options.windowBytes;
+  }
+
+  #wait(session: AgentSession, rolloutId: string, cause: Cause): void {
+    session.waiting = rolloutId;
+    session.waitingCause = cause;
+    if (session.outlet.transport === 'ws') this.#waiting.add(session);
+  }
+
+  #stopWaiting(session: AgentSession): void {
+    session.waiting = undefined;
+    this.#waiting.delete(session);
+  }
+
+  #tooBig(session: AgentSession, plan: OfferPlan, bytes: number): void {
+    this.#stopWaiting(session);
+    if (!this.#oversizeLogged.has(plan.config.hash)) {
+      if (this.#oversizeLogged.size > 1000) this.#oversizeLogged.clear();
+      this.#oversizeLogged.add(plan.config.hash);
+      this.#options.events.offerTooBig(plan.config.hash, bytes, this.#options.maxMessageBytes);
+    }
+    if (plan.row !== null && plan.kind === 'rollout' && !session.record.rows.has(plan.row.rollout)) {
+      this.bookRow(session, { ...plan.row, status: 'skipped', deadlineInMs: -1, error: 'the config is over the message size limit' });
+    }
+  }
+
+  #takeBack(session: AgentSession, offer: NonNullable<AgentSession['offer']>): void {
+    const { record } = session;
+    this.returnCredit(session);
+    if (record.offered !== offer.config.hash) return;
+    record.offered = offer.prior.offered;
+    record.offerAnswered = offer.prior.offerAnswered;
+    record.offeredFor = offer.prior.offeredFor;
+    const write = session.write();
+    write.set.offered = record.offered;
+    write.set.offerAnswered = record.offerAnswered ? '1' : '0';
+    write.set.offeredFor = formatOfferedFor(record.offeredFor);
+    this.#options.writer.markDirty(session);
+  }
+
+  /** An agent that cannot report: its offer counts as answered, its row as unverified (or restored) once sent. */
+  #cannotReport(session: AgentSession): void {
+    this.returnCredit(session);
+    for (const rollout of this.#options.spec.spec.rollouts.values()) {
+      const row = session.record.rows.get(rollout.id);
+      if (row === undefined) continue;
+      const base = { rollout: rollout.id, wave: row.wave, attempt: row.attempt, deadlineInMs: -1, ackTimeoutMs: row.ackTimeoutMs, soft: false, error: '' };
+      if (row.status === 'offered' && session.record.offered === rollout.to.hash) this.bookRow(session, { ...base, status: 'unverified' });
+      else if (row.status === 'restoring') this.bookRow(session, { ...base, status: 'restored' });
+    }
+  }
+}
+
+/** How an agent stands to its desired config. */
+function syncWord(session: AgentSession): string {
+  const { record, desired: want } = session;
+  if (want?.config == null) return 'none';
+  if (!acceptsRemoteConfig(record.capabilities)) return 'unsupported';
+  if (!reportsRemoteConfig(record.capabilities)) return 'unverified';
+  if (record.reportedHash === want.config.hash && record.reportedStatus === 'APPLIED') return 'synced';
+  return record.reportedStatus === 'FAILED' && record.reportedHash === want.config.hash ? 'failed' : 'drifted';
+}
+
+/** Text of the `failed` field after a change, for the write that carries it. */
+export function bookFailed(session: AgentSession, writer: SessionWriter): void {
+  session.write().set.failed = formatFailed(session.record.failed);
+  writer.markDirty(session);
+}

@@ -1,0 +1,703 @@
+import type { AgentToServer } from '@opamp-gateway/proto/opamp';
+import { parseRecord } from '@opamp-gateway/shared/agent-record';
+import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
+import type { Clock } from '@opamp-gateway/shared/clock';
+import { toError } from '@opamp-gateway/shared/errors';
+import { uidFromBytes, uidToBytes } from '@opamp-gateway/shared/instance-uid';
+import { parseRow } from '@opamp-gateway/shared/rollout-types';
+import { CLOSE_REASONS } from '../close-reasons.ts';
+import type { GatewayEvents } from '../events.ts';
+import { decodeBody, decodeWebSocketMessage } from '../protocol/codec.ts';
+import type { Decoded } from '../protocol/codec.ts';
+import { encodeError, encodeReply, OWN_CAPABILITIES, REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE } from '../protocol/replies.ts';
+import type { ReplyParts } from '../protocol/replies.ts';
+import { applyStatusReport, SOFT_FAILURE } from '../reconciler/reconcile.ts';
+import { AgentSession } from './agent-session.ts';
+import type { PendingWrite } from './agent-session.ts';
+import { FullStateLimiter } from './full-state.ts';
+import { HealthWatch } from './health-watch.ts';
+import { bookFailed, OfferDesk } from './offer-desk.ts';
+import type { AgentRecords, ComponentStore, Outlet, SessionWriter, SpecSource } from './ports.ts';
+import { flatAttributes, isComplete, mergeReport, mergeStatus, messageDigest } from './report.ts';
+import { SessionRegistry } from './session-registry.ts';
+
+/** Most messages (and bytes) that wait for one agent's claim. */
+const MAX_QUEUED_MESSAGES = 64;
+const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
+/** After a claim with an unanswered offer, how long the agent may take to report before offers go on. */
+const AWAIT_REPORT_MS = 30_000;
+/** Pause before a failed claim is tried again. */
+const CLAIM_RETRY_MS = 1_000;
+/** Messages on a taken-over connection that prove a second live agent when the hosts do not differ. */
+const DUPLICATE_MESSAGES = 2;
+const HOST_ATTRIBUTES = ['host.id', 'host.name', 'k8s.pod.uid', 'container.id'];
+
+export interface SessionManagerOptions {
+  clock: Clock;
+  events: GatewayEvents;
+  spec: SpecSource;
+  records: AgentRecords;
+  writer: SessionWriter;
+  components: ComponentStore;
+  maxMessageBytes: number;
+  offerRate: number;
+  windowOffers: number;
+  windowBytes: number;
+  fullStateRate: number;
+  fullStateIntervalMs: number;
+  heartbeatIntervalMs: number;
+  degradedAfterMs: number;
+  retryAfterMs: number;
+  keepEffective: boolean;
+  customCapabilities: readonly string[];
+  mayOffer(): boolean;
+  liveGateways(): number;
+  /** A custom message came in for one of our capabilities. */
+  onCustomMessage(uid: string, message: { capability: string; type: string; data: Uint8Array }): void;
+}
+
+/**
+ * The flow of messages: finds or makes the session of the agent that speaks, merges what it reports, lets the desk decide
+ * what to offer, and answers every message. [OpAMP Status Reporting: respond to each AgentToServer]
+ */
+export class SessionManager {
+  readonly registry = new SessionRegistry();
+  readonly desk: OfferDesk;
+  readonly health: HealthWatch;
+  readonly #options: SessionManagerOptions;
+  readonly #fullState: FullStateLimiter;
+  readonly #superseded = new Set<AgentSession>();
+  /** HTTP exchanges of one agent run one after the other. */
+  readonly #exchanges = new Map<string, Promise<void>>();
+  #unhealthy = 0;
+
+  constructor(options: SessionManagerOptions) {
+    this.#options = options;
+    this.#fullState = new FullStateLimiter({
+      ratePerSecond: options.fullStateRate,
+      intervalMs: options.fullStateIntervalMs,
+      nowMs: options.clock.nowMs(),
+    });
+    this.desk = new OfferDesk({
+      clock: options.clock,
+      events: options.events,
+      spec: options.spec,
+      writer: options.writer,
+      offerRate: options.offerRate,
+      windowOffers: options.windowOffers,
+      windowBytes: options.windowBytes,
+      maxMessageBytes: options.maxMessageBytes,
+      mayOffer: () => options.mayOffer(),
+      liveGateways: () => options.liveGateways(),
+      sendWithOffer: (session, remoteConfig) => this.#sendOwed(session, remoteConfig),
+    });
+    this.health = new HealthWatch({ spec: options.spec, desk: this.desk, degradedAfterMs: options.degradedAfterMs });
+  }
+
+  /** Number of connected agents that report themselves unhealthy, as of the last tick. */
+  get unhealthy(): number {
+    return this.#unhealthy;
+  }
+
+  /** One WebSocket message (header included). */
+  handleWebSocketMessage(outlet: Outlet, bytes: Uint8Array): void {
+    this.#options.events.messageRead('ws');
+    const decoded = decodeWebSocketMessage(bytes);
+    const identified = this.#identify(outlet, decoded);
+    if (identified === undefined || !decoded.ok) return;
+    const digest = messageDigest(bytes);
+    const session = this.registry.on(outlet, identified);
+    if (session === undefined || session.phase === 'closed') {
+      this.#open(outlet, identified, decoded.message, { digest, bytes: bytes.length });
+    } else if (session.phase === 'claiming') {
+      this.#enqueue(session, decoded.message, { digest, bytes: bytes.length });
+    } else if (session.phase === 'superseded') {
+      this.#handleSuperseded(session, decoded.message, digest);
+    } else {
+      this.#process(session, decoded.message, digest);
+    }
+  }
+
+  /**
+   * One HTTP exchange: claims the record for this poll, reconciles, writes (record first), then answers through `outlet`.
+   * Rejects when Redis is away; nothing was stored then and the caller answers 503.
+   */
+  async handleHttpBody(outlet: Outlet, bytes: Uint8Array): Promise<void> {
+    this.#options.events.messageRead('http');
+    const decoded = decodeBody(bytes);
+    const uid = this.#identify(outlet, decoded);
+    if (uid === undefined || !decoded.ok) return;
+    const before = this.#exchanges.get(uid) ?? Promise.resolve();
+    const exchange = before.catch(() => undefined).then(() => this.#exchange(outlet, uid, decoded.message, messageDigest(bytes)));
+    this.#exchanges.set(uid, exchange);
+    try {
+      await exchange;
+    } finally {
+      if (this.#exchanges.get(uid) === exchange) this.#exchanges.delete(uid);
+    }
+  }
+
+  /** A connection ended: all its agents are away, unless another connection has them by now. */
+  outletClosed(outlet: Outlet): void {
+    for (const session of this.registry.allOn(outlet)) this.#end(session);
+  }
+
+  /** The agent's owner elsewhere asks for it: write everything, number included, then let go. */
+  async release(uid: string): Promise<void> {
+    const session = this.registry.owner(uid);
+    if (session === undefined || session.phase !== 'live') return;
+    this.desk.offerUnsent(session);
+    this.#answerOwed(session);
+    await this.#options.writer.settled(session);
+    this.#supersede(session);
+    this.#options.events.takenOver('gateway');
+  }
+
+  /** Another gateway has claimed the agent: this session's writes are refused from now on. */
+  fenced(session: AgentSession): void {
+    this.#answerOwed(session);
+    if (session.phase === 'live') this.#supersede(session);
+    else this.#forget(session);
+  }
+
+  /** Redis acknowledged a write. */
+  written(session: AgentSession, write: PendingWrite, rows: Readonly<Record<string, string>>): void {
+    for (const [rollout, text] of Object.entries(rows)) {
+      if (session.pending?.rows.some((row) => row.rollout === rollout)) continue;
+      const row = text === '' ? undefined : parseRow(text);
+      if (row === undefined) session.record.rows.delete(rollout);
+      else session.record.rows.set(rollout, row);
+    }
+    if (write.release) {
+      if (session.phase === 'closed') this.registry.remove(session);
+      return;
+    }
+    if (session.phase !== 'live') return;
+    if (session.offer !== undefined && (session.pending?.set.offered ?? session.offer.config.hash) === session.offer.config.hash && write.set.offered === session.offer.config.hash) {
+      this.desk.offerRecorded(session);
+    }
+    if (session.offer === undefined) this.#answerOwed(session);
+  }
+
+  /** Redis did not take a write: what is owed is answered without the offer, which follows as a push. */
+  delayed(session: AgentSession): void {
+    if (session.outlet.transport === 'ws') this.#answerOwed(session);
+  }
+
+  /** Once a second: health rules, overdue credit, connections that were taken over. */
+  tick(): void {
+    const now = this.#options.clock.nowMs();
+    this.health.tick(now);
+    this.#fullState.sweep(now);
+    let unhealthy = 0;
+    for (const session of this.registry.sessions()) {
+      if (session.phase !== 'live') continue;
+      if (session.record.healthy === false) unhealthy += 1;
+      if (session.awaitingReportUntilMs !== 0 && session.awaitingReportUntilMs <= now) {
+        session.awaitingReportUntilMs = 0;
+        this.desk.evaluate(session, 'session');
+      }
+    }
+    this.#unhealthy = unhealthy;
+    for (const session of this.#superseded) {
+      if (now - session.supersededAtMs < 2 * this.#options.heartbeatIntervalMs) break;
+      // Silence: the agent has moved. Its connection is closed unless it carries others.
+      this.#superseded.delete(session);
+      this.registry.remove(session);
+      session.phase = 'closed';
+      if (this.registry.allOn(session.outlet).length === 0) session.outlet.close(CLOSE_REASONS.superseded);
+    }
+  }
+
+  /** Claims every session again: the lease was gone, or the store is another one. */
+  reclaimAll(): void {
+    for (const session of this.registry.sessions()) {
+      if (session.phase !== 'live') continue;
+      void this.#reclaim(session);
+    }
+  }
+
+  /** Sends a restart command. [OpAMP ServerToAgent.command: only with instance_uid and capabilities] */
+  restart(uid: string): 'sent' | 'away' | 'unsupported' {
+    const session = this.registry.owner(uid);
+    if (session === undefined || session.phase !== 'live') return 'away';
+    if ((session.record.capabilities & 0x400n) === 0n) return 'unsupported';
+    return session.outlet.send(encodeReply(session.wireUid, { capabilities: OWN_CAPABILITIES, command: { type: 0 } as ReplyParts['command'] })) ? 'sent' : 'away';
+  }
+
+  /** Sends a custom message to an agent that has listed its capability. */
+  sendCustomMessage(uid: string, message: { capability: string; type: string; data: Uint8Array }): 'sent' | 'away' | 'unsupported' {
+    const session = this.registry.owner(uid);
+    if (session === undefined || session.phase !== 'live') return 'away';
+    if (!session.record.customCapabilities.includes(message.capability)) return 'unsupported';
+    const sent = session.outlet.send(encodeReply(session.wireUid, { customMessage: message as ReplyParts['customMessage'] }));
+    return sent ? 'sent' : 'away';
+  }
+
+  /** Operators changed the agent's pin or labels. */
+  edited(uid: string, edit: { pin: AgentSession['record']['pin']; labels: Record<string, string> }): void {
+    const session = this.registry.owner(uid);
+    if (session === undefined || session.phase !== 'live') return;
+    const { record } = session;
+    if (JSON.stringify(record.pin) === JSON.stringify(edit.pin) && JSON.stringify(record.labels) === JSON.stringify(edit.labels)) return;
+    record.pin = edit.pin;
+    record.labels = edit.labels;
+    session.attributes = flatAttributes(record);
+    this.desk.evaluate(session, 'session');
+  }
+
+  /** Reads the uid of a message; answers BAD_REQUEST and returns undefined when there is none. */
+  #identify(outlet: Outlet, decoded: Decoded): string | undefined {
+    if (!decoded.ok) {
+      const only = outlet.transport === 'ws' ? this.registry.allOn(outlet) : [];
+      this.#refuse(outlet, only.length === 1 && only[0] !== undefined ? only[0].wireUid : new Uint8Array(0), decoded.problem);
+      return undefined;
+    }
+    const wire = decoded.message.instanceUid;
+    const uid = uidFromBytes(wire);
+    if (uid === undefined) {
+      this.#refuse(outlet, wire.length <= 64 ? wire : new Uint8Array(0), `instance_uid has ${wire.length} bytes, it must have 16`);
+      return undefined;
+    }
+    return uid;
+  }
+
+  #refuse(outlet: Outlet, wireUid: Uint8Array, message: string): void {
+    this.#options.events.rejected('bad_request', { message, from: outlet.remoteAddress });
+    outlet.send(encodeError(wireUid, { kind: 'badRequest', message }));
+  }
+
+  #unavailable(session: AgentSession, message: string): void {
+    session.outlet.send(encodeError(session.wireUid, { kind: 'unavailable', message, retryAfterMs: this.#options.retryAfterMs }));
+  }
+
+  #open(outlet: Outlet, uid: string, message: AgentToServer, meta: { digest: string; bytes: number }): void {
+    const session = new AgentSession(uid, message.instanceUid.slice(), outlet, this.#options.clock.nowMs());
+    const former = this.registry.owner(uid);
+    this.registry.add(session, uid);
+    this.#enqueue(session, message, meta);
+    void this.#claim(session, former);
+  }
+
+  #enqueue(session: AgentSession, message: AgentToServer, meta: { digest: string; bytes: number }): void {
+    if (session.queue.length >= MAX_QUEUED_MESSAGES || session.queuedBytes + meta.bytes > MAX_QUEUED_BYTES) {
+      this.#options.events.rejected('claim_queue_full', { uid: session.uid });
+      this.#unavailable(session, 'the agent is still being loaded');
+      return;
+    }
+    session.queue.push({ message, digest: meta.digest, bytes: meta.bytes });
+    session.queuedBytes += meta.bytes;
+  }
+
+  async #claim(session: AgentSession, former: AgentSession | undefined): Promise<void> {
+    for (;;) {
+      try {
+        if (former !== undefined) {
+          await this.#giveUp(former);
+          this.#options.events.takenOver('connection');
+        }
+        if (session.phase !== 'claiming') return;
+        await this.#load(session);
+        break;
+      } catch (thrown) {
+        this.#options.events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
+        // Refused messages do not advance the sequence number, so the next one shows a gap.
+        for (const _ of session.queue) this.#unavailable(session, 'the store is not reachable');
+        session.queue = [];
+        session.queuedBytes = 0;
+        await this.#options.clock.sleep(CLAIM_RETRY_MS);
+        if (session.phase !== 'claiming') return;
+      }
+    }
+    const queue = session.queue;
+    session.queue = [];
+    session.queuedBytes = 0;
+    for (const { message, digest } of queue) this.#process(session, message, digest);
+  }
+
+  /** A connection of ours that held the agent: its state is written before the new one claims. */
+  async #giveUp(former: AgentSession): Promise<void> {
+    if (former.phase === 'live') {
+      this.desk.offerUnsent(former);
+      this.#answerOwed(former);
+      await this.#options.writer.settled(former);
+      if (former.phase === 'live') this.#supersede(former);
+    } else if (former.phase === 'claiming') {
+      for (const _ of former.queue) this.#unavailable(former, 'the agent has moved to another connection');
+      this.#forget(former);
+    } else if (former.phase === 'closed') {
+      await this.#options.writer.settled(former);
+    }
+  }
+
+  async #load(session: AgentSession): Promise<void> {
+    const claim = await this.#options.records.claim(session.uid, session.outlet.transport);
+    if (claim.kind === 'alias') {
+      // The agent was given another uid and came back with the old one.
+      session.handedUid = claim.uid;
+      const wireUid = session.uid;
+      const former = this.registry.owner(claim.uid);
+      if (former !== undefined && former !== session) await this.#giveUp(former);
+      const again = await this.#options.records.claim(claim.uid, session.outlet.transport);
+      if (again.kind === 'alias') throw new Error(`instance uid ${claim.uid} leads to another alias`);
+      if (session.outlet.transport === 'ws') {
+        this.registry.remove(session);
+        session.uid = again.uid;
+        this.registry.add(session, wireUid);
+        this.registry.add(session, again.uid);
+      } else session.uid = again.uid;
+      this.#adopt(session, again.epoch, again.fields);
+      return;
+    }
+    this.#adopt(session, claim.epoch, claim.fields);
+  }
+
+  #adopt(session: AgentSession, epoch: string, fields: Record<string, string>): void {
+    const now = this.#options.clock.nowMs();
+    const { clock: _clock, ...options } = this.#options;
+    session.epoch = epoch;
+    session.record = parseRecord(session.uid, fields);
+    session.attributes = flatAttributes(session.record);
+    session.takesConfig = fields['takes'] === undefined ? undefined : fields['takes'] === '1';
+    session.facetText = fields['facets'] ?? '';
+    session.phase = 'live';
+    const { record } = session;
+    if (record.transport !== session.outlet.transport || fields['transport'] === undefined) {
+      record.transport = session.outlet.transport;
+      session.write().set.transport = record.transport;
+      options.writer.markDirty(session);
+    }
+    const unanswered = record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered;
+    if (unanswered && reportsRemoteConfig(record.capabilities)) {
+      if (record.asked?.hash !== record.offered) {
+        session.fullStateOwed = true;
+        record.asked = { hash: record.offered, atMs: now };
+        session.write().set.asked = `${record.offered}:${now}`;
+        options.writer.markDirty(session);
+      }
+      session.awaitingReportUntilMs = record.asked.atMs + AWAIT_REPORT_MS;
+    }
+    if (record.healthy === false) this.health.watch(session);
+  }
+
+  async #reclaim(session: AgentSession): Promise<void> {
+    try {
+      const claim = await this.#options.records.claim(session.uid, session.outlet.transport);
+      if (session.phase !== 'live' || claim.kind === 'alias') return;
+      session.epoch = claim.epoch;
+      const stored = parseRecord(session.uid, claim.fields);
+      const { record } = session;
+      record.rows = stored.rows;
+      record.pin = stored.pin;
+      record.labels = stored.labels;
+      session.attributes = flatAttributes(record);
+      session.takesConfig = undefined;
+      session.facetText = '';
+      this.markAll(session);
+      // A record without attributes is one the store has lost: nothing of the agent is known there.
+      if (claim.fields['attributes'] === undefined) session.fullStateOwed = true;
+      this.desk.evaluate(session, 'session');
+    } catch (thrown) {
+      this.#options.events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
+      await this.#options.clock.sleep(CLAIM_RETRY_MS);
+      if (session.phase === 'live') await this.#reclaim(session);
+    }
+  }
+
+  /** Marks everything this session knows as to be written: what a failover lost was acknowledged once and would never be sent again. */
+  markAll(session: AgentSession): void {
+    const { record } = session;
+    const { set } = session.write();
+    set.capabilities = String(record.capabilities);
+    set.attributes = JSON.stringify(record.attributes);
+    if (record.healthy !== undefined) {
+      set.health = record.healthy ? '1' : '0';
+      set.healthSince = String(record.healthSinceMs);
+    }
+    set.reportedHash = record.reportedHash;
+    set.reportedStatus = record.reportedStatus;
+    set.reportedError = record.reportedError;
+    set.offered = record.offered;
+    set.offerAnswered = record.offerAnswered ? '1' : '0';
+    if (record.seq !== undefined) set.seq = String(record.seq);
+    session.facetText = '';
+    this.desk.bookFacets(session);
+    this.#options.writer.markDirty(session);
+  }
+
+  async #exchange(outlet: Outlet, uid: string, message: AgentToServer, digest: string): Promise<void> {
+    const session = new AgentSession(uid, message.instanceUid.slice(), outlet, this.#options.clock.nowMs());
+    const former = this.registry.owner(uid);
+    if (former !== undefined) await this.#giveUp(former);
+    await this.#load(session);
+    this.#process(session, message, digest);
+    await session.reidentifying;
+    await this.#options.writer.settled(session);
+    if (session.offer !== undefined) this.desk.offerUnsent(session);
+    this.#answerOwed(session);
+    if (session.pending !== undefined) await this.#options.writer.settled(session);
+    this.desk.forget(session);
+    session.phase = 'closed';
+  }
+
+  /** The heart: one message of an agent whose record is ours. */
+  #process(session: AgentSession, message: AgentToServer, digest: string): void {
+    if (session.phase !== 'live') return;
+    const { record } = session;
+    const now = this.#options.clock.nowMs();
+    const { writer } = this.#options;
+
+    const sameNumber = record.seq !== undefined && record.seq === message.sequenceNum;
+    if (sameNumber && record.seqDigest === digest) {
+      // A retry of the same bytes: answered, not processed twice. [OpAMP Retrying Messages] On HTTP the offer that the
+      // lost answer carried goes out again.
+      this.#replyToRetry(session);
+      return;
+    }
+    const known = record.seq !== undefined;
+    const gap = known ? message.sequenceNum !== (record.seq ?? 0n) + 1n : true;
+    const complete = isComplete(message, message.capabilities === 0n ? record.capabilities : message.capabilities);
+    if (complete) session.fullStateOwed = false;
+    else if (gap) session.fullStateOwed = true;
+    record.seq = message.sequenceNum;
+    record.seqDigest = digest;
+    const { set } = session.write();
+    set.seq = String(record.seq);
+    set.seqDigest = digest;
+
+    const changes = mergeReport(record, message, { nowMs: now, keepEffective: this.#options.keepEffective });
+    Object.assign(session.write().set, changes.set);
+    if (changes.effective !== undefined) session.write().effective = changes.effective;
+    if (changes.described) session.attributes = flatAttributes(record);
+    if (changes.status !== undefined) this.#handleStatus(session, changes.status, gap && complete, now);
+    if (changes.healthChanged) this.health.watch(session);
+
+    const only = Object.keys(changes.set).length === 0 && changes.effective === undefined && changes.status === undefined;
+    // A bare heartbeat touches no Redis: its number is written behind, with the next change or on close.
+    if (!only || gap || session.outlet.transport === 'http') writer.markDirty(session, session.outlet.transport === 'http');
+
+    if (message.customMessage !== undefined) {
+      const { capability, type, data } = message.customMessage;
+      if (this.#options.customCapabilities.includes(capability)) this.#options.onCustomMessage(session.uid, { capability, type, data });
+    }
+
+    if (message.agentDisconnect !== undefined) {
+      this.#disconnect(session);
+      return;
+    }
+    if ((message.flags & 1n) !== 0n) {
+      session.reidentifying = this.#reidentify(session, 'requested');
+      return;
+    }
+    if (session.awaitingReportUntilMs !== 0 && changes.status !== undefined) session.awaitingReportUntilMs = 0;
+    if (session.outlet.transport === 'http') this.health.judge(session, now);
+    this.desk.evaluate(session, 'session');
+    this.#reply(session, this.#replyParts(session, message));
+  }
+
+  #handleStatus(session: AgentSession, report: NonNullable<ReturnType<typeof mergeReport>['status']>, freshProcess: boolean, now: number): void {
+    const { record } = session;
+    const { writer, events } = this.#options;
+    const first = !session.statusSeen;
+    session.statusSeen = true;
+    if (report.hash !== '' || report.status !== 'UNSET') events.statusReported(report.status, session.uid, report.hash, report.error);
+
+    const outcome = applyStatusReport(this.#options.spec.spec, record, report);
+    if (outcome.stale) events.staleStatus(session.uid, report.hash);
+    const mayForget = first || session.awaitingReportUntilMs !== 0;
+    if (mayForget && record.offered !== '' && report.hash !== record.offered && (reportsRemoteConfig(record.capabilities) || freshProcess)) {
+      // The offer never arrived, or the agent was reinstalled: it does not have those bytes.
+      record.offered = '';
+      record.offerAnswered = true;
+      record.offeredFor = undefined;
+      Object.assign(session.write().set, { offered: '', offerAnswered: '1', offeredFor: '' });
+    }
+    if (outcome.answered || report.status === 'APPLYING') this.desk.returnCredit(session);
+    if (outcome.answered && !record.offerAnswered) {
+      record.offerAnswered = true;
+      session.write().set.offerAnswered = '1';
+    }
+    const soft = report.status === 'FAILED' && SOFT_FAILURE.test(report.error);
+    if (outcome.failed !== null) {
+      record.failed.delete(report.hash);
+      record.failed.set(report.hash, outcome.failed);
+      while (record.failed.size > 16) record.failed.delete(record.failed.keys().next().value as string);
+      bookFailed(session, writer);
+      if (outcome.failed.by.startsWith('group:')) this.desk.trailingFailed(outcome.failed.by.slice('group:'.length));
+    } else if (outcome.answered && !soft && record.failed.delete(report.hash)) bookFailed(session, writer);
+    if (report.status === 'APPLIED' && record.reportedStatus !== 'APPLIED') session.appliedAtMs = now;
+
+    Object.assign(session.write().set, mergeStatus(record, report, now));
+    for (const row of outcome.rows) this.desk.bookRow(session, row);
+    if (outcome.lateApplied !== null) {
+      const hold = [...this.#options.spec.spec.rollouts.values()].find((rollout) => rollout.id === outcome.lateApplied)?.healthHoldMs ?? 0;
+      session.lateApplied = { rollout: outcome.lateApplied, dueMs: now + hold };
+      this.health.watch(session);
+      if (hold === 0) this.health.judge(session, now);
+    }
+    if (record.healthy === false) this.health.watch(session);
+  }
+
+  #replyParts(session: AgentSession, message: AgentToServer): ReplyParts {
+    const parts: ReplyParts = {};
+    if (!session.greeted) {
+      session.greeted = true;
+      parts.capabilities = OWN_CAPABILITIES;
+      if (this.#options.customCapabilities.length > 0) {
+        parts.customCapabilities = { capabilities: [...this.#options.customCapabilities] } as ReplyParts['customCapabilities'];
+      }
+    }
+    let flags = 0n;
+    if (session.handedUid !== undefined && session.handedUid === session.uid && uidFromBytes(session.wireUid) !== session.uid) {
+      parts.agentIdentification = { newInstanceUid: uidToBytes(session.uid) } as ReplyParts['agentIdentification'];
+    } else if (session.fullStateOwed && this.#fullState.take(session, this.#options.clock.nowMs())) {
+      session.fullStateOwed = false;
+      flags |= REPORT_FULL_STATE;
+      this.#options.events.fullStateRequested();
+    }
+    const components = message.availableComponents;
+    if (components !== undefined && components.hash.length > 0) {
+      const hash = session.record.componentsHash;
+      if (Object.keys(components.components).length > 0) this.#options.components.put(hash, components.components);
+      else if ((session.record.capabilities & 0x4000n) !== 0n && this.#options.components.shouldAsk(hash)) flags |= REPORT_AVAILABLE_COMPONENTS;
+    }
+    if (flags !== 0n) parts.flags = flags;
+    return parts;
+  }
+
+  /** Answers now, or holds the answer back until the offer that belongs into it is recorded. */
+  #reply(session: AgentSession, parts: ReplyParts): void {
+    if (session.offer !== undefined && session.offer.bytes.length > 0) {
+      session.owed.push(parts);
+      return;
+    }
+    if (session.outlet.transport === 'http') {
+      session.owed.push(parts);
+      return;
+    }
+    session.outlet.send(encodeReply(session.wireUid, parts));
+  }
+
+  #replyToRetry(session: AgentSession): void {
+    const { record } = session;
+    const parts: ReplyParts = session.greeted ? {} : { capabilities: OWN_CAPABILITIES };
+    session.greeted = true;
+    if (session.outlet.transport === 'http' && record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered) {
+      const bytes = this.#options.spec.remoteConfig(record.offered);
+      if (bytes !== undefined) {
+        session.outlet.send(encodeReply(session.wireUid, parts, bytes));
+        return;
+      }
+    }
+    if (session.offer !== undefined) session.owed.push(parts);
+    else session.outlet.send(encodeReply(session.wireUid, parts));
+  }
+
+  #answerOwed(session: AgentSession): void {
+    const owed = session.owed;
+    session.owed = [];
+    for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
+  }
+
+  /** Sends what is owed, the offer riding on the last answer; a push of its own when nothing is owed. */
+  #sendOwed(session: AgentSession, remoteConfig: Uint8Array): boolean {
+    const owed = session.owed;
+    session.owed = [];
+    const last = owed.pop() ?? {};
+    for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
+    return session.outlet.send(encodeReply(session.wireUid, last, remoteConfig));
+  }
+
+  /** The agent's last message on this connection. [OpAMP AgentDisconnect] */
+  #disconnect(session: AgentSession): void {
+    this.#reply(session, session.greeted ? {} : { capabilities: OWN_CAPABILITIES });
+    this.#answerOwed(session);
+    this.#end(session);
+  }
+
+  #end(session: AgentSession): void {
+    this.#superseded.delete(session);
+    if (session.phase === 'live') {
+      this.desk.offerUnsent(session);
+      session.phase = 'closed';
+      this.desk.forget(session);
+      this.health.forget(session);
+      session.owed = [];
+      session.write().release = true;
+      if (session.record.seq !== undefined) session.write().set.seq = String(session.record.seq);
+      this.#options.writer.markDirty(session);
+    } else if (session.phase !== 'closed') {
+      this.#forget(session);
+    }
+  }
+
+  #supersede(session: AgentSession): void {
+    session.phase = 'superseded';
+    session.supersededAtMs = this.#options.clock.nowMs();
+    this.desk.forget(session);
+    this.health.forget(session);
+    this.registry.disown(session);
+    this.#superseded.add(session);
+  }
+
+  #forget(session: AgentSession): void {
+    session.phase = 'closed';
+    session.queue = [];
+    this.desk.forget(session);
+    this.health.forget(session);
+    this.#superseded.delete(session);
+    this.registry.remove(session);
+  }
+
+  /** A message on a connection whose agent was taken over: a late one of the agent that moved, or a second live agent. */
+  #handleSuperseded(session: AgentSession, message: AgentToServer, digest: string): void {
+    if (message.agentDisconnect !== undefined) {
+      session.outlet.send(encodeReply(session.wireUid, {}));
+      this.#forget(session);
+      return;
+    }
+    session.messagesAfterTakeover += 1;
+    const owner = this.registry.owner(session.uid);
+    const otherHost = owner?.phase === 'live' && HOST_ATTRIBUTES.some((key) => {
+      const mine = session.record.attributes.nonIdentifying[key] ?? session.record.attributes.identifying[key];
+      const theirs = owner.record.attributes.nonIdentifying[key] ?? owner.record.attributes.identifying[key];
+      return mine !== undefined && theirs !== undefined && mine !== theirs;
+    });
+    if (otherHost || session.messagesAfterTakeover >= DUPLICATE_MESSAGES) {
+      session.record.seq = message.sequenceNum;
+      session.record.seqDigest = digest;
+      session.reidentifying = this.#reidentify(session, 'duplicate');
+      return;
+    }
+    session.outlet.send(encodeReply(session.wireUid, {}));
+  }
+
+  /**
+   * Gives the agent another uid: because it asked (RequestInstanceUid), or because it shares its uid with a live one. The
+   * same uid is handed out again for the same temporary one. No other part goes with it. [OpAMP AgentIdentification]
+   */
+  async #reidentify(session: AgentSession, why: 'requested' | 'duplicate'): Promise<void> {
+    const old = session.uid;
+    try {
+      // A duplicate's former uid goes on belonging to the other agent, so each duplicate gets one of its own.
+      const given = session.handedUid ?? (await this.#options.records.newUidFor(why === 'requested' ? old : ''));
+      session.handedUid = given;
+      if (why === 'duplicate') this.#options.events.duplicateFound(old, given);
+      const parts: ReplyParts = { agentIdentification: { newInstanceUid: uidToBytes(given) } as ReplyParts['agentIdentification'] };
+      if (!session.greeted) {
+        session.greeted = true;
+        parts.capabilities = OWN_CAPABILITIES;
+      }
+      session.outlet.send(encodeReply(session.wireUid, parts));
+      if (why === 'requested' && session.uid !== given) {
+        // The uid was temporary: its record goes, so that the agent is not shown twice.
+        this.#end(session);
+        await this.#options.writer.settled(session);
+        await this.#options.records.forget(old);
+      }
+    } catch (thrown) {
+      this.#options.events.rejected('store_unavailable', { uid: old, error: toError(thrown).message });
+      this.#unavailable(session, 'the store is not reachable');
+    }
+  }
+}

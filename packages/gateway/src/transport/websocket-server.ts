@@ -1,0 +1,370 @@
+import { gunzip, gzipSync } from 'node:zlib';
+import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
+import { toError } from '@opamp-gateway/shared/errors';
+import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import { CLOSE_REASONS } from '../close-reasons.ts';
+import type { CloseReason } from '../close-reasons.ts';
+import type { GatewayEvents } from '../events.ts';
+import type { AdmissionControl } from './admission.ts';
+import { acceptsGzip, isProtobuf } from './http-headers.ts';
+
+/** A connection or exchange as the layers above see it. */
+export interface TransportOutlet {
+  readonly transport: 'ws' | 'http';
+  readonly remoteAddress: string;
+  send(message: Uint8Array): boolean;
+  close(reason: CloseReason): void;
+}
+
+export interface WebSocketServerOptions {
+  host: string;
+  port: number;
+  path: string;
+  clock: Clock;
+  events: GatewayEvents;
+  admission: AdmissionControl;
+  /** Limit of one message, uncompressed, header included; both directions. */
+  maxMessageBytes: number;
+  /** Most bytes buffered for a peer that does not read; beyond it the connection is closed. */
+  maxBackpressureBytes: number;
+  pingIntervalMs: number;
+  /** Silence (no traffic, no pong) after which a connection counts as dead. */
+  pongTimeoutMs: number;
+  /** Time a new connection has for its first OpAMP message. */
+  identifyTimeoutMs: number;
+  /** WebSocket message, header included. The bytes are only valid during the call. */
+  onMessage(outlet: TransportOutlet, bytes: Uint8Array): void;
+  /** HTTP body, decompressed. Resolves when `outlet.send` was called or nothing is to be said. Rejects = 503. */
+  onHttpBody(outlet: TransportOutlet, bytes: Uint8Array): Promise<void>;
+  onClosed(outlet: TransportOutlet): void;
+}
+
+interface Connection extends TransportOutlet {
+  ws: WebSocket<UserData> | undefined;
+  lastSeenMs: number;
+  openedAtMs: number;
+  identified: boolean;
+  closedByUs: boolean;
+}
+
+interface UserData {
+  connection: Connection | undefined;
+  remoteAddress: string;
+}
+
+type UwsModule = typeof import('uWebSockets.js');
+
+const HEADER_BYTES = 1;
+
+/** Loads the native WebSocket library, or says clearly what fits this platform. */
+async function loadUws(): Promise<UwsModule> {
+  try {
+    return await import('uWebSockets.js');
+  } catch (thrown) {
+    throw new Error(
+      `the WebSocket library has no native binary for ${process.platform}-${process.arch} with Node ${process.version} ` +
+        `(ABI ${process.versions.modules}); it ships binaries for Node 18 to 22 on Linux, macOS and Windows. Start with "npm run gateway", which uses the pinned Node 22.`,
+      { cause: thrown },
+    );
+  }
+}
+
+/** The OpAMP endpoint: WebSocket and plain HTTP on one port and path. The only module that knows the WebSocket library. */
+export class WebSocketServer {
+  readonly #options: WebSocketServerOptions;
+  readonly #connections = new Set<Connection>();
+  #uws: UwsModule | undefined;
+  #app: TemplatedApp | undefined;
+  #listenSocket: us_listen_socket | undefined;
+  #timer: ClockTimer | undefined;
+  #port = 0;
+
+  constructor(options: WebSocketServerOptions) {
+    this.#options = options;
+  }
+
+  /** The port that is listened on. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Every open connection. */
+  connections(): readonly TransportOutlet[] {
+    return [...this.#connections];
+  }
+
+  async listen(): Promise<void> {
+    this.#uws = await loadUws();
+    const { path, maxMessageBytes } = this.#options;
+    this.#app = this.#uws
+      .App()
+      .ws<UserData>(path, {
+        // The library resets the connection without a Close frame above its own limit, so ours is tested first, in the callback.
+        maxPayloadLength: Math.min(2 * maxMessageBytes, 0x7fffffff),
+        maxBackpressure: this.#options.maxBackpressureBytes,
+        closeOnBackpressureLimit: true,
+        // Its own pings leave the peer at most 16 s, and a supervisor that restarts its collector answers later than that.
+        sendPingsAutomatically: false,
+        idleTimeout: 0,
+        upgrade: (res, req, context) => this.#upgrade(res, req, context),
+        open: (ws) => this.#open(ws),
+        message: (ws, message, isBinary) => this.#message(ws, message, isBinary),
+        ping: (ws) => this.#seen(ws),
+        pong: (ws) => this.#seen(ws),
+        close: (ws) => this.#close(ws),
+      })
+      .post(path, (res, req) => this.#post(res, req))
+      .any(path, (res) => {
+        this.#answer(res, '426 Upgrade Required', { Upgrade: 'websocket' }, 'this is an OpAMP endpoint: WebSocket, or POST of application/x-protobuf\n');
+      })
+      .any('/*', (res) => {
+        this.#answer(res, '404 Not Found', {}, 'not found\n');
+      });
+    await new Promise<void>((resolve, reject) => {
+      const { host, port } = this.#options;
+      // Option 1: the port is ours alone; by default two gateways could share it without noticing.
+      const listen = this.#app?.listen.bind(this.#app) as unknown as (host: string, port: number, option: number, done: (socket: us_listen_socket | false) => void) => void;
+      listen(host, port, 1, (socket) => {
+        if (socket === false) {
+          reject(new Error(`cannot listen on ${host}:${port}, the port is in use or not permitted`));
+          return;
+        }
+        this.#listenSocket = socket;
+        this.#port = this.#uws?.us_socket_local_port(socket as never) ?? port;
+        resolve();
+      });
+    });
+    this.#timer = this.#options.clock.every(1_000, () => this.#sweep());
+  }
+
+  /** No new connections; those that are open go on. */
+  stopAccepting(): void {
+    if (this.#listenSocket === undefined) return;
+    this.#uws?.us_listen_socket_close(this.#listenSocket);
+    this.#listenSocket = undefined;
+  }
+
+  /** Ends everything. Connections get a Close frame. */
+  stop(reason: CloseReason): void {
+    this.#timer?.cancel();
+    this.stopAccepting();
+    for (const connection of [...this.#connections]) connection.close(reason);
+    this.#app?.close();
+    this.#app = undefined;
+  }
+
+  #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
+    const { admission, events } = this.#options;
+    const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
+    const verdict = admission.admitUpgrade(req.getHeader('authorization'));
+    if (!verdict.ok) {
+      events.rejected(verdict.reason, { from: remoteAddress });
+      this.#refuse(res, verdict);
+      return;
+    }
+    res.upgrade<UserData>(
+      { connection: undefined, remoteAddress },
+      req.getHeader('sec-websocket-key'),
+      req.getHeader('sec-websocket-protocol'),
+      req.getHeader('sec-websocket-extensions'),
+      context,
+    );
+  }
+
+  #refuse(res: HttpResponse, verdict: { status: 401 | 503; retryAfterSeconds?: number }): void {
+    if (verdict.status === 401) this.#answer(res, '401 Unauthorized', { 'WWW-Authenticate': 'Bearer' }, '', true);
+    else this.#answer(res, '503 Service Unavailable', { 'Retry-After': String(verdict.retryAfterSeconds ?? 30) }, '', true);
+  }
+
+  #open(ws: WebSocket<UserData>): void {
+    const now = this.#options.clock.nowMs();
+    const data = ws.getUserData();
+    const connection: Connection = {
+      transport: 'ws',
+      remoteAddress: data.remoteAddress,
+      ws,
+      lastSeenMs: now,
+      openedAtMs: now,
+      identified: false,
+      closedByUs: false,
+      send: (message) => this.#send(connection, message),
+      close: (reason) => {
+        if (connection.ws === undefined) return;
+        connection.closedByUs = true;
+        connection.ws.end(reason.code, reason.text);
+      },
+    };
+    data.connection = connection;
+    this.#connections.add(connection);
+    this.#options.admission.opened();
+  }
+
+  #send(connection: Connection, message: Uint8Array): boolean {
+    const { ws } = connection;
+    if (ws === undefined || message.length + HEADER_BYTES > this.#options.maxMessageBytes) return false;
+    const bytes = new Uint8Array(message.length + HEADER_BYTES);
+    bytes.set(message, HEADER_BYTES);
+    return ws.send(bytes, true, false) !== 2;
+  }
+
+  #message(ws: WebSocket<UserData>, message: ArrayBuffer, isBinary: boolean): void {
+    const { connection } = ws.getUserData();
+    if (connection === undefined) return;
+    connection.lastSeenMs = this.#options.clock.nowMs();
+    if (!isBinary) {
+      this.#options.events.rejected('text_message', { from: connection.remoteAddress });
+      connection.close(CLOSE_REASONS.notBinary);
+      return;
+    }
+    if (message.byteLength > this.#options.maxMessageBytes) {
+      this.#options.events.rejected('message_too_big', { from: connection.remoteAddress, bytes: message.byteLength });
+      connection.close(CLOSE_REASONS.tooBig);
+      return;
+    }
+    connection.identified = true;
+    try {
+      this.#options.onMessage(connection, new Uint8Array(message));
+    } catch (thrown) {
+      const error = toError(thrown);
+      this.#options.events.logger.error({ error: error.message, stack: error.stack }, 'message could not be handled');
+      connection.close(CLOSE_REASONS.internal);
+    }
+  }
+
+  #seen(ws: WebSocket<UserData>): void {
+    const { connection } = ws.getUserData();
+    if (connection !== undefined) connection.lastSeenMs = this.#options.clock.nowMs();
+  }
+
+  #close(ws: WebSocket<UserData>): void {
+    const { connection } = ws.getUserData();
+    if (connection === undefined) return;
+    connection.ws = undefined;
+    this.#connections.delete(connection);
+    this.#options.admission.closed();
+    this.#options.events.connectionClosed(connection.closedByUs ? 'server' : 'agent');
+    this.#options.onClosed(connection);
+  }
+
+  /** Pings the quiet, ends the dead and those that never said who they are. */
+  #sweep(): void {
+    const now = this.#options.clock.nowMs();
+    const { pingIntervalMs, pongTimeoutMs, identifyTimeoutMs } = this.#options;
+    for (const connection of [...this.#connections]) {
+      const quietMs = now - connection.lastSeenMs;
+      if (!connection.identified && now - connection.openedAtMs > identifyTimeoutMs) {
+        this.#options.events.rejected('not_identified', { from: connection.remoteAddress });
+        connection.close(CLOSE_REASONS.notIdentified);
+      } else if (quietMs > pongTimeoutMs) {
+        // Half open: the peer is gone and would not answer a Close frame.
+        this.#options.events.connectionClosed('silence');
+        connection.closedByUs = true;
+        connection.ws?.close();
+      } else if (quietMs > pingIntervalMs && Math.floor(quietMs / pingIntervalMs) !== Math.floor((quietMs - 1_000) / pingIntervalMs)) {
+        connection.ws?.ping();
+      }
+    }
+  }
+
+  #post(res: HttpResponse, req: HttpRequest): void {
+    const exchange = { aborted: false };
+    res.onAborted(() => {
+      exchange.aborted = true;
+    });
+    const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
+    const { admission, events, maxMessageBytes } = this.#options;
+    const gzipReply = acceptsGzip(req.getHeader('accept-encoding'));
+    const encoding = req.getHeader('content-encoding').trim().toLowerCase();
+    if (!isProtobuf(req.getHeader('content-type'))) {
+      this.#answer(res, '415 Unsupported Media Type', {}, 'Content-Type must be application/x-protobuf\n', true);
+      return;
+    }
+    if (encoding !== '' && encoding !== 'identity' && encoding !== 'gzip') {
+      this.#answer(res, '415 Unsupported Media Type', { 'Accept-Encoding': 'gzip' }, 'Content-Encoding must be gzip or identity\n', true);
+      return;
+    }
+    const verdict = admission.admitRequest(req.getHeader('authorization'));
+    if (!verdict.ok) {
+      events.rejected(verdict.reason, { from: remoteAddress });
+      this.#refuse(res, verdict);
+      return;
+    }
+    if (Number(req.getHeader('content-length') || 0) > maxMessageBytes) {
+      this.#tooLarge(res, remoteAddress);
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let received = 0;
+    let done = false;
+    res.onData((chunk, isLast) => {
+      if (done) return;
+      received += chunk.byteLength;
+      if (received > maxMessageBytes) {
+        done = true;
+        this.#tooLarge(res, remoteAddress);
+        return;
+      }
+      // The library takes the memory back when this callback returns.
+      chunks.push(Buffer.from(new Uint8Array(chunk)));
+      if (!isLast) return;
+      done = true;
+      const body = Buffer.concat(chunks);
+      if (encoding !== 'gzip') {
+        void this.#exchange(res, exchange, body, { gzipReply, remoteAddress });
+        return;
+      }
+      gunzip(body, { maxOutputLength: maxMessageBytes }, (error, inflated) => {
+        if (exchange.aborted) return;
+        if (error === null) void this.#exchange(res, exchange, inflated, { gzipReply, remoteAddress });
+        else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') res.cork(() => this.#tooLarge(res, remoteAddress));
+        else res.cork(() => this.#answer(res, '400 Bad Request', {}, 'the body is not gzip\n', true));
+      });
+    });
+  }
+
+  #tooLarge(res: HttpResponse, remoteAddress: string): void {
+    this.#options.events.rejected('message_too_big', { from: remoteAddress });
+    this.#answer(res, '413 Content Too Large', {}, '', true);
+  }
+
+  async #exchange(res: HttpResponse, exchange: { aborted: boolean }, body: Buffer, options: { gzipReply: boolean; remoteAddress: string }): Promise<void> {
+    let reply: Uint8Array | undefined;
+    const outlet: TransportOutlet = {
+      transport: 'http',
+      remoteAddress: options.remoteAddress,
+      send: (message) => {
+        if (exchange.aborted || reply !== undefined || message.length > this.#options.maxMessageBytes) return false;
+        reply = message;
+        return true;
+      },
+      close: () => undefined,
+    };
+    try {
+      await this.#options.onHttpBody(outlet, body);
+    } catch (thrown) {
+      this.#options.events.rejected('store_unavailable', { error: toError(thrown).message });
+      if (!exchange.aborted) {
+        res.cork(() => this.#refuse(res, { status: 503, retryAfterSeconds: this.#options.admission.retryAfterSeconds() }));
+      }
+      return;
+    }
+    if (exchange.aborted) return;
+    const bytes = reply ?? new Uint8Array(0);
+    const zipped = options.gzipReply && bytes.length > 0;
+    const headers: Record<string, string> = { 'Content-Type': 'application/x-protobuf' };
+    if (zipped) headers['Content-Encoding'] = 'gzip';
+    const malformed = isErrorWithoutUid(bytes);
+    res.cork(() => this.#answer(res, malformed ? '400 Bad Request' : '200 OK', headers, zipped ? gzipSync(bytes) : bytes));
+  }
+
+  #answer(res: HttpResponse, status: string, headers: Record<string, string>, body: string | Uint8Array, close = false): void {
+    res.writeStatus(status);
+    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    res.end(body, close);
+  }
+}
+
+/** A BAD_REQUEST that names no agent: the body was not even protobuf, or had no usable uid. [OpAMP Bad Request] */
+function isErrorWithoutUid(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x12;
+}

@@ -1,0 +1,38 @@
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+
+/** One file of an effective config as an agent reported it. */
+export interface EffectiveFile {
+  body: string;
+  contentType: string;
+}
+
+/** What `opamp:{ss}:effective:<uid>` holds, deflated. */
+export interface EffectiveConfigDocument {
+  atMs: number;
+  files: Record<string, EffectiveFile>;
+  /** True when bodies were cut at {@link MAX_EFFECTIVE_BYTES}. */
+  truncated: boolean;
+}
+
+/** Most bytes of bodies kept per agent, before compression. */
+export const MAX_EFFECTIVE_BYTES = 1024 * 1024;
+
+/** Compresses the files an agent reported; bodies beyond the limit are cut and marked. */
+export function encodeEffectiveConfig(files: Readonly<Record<string, { body: Uint8Array; contentType: string }>>, atMs: number): Buffer {
+  const document: EffectiveConfigDocument = { atMs, files: {}, truncated: false };
+  let left = MAX_EFFECTIVE_BYTES;
+  for (const name of Object.keys(files).toSorted()) {
+    const file = files[name];
+    if (file === undefined) continue;
+    const body = file.body.length > left ? file.body.subarray(0, left) : file.body;
+    if (body.length < file.body.length) document.truncated = true;
+    left -= body.length;
+    document.files[name.slice(0, 1024)] = { body: Buffer.from(body).toString('utf8'), contentType: file.contentType.slice(0, 256) };
+  }
+  return deflateRawSync(JSON.stringify(document));
+}
+
+/** Reads what {@link encodeEffectiveConfig} wrote. Throws on anything else. */
+export function decodeEffectiveConfig(bytes: Uint8Array): EffectiveConfigDocument {
+  return JSON.parse(inflateRawSync(bytes, { maxOutputLength: 8 * MAX_EFFECTIVE_BYTES }).toString('utf8')) as EffectiveConfigDocument;
+}
