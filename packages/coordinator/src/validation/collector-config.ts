@@ -1,0 +1,106 @@
+import { isBricking } from './bricking.ts';
+import { checkBodies } from './component-bodies/catalogue.ts';
+import { uniqueComponents } from './component-set.ts';
+import type { ComponentType } from './component-set.ts';
+import { openConfigText } from './config-loader.ts';
+import type { LoadedConfig } from './config-loader.ts';
+import type { ConfigModel } from './config-model.ts';
+import { checkAmbiguousConnectors, checkConnectors } from './connector-rules.ts';
+import type { Finding, FindingSink } from './finding.ts';
+import { COMPONENT_KINDS } from './ids.ts';
+import { lint } from './lints.ts';
+import { checkSectionsPresent, checkTopKeys, readSections } from './section-rules.ts';
+import { readService } from './service-rules.ts';
+import { checkSignals } from './signal-rules.ts';
+import { DEFAULT_SIGNALS } from './signals-table.ts';
+import type { SignalsTable } from './signals-table.ts';
+import { checkSubstitutions, USUAL_SCHEMES } from './substitution.ts';
+import { Suggester } from './suggest.ts';
+import { checkTelemetry } from './telemetry-rules.ts';
+import { checkTypes } from './type-rules.ts';
+import { warnUnused } from './usage-rules.ts';
+import type { ReportedComponents, ValidationContext, ValidationPolicy } from './validation-context.ts';
+
+/** What is known about the agents and allowed by the caller; all of it may be left out. */
+export interface ValidationOptions {
+  /** The types of the build that will run the config; without them no type is unknown. */
+  readonly components?: ReportedComponents;
+  /** Replaces the built-in table of signals. */
+  readonly signals?: SignalsTable;
+  readonly policy?: ValidationPolicy;
+}
+
+/** The result of a validation. */
+export interface ValidationReport {
+  /** By line, column and code; at most MAX_FINDINGS. */
+  readonly findings: readonly Finding[];
+  /** True when there is no error; warnings do not count. */
+  readonly ok: boolean;
+  /** True when the text must not be sent to any agent, not even by force: see findBrickingDefects. */
+  readonly bricks: boolean;
+  /** Findings left out of `findings`. */
+  readonly omitted: number;
+  /** Paths of components whose settings nobody checked (`receivers::kafka`). */
+  readonly unchecked: readonly string[];
+  /** Component types that the config defines, for comparing with what builds have. */
+  readonly components: readonly ComponentType[];
+  /** Work done; grows linearly with the text. */
+  readonly steps: number;
+}
+
+/**
+ * Checks a collector configuration as far as that is possible without the collector: YAML, structure, ids, references,
+ * connectors, signals, substitutions, the settings of common components, and advice. Pure, never throws for any text, reads
+ * at most MAX_CONFIG_BYTES. The text is judged only; send the original bytes, never a re-serialised form.
+ */
+export function validateCollectorConfig(text: string, options: ValidationOptions = {}): ValidationReport {
+  const { sink, loaded } = openConfigText(text);
+  const bricks = isBricking(loaded, sink.hasErrors);
+  const outcome = loaded === null ? { unchecked: [], components: [] } : checkLoaded(loaded, createContext(sink, options));
+  const findings = sink.sorted();
+  return { findings, ok: !sink.hasErrors, bricks, omitted: sink.omitted, ...outcome, steps: sink.steps };
+}
+
+function createContext(sink: FindingSink, options: ValidationOptions): ValidationContext {
+  const { components } = options;
+  return {
+    sink,
+    suggester: new Suggester(sink),
+    policy: options.policy ?? {},
+    signals: options.signals ?? DEFAULT_SIGNALS,
+    components:
+      components === undefined
+        ? null
+        : {
+            receivers: new Set(components.receivers),
+            processors: new Set(components.processors),
+            exporters: new Set(components.exporters),
+            connectors: new Set(components.connectors),
+            extensions: new Set(components.extensions),
+          },
+  };
+}
+
+function checkLoaded(loaded: LoadedConfig, context: ValidationContext): Pick<ValidationReport, 'unchecked' | 'components'> {
+  const { root, foreignTopKeys } = loaded;
+  const { policy, sink } = context;
+  checkTopKeys(root, foreignTopKeys, context);
+  const sections = readSections(root, context);
+  const defined = checkSectionsPresent(root, sections, context);
+  const requirePipelines = defined && policy.allowNoPipelines !== true && policy.allowFragments !== true;
+  const service = readService(root, sections, requirePipelines, context);
+  const model: ConfigModel = { root, sections, service };
+  checkTypes(sections, context);
+  checkTelemetry(root, context);
+  const ambiguous = checkAmbiguousConnectors(model, context);
+  checkConnectors(model, ambiguous, context);
+  checkSignals(model, context);
+  checkSubstitutions(root, { schemes: policy.schemes ?? USUAL_SCHEMES, allowProviders: policy.allowProviders }, sink);
+  const unchecked = checkBodies(sections, context);
+  if (loaded.readable) {
+    warnUnused(model, context);
+    lint(model, context);
+  }
+  const types = COMPONENT_KINDS.flatMap((kind) => [...sections[kind].definitions.values()]);
+  return { unchecked, components: uniqueComponents(types) };
+}
