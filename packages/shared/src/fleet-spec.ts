@@ -68,9 +68,6 @@ export interface FleetSpec {
   rollouts: ReadonlyMap<string, RolloutSpec>;
 }
 
-/** The spec of a store that nobody has written to. */
-export const EMPTY_SPEC: FleetSpec = parseSpec({});
-
 /** Field names of the hash `{opamp}:spec`. */
 export const specField = {
   generation: 'generation',
@@ -133,6 +130,9 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
     rollouts,
   };
 }
+
+/** The spec of a store that nobody has written to. */
+export const EMPTY_SPEC: FleetSpec = parseSpec({});
 
 /** Why a config hash is not offered again: the rollout (or pin) and attempt that got FAILED for it. */
 export interface FailedHash {
