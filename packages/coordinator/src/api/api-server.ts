@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
-import { fastify } from 'fastify';
+import { toError } from '@opamp-gateway/shared/errors';
+import { fastify, LogController } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { actorOf } from './auth.ts';
 import type { ApiDependencies } from './dependencies.ts';
@@ -38,14 +39,14 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export async function createApiServer(dependencies: ApiDependencies): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     loggerInstance: dependencies.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: 512 },
     exposeHeadRoutes: false,
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true, allErrors: true } },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true, allErrors: true, verbose: true } },
     frameworkErrors: (error, request, reply) => sendProblem(request, reply, toProblem(error)),
   }) as unknown as FastifyInstance;
 
@@ -59,6 +60,16 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
   app.setErrorHandler((error, request, reply) => sendProblem(request, reply, toProblem(error)));
   readJsonBodies(app);
 
+  app.addHook('onResponse', async (request, reply) => {
+    dependencies.onAnswer?.({
+      method: request.method,
+      route: request.routeOptions.url ?? 'none',
+      status: reply.statusCode,
+      seconds: reply.elapsedTime / 1000,
+      actor: request.actor,
+      requestId: request.id,
+    });
+  });
   const methods = trackMethods(app);
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
@@ -131,9 +142,19 @@ function readJsonBodies(app: FastifyInstance): void {
     if (text === '') return done(null, undefined);
     return parse(request, text as string, (error, parsed) => {
       if (error === null) done(null, parsed);
-      else done(new ProblemError('malformed-body', `the body is not valid JSON: ${error.message}`));
+      else done(new ProblemError('malformed-body', jsonProblem(text as string)));
     });
   });
+}
+
+/** What is wrong with a text that could not be read as JSON, with the place where the parser can tell. */
+function jsonProblem(text: string): string {
+  try {
+    JSON.parse(text);
+    return 'the body has a key such as __proto__, which is not taken';
+  } catch (error) {
+    return `the body is not valid JSON: ${toError(error).message}`;
+  }
 }
 
 /** Gives query parameters the type that the schema asks for, and calls without a body an empty one. */

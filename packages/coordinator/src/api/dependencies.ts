@@ -47,4 +47,6 @@ export interface ApiDependencies {
   logger: Logger;
   /** Undefined: no tokens, loopback only. */
   tokens: TokenFile | undefined;
+  /** Called once for every answer. */
+  onAnswer?(request: { method: string; route: string; status: number; seconds: number; actor: string; requestId: string }): void;
 }

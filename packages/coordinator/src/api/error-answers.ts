@@ -69,8 +69,14 @@ function toItem(failure: FastifySchemaValidationError, where: string): ProblemIt
     case 'enum':
       return { path: base, message: `must be one of ${(params['allowedValues'] as unknown[]).join(', ')}` };
     default:
-      return { path: base, message: failure.message ?? 'is not valid' };
+      return { path: base, message: `${failure.message ?? 'is not valid'}${descriptionOf(failure)}` };
   }
+}
+
+/** What the field is, for messages that would otherwise only show a pattern. */
+function descriptionOf(failure: FastifySchemaValidationError): string {
+  const { parentSchema } = failure as { parentSchema?: { description?: unknown } };
+  return failure.keyword === 'pattern' && typeof parentSchema?.description === 'string' ? ` (${parentSchema.description})` : '';
 }
 
 /** `/files/a~1b/body` -> `files.a/b.body`. */

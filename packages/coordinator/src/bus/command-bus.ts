@@ -37,6 +37,8 @@ export function createCommandBus(options: {
   logger: Logger;
   timeoutMs?: number;
   clock?: Clock;
+  /** Called once for every command. */
+  onOutcome?: (type: AgentCommand['type'], outcome: CommandOutcome['kind']) => void;
 }): CommandBus {
   const { client, subscriber, keys, coordinatorId, logger } = options;
   const clock = options.clock ?? systemClock;
@@ -68,7 +70,9 @@ export function createCommandBus(options: {
       const timer = clock.after(timeoutMs, () => waiting.get(requestId)?.({ kind: 'timeout' }));
       try {
         await client.publish(keys.channelGateway(gatewayId), JSON.stringify({ ...command, requestId, replyTo }));
-        return await answer;
+        const outcome = await answer;
+        options.onOutcome?.(command.type, outcome.kind);
+        return outcome;
       } finally {
         timer.cancel();
         waiting.delete(requestId);

@@ -12,8 +12,8 @@ const TOKEN = /^[\x21-\x7e]+$/;
 export interface TokenFile {
   /** Name of the token's holder, undefined for a token that is not in the file. */
   holderOf(token: string): string | undefined;
-  /** Reads the file again if it has changed. A file that cannot be read or is malformed leaves the former tokens in force and throws. */
-  refresh(): void;
+  /** Reads the file again if it has changed; true when it has. One that cannot be read or is malformed throws, and the former tokens stay in force. */
+  refresh(): boolean;
 }
 
 /**
@@ -34,9 +34,10 @@ export function openTokenFile(path: string): TokenFile {
     },
     refresh() {
       const now = stampOf(path);
-      if (now === stamp) return;
+      if (now === stamp) return false;
       holders = load(path);
       stamp = now;
+      return true;
     },
   };
 }

@@ -182,7 +182,8 @@ function unwrap(name: string, change: GroupChange): void {
 }
 
 function toView(group: GroupSpec, spec: FleetSpec, facets: Facets): Record<string, unknown> {
-  const counts = facets.groups.get(group.name) ?? { agents: 0, connected: 0, health: {} };
-  return { ...group, activeRollout: spec.rollouts.get(group.name)?.id ?? null, counts };
+  const { name, selector, priority, mode, stable, previous, trailingHeld } = group;
+  const counts = facets.groups.get(name) ?? { agents: 0, connected: 0, health: {} };
+  return { name, selector, priority, mode, stable, previous, trailingHeld, activeRollout: spec.rollouts.get(name)?.id ?? null, counts };
 }
 

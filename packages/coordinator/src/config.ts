@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
+import { ignoredServiceLinks, parseEnvironment } from '@opamp-gateway/shared/environment';
+import { ConfigurationError } from '@opamp-gateway/shared/errors';
+import type { LogLevel } from '@opamp-gateway/shared/logger';
+import { isLoopbackHost } from './api/auth.ts';
+
+/** Everything that one coordinator is told at its start. */
+export interface CoordinatorConfig {
+  /** Unique per process. */
+  id: string;
+  redisUrl: string;
+  keyPrefix: string;
+  logLevel: LogLevel;
+  /** REST API and dashboard. Port 0 takes a free one. */
+  host: string;
+  port: number;
+  /** `/healthz`, `/readyz`, `/metrics`. Port 0 takes a free one. */
+  adminHost: string;
+  adminPort: number;
+  /** Interval of the repair timer. */
+  sweepMs: number;
+  /** Whether to work on the BullMQ queue. */
+  queue: boolean;
+  /** Replicas that must have a commit before it is answered. */
+  minReplicas: number;
+  /** Without one the API may bind to loopback only. */
+  apiTokensFile: string | undefined;
+  /** How long a gateway may take to answer a command. */
+  commandTimeoutMs: number;
+  /** How long the start waits for Redis. */
+  redisWaitMs: number;
+}
+
+const NAMES = [
+  'OPAMP_REDIS_URL',
+  'OPAMP_KEY_PREFIX',
+  'OPAMP_LOG_LEVEL',
+  'OPAMP_REDIS_MIN_REPLICAS',
+  'OPAMP_COORDINATOR_ID',
+  'OPAMP_COORDINATOR_HOST',
+  'OPAMP_COORDINATOR_PORT',
+  'OPAMP_COORDINATOR_ADMIN_HOST',
+  'OPAMP_COORDINATOR_ADMIN_PORT',
+  'OPAMP_COORDINATOR_SWEEP_MS',
+  'OPAMP_COORDINATOR_QUEUE',
+  'OPAMP_API_TOKENS_FILE',
+] as const;
+
+/** Reads the environment. Throws a ConfigurationError that lists everything that is wrong with it (exit code 78). */
+export function readConfig(environment: EnvironmentSource = process.env): { config: CoordinatorConfig; ignored: string[] } {
+  const values = parseEnvironment(NAMES, environment);
+  const config = coordinatorConfig({
+    ...(values.OPAMP_COORDINATOR_ID === undefined ? {} : { id: values.OPAMP_COORDINATOR_ID }),
+    redisUrl: values.OPAMP_REDIS_URL,
+    keyPrefix: values.OPAMP_KEY_PREFIX,
+    logLevel: values.OPAMP_LOG_LEVEL,
+    host: values.OPAMP_COORDINATOR_HOST,
+    port: values.OPAMP_COORDINATOR_PORT,
+    adminHost: values.OPAMP_COORDINATOR_ADMIN_HOST ?? values.OPAMP_COORDINATOR_HOST,
+    adminPort: values.OPAMP_COORDINATOR_ADMIN_PORT,
+    sweepMs: values.OPAMP_COORDINATOR_SWEEP_MS,
+    queue: values.OPAMP_COORDINATOR_QUEUE,
+    minReplicas: values.OPAMP_REDIS_MIN_REPLICAS,
+    apiTokensFile: values.OPAMP_API_TOKENS_FILE,
+  });
+  return { config, ignored: ignoredServiceLinks(environment) };
+}
+
+/** A config with the defaults for everything that is not given; both ports default to a free one, as tests want it. */
+export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl: string }): CoordinatorConfig {
+  const host = given.host ?? '127.0.0.1';
+  const config: CoordinatorConfig = {
+    id: `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${randomBytes(4).toString('hex')}`,
+    keyPrefix: 'opamp',
+    logLevel: 'info',
+    port: 0,
+    adminHost: host,
+    adminPort: 0,
+    sweepMs: 1000,
+    queue: true,
+    minReplicas: 0,
+    apiTokensFile: undefined,
+    commandTimeoutMs: 5000,
+    redisWaitMs: 10_000,
+    ...given,
+    host,
+  };
+  if (config.apiTokensFile === undefined && !isLoopbackHost(config.host)) {
+    throw new ConfigurationError([
+      `OPAMP_COORDINATOR_HOST is ${config.host}, which other machines can reach, and there are no API tokens: set OPAMP_API_TOKENS_FILE, or bind to 127.0.0.1`,
+    ]);
+  }
+  return Object.freeze(config);
+}

@@ -1,0 +1,201 @@
+import type { AddressInfo } from 'node:net';
+import { systemClock } from '@opamp-gateway/shared/clock';
+import type { Clock } from '@opamp-gateway/shared/clock';
+import { ConfigurationError, toError, UnavailableError } from '@opamp-gateway/shared/errors';
+import { createService, ReleaserStack } from '@opamp-gateway/shared/lifecycle';
+import type { Service } from '@opamp-gateway/shared/lifecycle';
+import { createLogger } from '@opamp-gateway/shared/logger';
+import type { Logger } from '@opamp-gateway/shared/logger';
+import { createMetrics } from '@opamp-gateway/shared/metrics';
+import type { Metrics } from '@opamp-gateway/shared/metrics';
+import { addressOf, closeRedis, createRedis, waitUntilReady } from '@opamp-gateway/shared/redis/client';
+import { createKeys } from '@opamp-gateway/shared/redis/keys';
+import type { FastifyInstance } from 'fastify';
+import { startAdminServer } from './admin-server.ts';
+import type { AdminServer } from './admin-server.ts';
+import { createApiServer } from './api/api-server.ts';
+import { createAgentReader } from './bus/agent-reader.ts';
+import { createCommandBus } from './bus/command-bus.ts';
+import type { CoordinatorConfig } from './config.ts';
+import { createCoordinatorEvents } from './events.ts';
+import type { RolloutService } from './rollout/service.ts';
+import { createAuditLog } from './stores/audit-log.ts';
+import { createConfigStore } from './stores/config-store.ts';
+import { createGroupStore } from './stores/group-store.ts';
+import { checkStore, ensureMeta } from './stores/store-check.ts';
+import { openTokenFile } from './stores/token-file.ts';
+import type { TokenFile } from './stores/token-file.ts';
+import { validateCollectorConfig } from './validation/collector-config.ts';
+
+/** What tests replace. */
+export interface CoordinatorOverrides {
+  logger?: Logger;
+  clock?: Clock;
+  metrics?: Metrics;
+}
+
+/** One coordinator: the API, the rollout engine and the admin endpoints, on one Redis. */
+export interface Coordinator extends Service {
+  readonly id: string;
+  /** Base of the REST API without `/api/v1`, known once started. */
+  readonly apiUrl: string;
+  readonly adminUrl: string;
+}
+
+/** Interval at which the token file is looked at, and at which missing meta fields are written again. */
+const HOUSEKEEPING_MS = 5000;
+
+/** Requests in flight may take this long at shutdown before their connections are cut. */
+const CLOSE_TIMEOUT_MS = 2000;
+
+/**
+ * Builds a coordinator. Nothing is opened before `start`, which rejects with a ConfigurationError when the setup cannot work
+ * (exit code 78) and with an UnavailableError when Redis cannot be reached in time (exit code 1).
+ */
+export function createCoordinator(config: CoordinatorConfig, overrides: CoordinatorOverrides = {}): Coordinator {
+  const logger = overrides.logger ?? createLogger({ level: config.logLevel, name: 'opamp-coordinator', bindings: { coordinator: config.id } });
+  const clock = overrides.clock ?? systemClock;
+  const open = new ReleaserStack();
+  let notReady: string | undefined = 'starting';
+  let api: FastifyInstance | undefined;
+  let apiUrl: string | undefined;
+  let admin: AdminServer | undefined;
+
+  const start = async (): Promise<void> => {
+    const tokens = openTokens(config);
+    const metrics = overrides.metrics ?? createMetrics('opamp_coordinator');
+    open.push('metrics', () => metrics.close());
+    const events = createCoordinatorEvents({ metrics, logger });
+    const keys = createKeys(config.keyPrefix);
+
+    const client = createRedis(config.redisUrl, 'command', logger);
+    open.push('redis', () => closeRedis(client));
+    await waitUntilReady(client, config.redisWaitMs);
+    for (const warning of await checkStore(client, keys, addressOf(client))) logger.warn({ warning }, 'redis could not be checked completely');
+    await ensureMeta(client, keys);
+
+    const subscriber = createRedis(config.redisUrl, 'subscriber', logger);
+    open.push('redis subscriber', () => closeRedis(subscriber));
+    const commands = createCommandBus({ client, subscriber, keys, coordinatorId: config.id, logger, clock, timeoutMs: config.commandTimeoutMs, onOutcome: events.onCommand });
+    await waitUntilReady(subscriber, config.redisWaitMs);
+    await commands.start();
+    open.push('command bus', () => commands.stop());
+
+    const configs = createConfigStore({ client, keys });
+    const groups = createGroupStore({ client, keys });
+    const audit = createAuditLog({ client, keys });
+    const agents = createAgentReader({ client, keys });
+
+    const housekeeping = clock.every(HOUSEKEEPING_MS, () => {
+      refreshTokens(tokens, events);
+      // An emptied store gets a new incarnation, by which gateways notice.
+      if (client.status === 'ready') ensureMeta(client, keys).catch((error: unknown) => logger.debug({ err: error }, 'meta could not be written'));
+    });
+    open.push('housekeeping', () => housekeeping.cancel());
+
+    api = await createApiServer({
+      configs,
+      groups,
+      audit,
+      agents,
+      commands,
+      rollouts: noRollouts(),
+      gateways: { list: async () => [] },
+      validate: (yaml) => validateCollectorConfig(yaml).findings,
+      logger,
+      tokens,
+      onAnswer: events.onAnswer,
+    });
+    const server = api;
+    open.push('api', () => closeApi(server));
+    admin = await startAdminServer({
+      host: config.adminHost,
+      port: config.adminPort,
+      metrics,
+      notReadyBecause: () => notReady ?? (client.status === 'ready' ? undefined : `Redis at ${addressOf(client)} is not reachable`),
+    });
+    const adminServer = admin;
+    open.push('admin server', () => adminServer.close());
+    await listen(server, config);
+    apiUrl = urlOf(server, config.host);
+    notReady = undefined;
+    logger.info({ apiUrl, adminUrl: admin.url, redis: addressOf(client), authenticated: tokens !== undefined }, 'coordinator is running');
+  };
+
+  const service = createService({
+    name: 'coordinator',
+    start,
+    async drain() {
+      notReady = 'shutting down';
+    },
+    async stop() {
+      notReady = 'shutting down';
+      await open.releaseAll();
+      logger.info('coordinator has stopped');
+    },
+  });
+
+  return {
+    ...service,
+    id: config.id,
+    get apiUrl() {
+      return started(apiUrl);
+    },
+    get adminUrl() {
+      return started(admin?.url);
+    },
+  };
+}
+
+/** Stands in until the rollout engine is wired. */
+function noRollouts(): RolloutService {
+  const away = (): never => {
+    throw new UnavailableError('this coordinator has no rollout engine');
+  };
+  return { create: away, get: away, list: away, act: away, tune: away, failures: away, events: away, follow: away };
+}
+
+function started<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new Error('the coordinator has not been started');
+  return value;
+}
+
+function openTokens(config: CoordinatorConfig): TokenFile | undefined {
+  if (config.apiTokensFile === undefined) return undefined;
+  try {
+    return openTokenFile(config.apiTokensFile);
+  } catch (error) {
+    throw new ConfigurationError([`OPAMP_API_TOKENS_FILE: ${toError(error).message}`], { cause: error });
+  }
+}
+
+function refreshTokens(tokens: TokenFile | undefined, events: ReturnType<typeof createCoordinatorEvents>): void {
+  try {
+    if (tokens?.refresh() === true) events.onTokensChanged();
+  } catch (error) {
+    events.onTokensUnreadable(toError(error));
+  }
+}
+
+async function listen(server: FastifyInstance, { host, port }: CoordinatorConfig): Promise<void> {
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    throw new ConfigurationError([`the API cannot listen on ${host}:${port}: ${toError(error).message}`], { cause: error });
+  }
+}
+
+function urlOf(server: FastifyInstance, host: string): string {
+  const { port } = server.server.address() as AddressInfo;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Streams end themselves; requests in flight get their answer, unless they take too long. */
+async function closeApi(server: FastifyInstance): Promise<void> {
+  const timer = setTimeout(() => server.server.closeAllConnections(), CLOSE_TIMEOUT_MS);
+  try {
+    await server.close();
+  } finally {
+    clearTimeout(timer);
+  }
+}
