@@ -26,7 +26,9 @@ export class AdminServer {
         response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
       } else if (path === '/readyz') {
         const problems = options.problems();
-        response.writeHead(problems.length === 0 ? 200 : 503, { 'content-type': 'text/plain' }).end(problems.length === 0 ? 'ready\n' : `${problems.join('\n')}\n`);
+        response
+          .writeHead(problems.length === 0 ? 200 : 503, { 'content-type': 'text/plain' })
+          .end(problems.length === 0 ? 'ready\n' : `${problems.join('\n')}\n`);
       } else if (path === '/metrics') {
         options.metrics.render().then(
           (text) => response.writeHead(200, { 'content-type': options.metrics.contentType }).end(text),
@@ -44,7 +46,9 @@ export class AdminServer {
 
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (error) => reject(new Error(`cannot listen on ${this.#options.host}:${this.#options.port}: ${error.message}`)));
+      this.#server.once('error', (error) =>
+        reject(new Error(`cannot listen on ${this.#options.host}:${this.#options.port}: ${error.message}`)),
+      );
       this.#server.listen(this.#options.port, this.#options.host, () => resolve());
     });
   }

@@ -98,7 +98,10 @@ function descriptorLimit(): number {
 
 function readTokens(auth: 'none' | 'token' | 'mtls', file: string | undefined): readonly string[] | undefined {
   if (auth === 'none') return undefined;
-  if (auth === 'mtls') throw new ConfigurationError(['OPAMP_AGENT_AUTH: mtls is not built yet; use token, or end TLS in a load balancer that checks client certificates']);
+  if (auth === 'mtls')
+    throw new ConfigurationError([
+      'OPAMP_AGENT_AUTH: mtls is not built yet; use token, or end TLS in a load balancer that checks client certificates',
+    ]);
   if (file === undefined) throw new ConfigurationError(['OPAMP_AGENT_TOKENS_FILE: must name a file when OPAMP_AGENT_AUTH is token']);
   let text: string;
   try {

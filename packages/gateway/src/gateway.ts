@@ -22,6 +22,7 @@ import { allowLongHeaders } from './config.ts';
 import type { GatewayConfig } from './config.ts';
 import { drainConnections } from './drain.ts';
 import { GatewayEvents } from './events.ts';
+import { remoteConfigField } from './protocol/replies.ts';
 import { SessionManager } from './session/session-manager.ts';
 import { SpecEvaluator } from './session/spec-evaluator.ts';
 import { AdmissionControl } from './transport/admission.ts';
@@ -116,7 +117,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       gatewayId: config.id,
       httpSilenceMs: config.httpSilenceMs,
       releaseWaitMs: CLAIM_RELEASE_WAIT_MS,
-      requestRelease: (owner, uid) => channel.publish(keys.channelGateway(owner), { type: 'release', uid, replyTo: keys.channelGateway(config.id) }),
+      requestRelease: (owner, uid) =>
+        channel.publish(keys.channelGateway(owner), { type: 'release', uid, replyTo: keys.channelGateway(config.id) }),
     });
     replica = new SpecReplica({
       redis,
@@ -125,6 +127,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       logger,
       pollMs: config.specPollMs,
       cacheBytes: SPEC_CACHE_BYTES,
+      encode: remoteConfigField,
       onSpec: (spec) => void evaluator.evaluateAll(spec),
       onBlob: () => manager.desk.tick(),
     });
@@ -223,8 +226,14 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
     admin = new AdminServer({ host: config.adminHost, port: config.adminPort, metrics: events.metrics, problems });
     events.metrics.gauge('connections', { help: 'Open WebSocket connections', collect: (gauge) => gauge.set(admission.connections) });
     events.metrics.gauge('agents', { help: 'Agents connected over WebSocket', collect: (gauge) => gauge.set(manager.registry.size) });
-    events.metrics.gauge('dirty_agents', { help: 'Agents whose newest state Redis does not have yet', collect: (gauge) => gauge.set(writer.dirtyCount) });
-    events.metrics.gauge('waiting_offers', { help: 'Offers that are due and wait for pacing', collect: (gauge) => gauge.set(manager.desk.waiting.size) });
+    events.metrics.gauge('dirty_agents', {
+      help: 'Agents whose newest state Redis does not have yet',
+      collect: (gauge) => gauge.set(writer.dirtyCount),
+    });
+    events.metrics.gauge('waiting_offers', {
+      help: 'Offers that are due and wait for pacing',
+      collect: (gauge) => gauge.set(manager.desk.waiting.size),
+    });
 
     const handleCommand = async (command: GatewayCommand): Promise<void> => {
       switch (command.type) {
@@ -243,11 +252,15 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
           await edits.look(command.shard);
           break;
         case 'restart':
-          await channel.publish(command.replyTo, answer(command.requestId, manager.restart(command.uid)));
+          await channel.publish(command.replyTo, answer(command.requestId, manager.commands.restart(command.uid)));
           break;
         case 'custom-message': {
           const data = Buffer.from(command.dataBase64, 'base64');
-          const outcome = manager.sendCustomMessage(command.uid, { capability: command.capability, type: command.messageType, data });
+          const outcome = manager.commands.sendCustomMessage(command.uid, {
+            capability: command.capability,
+            type: command.messageType,
+            data,
+          });
           await channel.publish(command.replyTo, answer(command.requestId, outcome));
           break;
         }
@@ -289,7 +302,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
 
   const refuseNewerSchema = async (): Promise<void> => {
     const version = Number((await redis.hget(keys.meta, 'schemaVersion')) ?? SCHEMA_VERSION);
-    if (version > SCHEMA_VERSION) throw new Error(`the data in Redis has schema version ${version}, this release knows ${SCHEMA_VERSION}: start a newer release`);
+    if (version > SCHEMA_VERSION)
+      throw new Error(`the data in Redis has schema version ${version}, this release knows ${SCHEMA_VERSION}: start a newer release`);
   };
 
   const service = createService({

@@ -8,6 +8,7 @@
 
 local id, expected, new_rev, document, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local created, next_eval, active, idempotent, channel = ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1', ARGV[10]
+local replaced = string.match(active, '^replace:(.+)$')
 
 if idempotent and expected == '0' then
   local known = redis.call('GET', KEYS[8])
@@ -19,10 +20,10 @@ if rev ~= expected then return { 'stale', rev } end
 
 if expected == '0' then
   if redis.call('HEXISTS', KEYS[2], 'group:' .. group) == 0 then return { 'no-group' } end
-  if active == 'set' then
-    local other = redis.call('HGET', KEYS[5], group)
-    if other then return { 'active', other } end
-  end
+  local other = redis.call('HGET', KEYS[5], group)
+  if active == 'set' and other then return { 'active', other } end
+  -- Replacing a rollout that has ended meanwhile is the same as none being active.
+  if replaced and other and other ~= replaced then return { 'active', other } end
 end
 
 local at = 11
@@ -46,7 +47,7 @@ end
 redis.call('HSET', KEYS[1], 'rev', new_rev, 'doc', document)
 if next_eval == '' then redis.call('ZREM', KEYS[3], id) else redis.call('ZADD', KEYS[3], next_eval, id) end
 if expected == '0' then redis.call('ZADD', KEYS[6], created, id) end
-if active == 'set' then
+if active == 'set' or replaced then
   redis.call('HSET', KEYS[5], group, id)
 elseif active == 'clear' and redis.call('HGET', KEYS[5], group) == id then
   redis.call('HDEL', KEYS[5], group)

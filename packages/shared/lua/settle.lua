@@ -4,7 +4,7 @@
 -- returns {now ms, overdue rows left, flat counters}
 -- Not connected: lost (a restoring row is only listed, its agent repairs itself when it returns). Connected: offered ->
 -- timedOut; applying -> unverified if healthy, else degraded; verifying -> applied if healthy, else degraded (failed when
--- it was a soft failure); restoring -> restoreFailed.
+-- it was a soft failure); restoring -> restoreFailed. Those judged badly are listed under the rollout's failures.
 
 local id = ARGV[2]
 local judge = ARGV[3] == '1'
@@ -23,6 +23,15 @@ local function verdict(row, rec)
   return row.soft == '1' and 'failed' or 'degraded'
 end
 
+local REASONS = {
+  lost = 'went away and did not answer in time',
+  timedOut = 'did not answer the offer in time',
+  degraded = 'was unhealthy when its time ran out',
+  failed = 'config apply timeout exceeded, and unhealthy since',
+  restoreFailed = 'did not acknowledge the previous version in time',
+}
+
+local failures = key .. ':failures'
 local left = 0
 if judge and redis.call('HEXISTS', key, 'ended') == 0 then
   local overdue = redis.call('ZRANGEBYSCORE', open, '-inf', int(now_ms), 'LIMIT', 0, limit)
@@ -41,6 +50,9 @@ if judge and redis.call('HEXISTS', key, 'ended') == 0 then
         local new = parse_row(text)
         new.status = status
         put_row(uid, id, row, new, column, column)
+        if REASONS[status] and (redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1) then
+          redis.call('HSET', failures, uid, REASONS[status])
+        end
         if status == 'failed' and rec.offered and rec.offered ~= '' then
           local entry = rec.offered .. ':' .. id .. ':' .. int(row.attempt)
           local failed = rec.failed and rec.failed ~= '' and (rec.failed .. ',' .. entry) or entry

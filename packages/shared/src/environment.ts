@@ -257,6 +257,12 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'Interval of the repair timer that finds due rollouts and ended leases.',
   }),
+  OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS: durationOption({
+    default: 5000,
+    min: 100,
+    readBy: COORDINATOR,
+    sentence: 'How long a gateway may take to answer a command to an agent.',
+  }),
   OPAMP_COORDINATOR_QUEUE: booleanOption({
     default: true,
     readBy: COORDINATOR,

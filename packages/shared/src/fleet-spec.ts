@@ -207,7 +207,9 @@ export function isInCohort(rollout: RolloutSpec, agent: DesiredInput): boolean {
   if (rollout.canary.includes(agent.origin)) return true;
   if (rollout.slices.length === 0) return false;
   const hash = hash48(rollout.salt, bucketOf(rollout, agent));
-  return rollout.slices.some((slice) => hash < slice.boundary && (slice.selector === '' || matches(selectorOf(slice.selector), agent.attributes)));
+  return rollout.slices.some(
+    (slice) => hash < slice.boundary && (slice.selector === '' || matches(selectorOf(slice.selector), agent.attributes)),
+  );
 }
 
 /**

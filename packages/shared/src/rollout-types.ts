@@ -89,7 +89,12 @@ export interface StatusCounts {
 /** Phases of a rollout; those of {@link TERMINAL_PHASES} are never left. */
 export const ROLLOUT_PHASES = ['running', 'rolling_back', 'succeeded', 'cancelled', 'rolled_back', 'rollback_failed'] as const;
 export type RolloutPhase = (typeof ROLLOUT_PHASES)[number];
-export const TERMINAL_PHASES: ReadonlySet<RolloutPhase> = new Set<RolloutPhase>(['succeeded', 'cancelled', 'rolled_back', 'rollback_failed']);
+export const TERMINAL_PHASES: ReadonlySet<RolloutPhase> = new Set<RolloutPhase>([
+  'succeeded',
+  'cancelled',
+  'rolled_back',
+  'rollback_failed',
+]);
 
 /** Phases of a wave. */
 export const WAVE_PHASES = ['pending', 'assigning', 'converging', 'soaking', 'gating', 'passed', 'failed'] as const;

@@ -9,7 +9,15 @@ export type GatewayCommand =
   | { type: 'released'; uid: string }
   | { type: 'edited'; shard: number }
   | { type: 'restart'; uid: string; requestId: string; replyTo: string }
-  | { type: 'custom-message'; uid: string; capability: string; messageType: string; dataBase64: string; requestId: string; replyTo: string };
+  | {
+      type: 'custom-message';
+      uid: string;
+      capability: string;
+      messageType: string;
+      dataBase64: string;
+      requestId: string;
+      replyTo: string;
+    };
 
 export interface CommandChannelOptions {
   redis: RedisClient;

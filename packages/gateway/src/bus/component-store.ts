@@ -20,7 +20,9 @@ interface ListNode {
 function toNode(details: ComponentDetails, depth: number): ListNode {
   const node: ListNode = {};
   if (details.metadata.length > 0) {
-    node.metadata = Object.fromEntries(details.metadata.slice(0, 16).map(({ key, value }) => [key.slice(0, 256), valueText(value).slice(0, 512)]));
+    node.metadata = Object.fromEntries(
+      details.metadata.slice(0, 16).map(({ key, value }) => [key.slice(0, 256), valueText(value).slice(0, 512)]),
+    );
   }
   const names = Object.entries(details.subComponentMap);
   if (names.length > 0 && depth < 4) {
@@ -61,7 +63,9 @@ export class RedisComponentStore implements ComponentStore {
   }
 
   put(hash: string, components: unknown): void {
-    const list = Object.fromEntries(Object.entries(components as Record<string, ComponentDetails>).map(([kind, details]) => [kind, toNode(details, 0)]));
+    const list = Object.fromEntries(
+      Object.entries(components as Record<string, ComponentDetails>).map(([kind, details]) => [kind, toNode(details, 0)]),
+    );
     const text = JSON.stringify(list);
     if (text.length > MAX_LIST_BYTES) {
       this.#logger.warn({ hash, bytes: text.length }, 'component list is too long and is not kept');

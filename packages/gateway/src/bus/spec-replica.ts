@@ -5,7 +5,6 @@ import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
-import { remoteConfigField } from '../protocol/replies.ts';
 import type { SpecSource } from '../session/ports.ts';
 
 export interface SpecReplicaOptions {
@@ -17,6 +16,8 @@ export interface SpecReplicaOptions {
   pollMs: number;
   /** Most bytes of encoded configs kept. */
   cacheBytes: number;
+  /** Turns a stored AgentRemoteConfig into what is sent; called once per config. */
+  encode(stored: Uint8Array): Uint8Array;
   onSpec(spec: FleetSpec): void;
   /** A config that somebody waited for is here. */
   onBlob(hash: string): void;
@@ -111,7 +112,7 @@ export class SpecReplica implements SpecSource {
         await this.#options.clock.sleep(1_000);
         return;
       }
-      this.#keep(hash, remoteConfigField(encoded));
+      this.#keep(hash, this.#options.encode(encoded));
       this.#options.onBlob(hash);
     } catch (thrown) {
       this.#options.logger.warn({ hash, error: toError(thrown).message }, 'cannot read config bytes, will try again');

@@ -6,8 +6,9 @@ import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import type { GatewayEvents } from '../events.ts';
-import type { AgentSession, PendingWrite } from '../session/agent-session.ts';
-import { emptyWrite, mergeWrites } from '../session/agent-session.ts';
+import { emptyWrite, mergeWrites } from '../pending-write.ts';
+import type { PendingWrite } from '../pending-write.ts';
+import type { AgentSession } from '../session/agent-session.ts';
 import type { SessionWriter } from '../session/ports.ts';
 
 /** What the writer tells its owner after each acknowledged or refused write. */
@@ -61,7 +62,14 @@ export class StatusWriter implements SessionWriter {
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
-    this.#shards = options.keys.shards.map(() => ({ dirty: new Set(), inFlight: false, inFlightOldest: 0, timer: undefined, urgent: false, failures: 0 }));
+    this.#shards = options.keys.shards.map(() => ({
+      dirty: new Set(),
+      inFlight: false,
+      inFlightOldest: 0,
+      timer: undefined,
+      urgent: false,
+      failures: 0,
+    }));
   }
 
   /** Number of sessions whose state Redis does not have yet. */

@@ -12,7 +12,9 @@ export const REPORT_FULL_STATE = 1n;
 export const REPORT_AVAILABLE_COMPONENTS = 2n;
 
 /** The parts of a ServerToAgent beside instance_uid; absent parts stay unset on the wire. */
-export type ReplyParts = Partial<Pick<ServerToAgent, 'flags' | 'capabilities' | 'agentIdentification' | 'command' | 'customCapabilities' | 'customMessage'>>;
+export type ReplyParts = Partial<
+  Pick<ServerToAgent, 'flags' | 'capabilities' | 'agentIdentification' | 'command' | 'customCapabilities' | 'customMessage'>
+>;
 
 /** An instance_uid field: tag, length, the bytes the agent used. */
 function uidField(uid: Uint8Array): Uint8Array {
@@ -38,7 +40,10 @@ export function encodeReply(uid: Uint8Array, parts: ReplyParts, remoteConfig?: U
 }
 
 /** A ServerToAgent that holds an error and nothing else. [OpAMP ServerToAgent.error_response] */
-export function encodeError(uid: Uint8Array, error: { kind: 'badRequest' | 'unavailable'; message: string; retryAfterMs?: number }): Uint8Array {
+export function encodeError(
+  uid: Uint8Array,
+  error: { kind: 'badRequest' | 'unavailable'; message: string; retryAfterMs?: number },
+): Uint8Array {
   const reply = create(ServerToAgentSchema, {
     errorResponse: {
       type:

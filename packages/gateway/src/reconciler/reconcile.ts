@@ -216,7 +216,10 @@ export function applyStatusReport(spec: FleetSpec, state: ReconcileState, report
         break;
       }
       outcome.failed = state.offeredFor ?? { by: '', attempt: 1 };
-      if (judges) outcome.rows.push(change(rollout, 'failed', { attempt: row.attempt, error: report.error === '' ? 'FAILED without a message' : report.error }));
+      if (judges)
+        outcome.rows.push(
+          change(rollout, 'failed', { attempt: row.attempt, error: report.error === '' ? 'FAILED without a message' : report.error }),
+        );
       break;
   }
   return outcome;

@@ -1,21 +1,10 @@
 import type { AgentToServer } from '@opamp-gateway/proto/opamp';
-import type { AgentRecord, RecordField } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { ConfigRef, Desired, FailedHash } from '@opamp-gateway/shared/fleet-spec';
-import type { RowChange } from '../reconciler/reconcile.ts';
 import type { ReplyParts } from '../protocol/replies.ts';
+import { emptyWrite } from '../pending-write.ts';
+import type { PendingWrite } from '../pending-write.ts';
 import type { Outlet } from './ports.ts';
-
-/** Changes of one session that Redis does not have yet. */
-export interface PendingWrite {
-  set: Partial<Record<RecordField, string>>;
-  del: string[];
-  rows: RowChange[];
-  effective: Buffer | undefined;
-  group: string | undefined;
-  takesConfig: boolean | undefined;
-  facets: readonly string[] | undefined;
-  release: boolean;
-}
 
 /** An offer whose record is being written; its bytes leave when Redis has acknowledged it. */
 export interface PendingOffer {
@@ -41,25 +30,6 @@ export interface QueuedMessage {
  * the agent over; the socket is kept for a while to tell a move from a second live agent. closed: nothing is awaited.
  */
 export type SessionPhase = 'claiming' | 'live' | 'superseded' | 'closed';
-
-/** An empty write. */
-export function emptyWrite(): PendingWrite {
-  return { set: {}, del: [], rows: [], effective: undefined, group: undefined, takesConfig: undefined, facets: undefined, release: false };
-}
-
-/** Puts `newer` over `older`: newest state wins, rows stay in order. */
-export function mergeWrites(older: PendingWrite, newer: PendingWrite): PendingWrite {
-  return {
-    set: { ...older.set, ...newer.set },
-    del: [...new Set([...older.del, ...newer.del])],
-    rows: [...older.rows, ...newer.rows],
-    effective: newer.effective ?? older.effective,
-    group: newer.group ?? older.group,
-    takesConfig: newer.takesConfig ?? older.takesConfig,
-    facets: newer.facets ?? older.facets,
-    release: older.release || newer.release,
-  };
-}
 
 /** State of one session. Plain data: the flow stands in `session-manager.ts` and the modules it uses. */
 export class AgentSession {

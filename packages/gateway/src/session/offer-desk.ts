@@ -135,12 +135,15 @@ export class OfferDesk {
   bookFacets(session: AgentSession): void {
     const { record, desired: want } = session;
     const word = (key: string, value: string | undefined): string => `${key}=${(value ?? '').slice(0, 128).replaceAll(/[\n|]/g, ' ')}`;
+    const group = want?.group?.name ?? NO_GROUP;
+    const health = record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy';
     const facets = [
-      word('group', want?.group?.name ?? NO_GROUP),
+      word('group', group),
+      word('group-health', `${group}=${health}`),
       word('service', record.attributes.identifying['service.name']),
       word('version', record.attributes.identifying['service.version']),
-      word('health', record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy'),
-      word('status', record.reportedStatus),
+      word('health', health),
+      word('status', record.reportedStatus.toLowerCase()),
       word('sync', syncWord(session)),
       word('running', record.reportedStatus === 'APPLIED' ? record.reportedHash.slice(0, 12) : ''),
     ];
@@ -322,7 +325,15 @@ export class OfferDesk {
     for (const rollout of this.#options.spec.spec.rollouts.values()) {
       const row = session.record.rows.get(rollout.id);
       if (row === undefined) continue;
-      const base = { rollout: rollout.id, wave: row.wave, attempt: row.attempt, deadlineInMs: -1, ackTimeoutMs: row.ackTimeoutMs, soft: false, error: '' };
+      const base = {
+        rollout: rollout.id,
+        wave: row.wave,
+        attempt: row.attempt,
+        deadlineInMs: -1,
+        ackTimeoutMs: row.ackTimeoutMs,
+        soft: false,
+        error: '',
+      };
       if (row.status === 'offered' && session.record.offered === rollout.to.hash) this.bookRow(session, { ...base, status: 'unverified' });
       else if (row.status === 'restoring') this.bookRow(session, { ...base, status: 'restored' });
     }
@@ -332,7 +343,7 @@ export class OfferDesk {
 /** How an agent stands to its desired config. */
 function syncWord(session: AgentSession): string {
   const { record, desired: want } = session;
-  if (want?.config == null) return 'none';
+  if (want === undefined || want.config === null) return 'none';
   if (!acceptsRemoteConfig(record.capabilities)) return 'unsupported';
   if (!reportsRemoteConfig(record.capabilities)) return 'unverified';
   if (record.reportedHash === want.config.hash && record.reportedStatus === 'APPLIED') return 'synced';

@@ -21,7 +21,9 @@ export interface SessionWriter {
 }
 
 /** Outcome of taking over an agent's record. */
-export type Claim = { kind: 'ok'; uid: string; epoch: string; formerOwner: string; fields: Record<string, string> } | { kind: 'alias'; uid: string };
+export type Claim =
+  | { kind: 'ok'; uid: string; epoch: string; formerOwner: string; fields: Record<string, string> }
+  | { kind: 'alias'; uid: string };
 
 /** Records in the store; a claim is atomic, and afterwards nobody with an older epoch can write. */
 export interface AgentRecords {

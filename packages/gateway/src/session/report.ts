@@ -37,7 +37,11 @@ const STATUS_WORDS: Record<number, ReportedStatus> = {
 
 function healthNode(health: ComponentHealth, budget: { left: number }, depth: number): HealthNode {
   budget.left -= 1;
-  const node: HealthNode = { healthy: health.healthy, status: health.status.slice(0, 256), lastError: health.lastError.slice(0, MAX_ERROR_CHARS) };
+  const node: HealthNode = {
+    healthy: health.healthy,
+    status: health.status.slice(0, 256),
+    lastError: health.lastError.slice(0, MAX_ERROR_CHARS),
+  };
   const names = Object.keys(health.componentHealthMap);
   if (names.length === 0 || depth >= MAX_HEALTH_DEPTH) return node;
   node.children = {};
@@ -53,7 +57,11 @@ function healthNode(health: ComponentHealth, budget: { left: number }, depth: nu
  * Merges what a message reports into the record, as a whole per sub-message: a present one replaces the former, an absent
  * one is unchanged. [OpAMP Agent Status Compression] The status report is only extracted.
  */
-export function mergeReport(record: AgentRecord, message: AgentToServer, options: { nowMs: number; keepEffective: boolean }): ReportChanges {
+export function mergeReport(
+  record: AgentRecord,
+  message: AgentToServer,
+  options: { nowMs: number; keepEffective: boolean },
+): ReportChanges {
   const changes: ReportChanges = { set: {}, effective: undefined, described: false, healthChanged: false, status: undefined };
   // A mask of 0 in a later message means "not repeated" (the .NET client fills it in identification messages only).
   if (message.capabilities !== 0n && message.capabilities !== record.capabilities) {
@@ -114,16 +122,30 @@ export function mergeReport(record: AgentRecord, message: AgentToServer, options
 }
 
 /** Merges a status report into the record. Most recent verdicts by hash are kept, newest first, at most ten. */
-export function mergeStatus(record: AgentRecord, report: { hash: string; status: ReportedStatus; error: string }, nowMs: number): Partial<Record<RecordField, string>> {
+export function mergeStatus(
+  record: AgentRecord,
+  report: { hash: string; status: ReportedStatus; error: string },
+  nowMs: number,
+): Partial<Record<RecordField, string>> {
   if (record.reportedHash === report.hash && record.reportedStatus === report.status && record.reportedError === report.error) return {};
   record.reportedHash = report.hash;
   record.reportedStatus = report.status;
   record.reportedError = report.error;
-  const set: Partial<Record<RecordField, string>> = { reportedHash: report.hash, reportedStatus: report.status, reportedError: report.error };
+  const set: Partial<Record<RecordField, string>> = {
+    reportedHash: report.hash,
+    reportedStatus: report.status,
+    reportedError: report.error,
+  };
   if (report.hash !== '') {
-    const entry = { hash: report.hash, status: report.status, atMs: nowMs, ...(report.error === '' ? {} : { error: report.error.slice(0, 512) }) };
+    const entry = {
+      hash: report.hash,
+      status: report.status,
+      atMs: nowMs,
+      ...(report.error === '' ? {} : { error: report.error.slice(0, 512) }),
+    };
     const newest = record.history[0];
-    const rest = newest !== undefined && newest.hash === report.hash && newest.status === 'APPLYING' ? record.history.slice(1) : record.history;
+    const rest =
+      newest !== undefined && newest.hash === report.hash && newest.status === 'APPLYING' ? record.history.slice(1) : record.history;
     record.history = [entry, ...rest].slice(0, 10);
     set.history = JSON.stringify(record.history);
   }

@@ -3,23 +3,26 @@ import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { Clock } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
-import { uidFromBytes, uidToBytes } from '@opamp-gateway/shared/instance-uid';
+import { uidFromBytes } from '@opamp-gateway/shared/instance-uid';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import { CLOSE_REASONS } from '../close-reasons.ts';
 import type { GatewayEvents } from '../events.ts';
 import { decodeBody, decodeWebSocketMessage } from '../protocol/codec.ts';
 import type { Decoded } from '../protocol/codec.ts';
-import { encodeError, encodeReply, OWN_CAPABILITIES, REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE } from '../protocol/replies.ts';
-import type { ReplyParts } from '../protocol/replies.ts';
-import { applyStatusReport, SOFT_FAILURE } from '../reconciler/reconcile.ts';
+import { encodeError } from '../protocol/replies.ts';
+import type { PendingWrite } from '../pending-write.ts';
 import { AgentSession } from './agent-session.ts';
-import type { PendingWrite } from './agent-session.ts';
+
+import { AgentCommands } from './agent-commands.ts';
 import { FullStateLimiter } from './full-state.ts';
 import { HealthWatch } from './health-watch.ts';
-import { bookFailed, OfferDesk } from './offer-desk.ts';
+import { Identity } from './identity.ts';
+import { OfferDesk } from './offer-desk.ts';
 import type { AgentRecords, ComponentStore, Outlet, SessionWriter, SpecSource } from './ports.ts';
-import { flatAttributes, isComplete, mergeReport, mergeStatus, messageDigest } from './report.ts';
+import { ReplyDesk } from './reply-desk.ts';
+import { flatAttributes, isComplete, mergeReport, messageDigest } from './report.ts';
 import { SessionRegistry } from './session-registry.ts';
+import { StatusDesk } from './status-desk.ts';
 
 /** Most messages (and bytes) that wait for one agent's claim. */
 const MAX_QUEUED_MESSAGES = 64;
@@ -28,9 +31,6 @@ const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 const AWAIT_REPORT_MS = 30_000;
 /** Pause before a failed claim is tried again. */
 const CLAIM_RETRY_MS = 1_000;
-/** Messages on a taken-over connection that prove a second live agent when the hosts do not differ. */
-const DUPLICATE_MESSAGES = 2;
-const HOST_ATTRIBUTES = ['host.id', 'host.name', 'k8s.pod.uid', 'container.id'];
 
 export interface SessionManagerOptions {
   clock: Clock;
@@ -64,8 +64,12 @@ export class SessionManager {
   readonly registry = new SessionRegistry();
   readonly desk: OfferDesk;
   readonly health: HealthWatch;
+  readonly commands = new AgentCommands(this.registry);
   readonly #options: SessionManagerOptions;
   readonly #fullState: FullStateLimiter;
+  readonly #replies: ReplyDesk;
+  readonly #statuses: StatusDesk;
+  readonly #identity: Identity;
   readonly #superseded = new Set<AgentSession>();
   /** HTTP exchanges of one agent run one after the other. */
   readonly #exchanges = new Map<string, Promise<void>>();
@@ -89,9 +93,35 @@ export class SessionManager {
       maxMessageBytes: options.maxMessageBytes,
       mayOffer: () => options.mayOffer(),
       liveGateways: () => options.liveGateways(),
-      sendWithOffer: (session, remoteConfig) => this.#sendOwed(session, remoteConfig),
+      sendWithOffer: (session, remoteConfig) => this.#replies.sendOwed(session, remoteConfig),
     });
     this.health = new HealthWatch({ spec: options.spec, desk: this.desk, degradedAfterMs: options.degradedAfterMs });
+    this.#replies = new ReplyDesk({
+      clock: options.clock,
+      events: options.events,
+      spec: options.spec,
+      components: options.components,
+      fullState: this.#fullState,
+      customCapabilities: options.customCapabilities,
+    });
+    this.#identity = new Identity({
+      events: options.events,
+      records: options.records,
+      writer: options.writer,
+      registry: this.registry,
+      replies: this.#replies,
+      end: (session) => this.#end(session),
+      forget: (session) => this.#forget(session),
+      unavailable: (session, message) => this.#unavailable(session, message),
+    });
+    this.#statuses = new StatusDesk({
+      clock: options.clock,
+      events: options.events,
+      spec: options.spec,
+      writer: options.writer,
+      desk: this.desk,
+      health: this.health,
+    });
   }
 
   /** Number of connected agents that report themselves unhealthy, as of the last tick. */
@@ -112,7 +142,7 @@ export class SessionManager {
     } else if (session.phase === 'claiming') {
       this.#enqueue(session, decoded.message, { digest, bytes: bytes.length });
     } else if (session.phase === 'superseded') {
-      this.#handleSuperseded(session, decoded.message, digest);
+      this.#identity.handleSuperseded(session, decoded.message, digest);
     } else {
       this.#process(session, decoded.message, digest);
     }
@@ -147,7 +177,7 @@ export class SessionManager {
     const session = this.registry.owner(uid);
     if (session === undefined || session.phase !== 'live') return;
     this.desk.offerUnsent(session);
-    this.#answerOwed(session);
+    this.#replies.answerOwed(session);
     await this.#options.writer.settled(session);
     this.#supersede(session);
     this.#options.events.takenOver('gateway');
@@ -155,7 +185,7 @@ export class SessionManager {
 
   /** Another gateway has claimed the agent: this session's writes are refused from now on. */
   fenced(session: AgentSession): void {
-    this.#answerOwed(session);
+    this.#replies.answerOwed(session);
     if (session.phase === 'live') this.#supersede(session);
     else this.#forget(session);
   }
@@ -173,15 +203,19 @@ export class SessionManager {
       return;
     }
     if (session.phase !== 'live') return;
-    if (session.offer !== undefined && (session.pending?.set.offered ?? session.offer.config.hash) === session.offer.config.hash && write.set.offered === session.offer.config.hash) {
+    if (
+      session.offer !== undefined &&
+      (session.pending?.set.offered ?? session.offer.config.hash) === session.offer.config.hash &&
+      write.set.offered === session.offer.config.hash
+    ) {
       this.desk.offerRecorded(session);
     }
-    if (session.offer === undefined) this.#answerOwed(session);
+    if (session.offer === undefined) this.#replies.answerOwed(session);
   }
 
   /** Redis did not take a write: what is owed is answered without the offer, which follows as a push. */
   delayed(session: AgentSession): void {
-    if (session.outlet.transport === 'ws') this.#answerOwed(session);
+    if (session.outlet.transport === 'ws') this.#replies.answerOwed(session);
   }
 
   /** Once a second: health rules, overdue credit, connections that were taken over. */
@@ -215,23 +249,6 @@ export class SessionManager {
       if (session.phase !== 'live') continue;
       void this.#reclaim(session);
     }
-  }
-
-  /** Sends a restart command. [OpAMP ServerToAgent.command: only with instance_uid and capabilities] */
-  restart(uid: string): 'sent' | 'away' | 'unsupported' {
-    const session = this.registry.owner(uid);
-    if (session === undefined || session.phase !== 'live') return 'away';
-    if ((session.record.capabilities & 0x400n) === 0n) return 'unsupported';
-    return session.outlet.send(encodeReply(session.wireUid, { capabilities: OWN_CAPABILITIES, command: { type: 0 } as ReplyParts['command'] })) ? 'sent' : 'away';
-  }
-
-  /** Sends a custom message to an agent that has listed its capability. */
-  sendCustomMessage(uid: string, message: { capability: string; type: string; data: Uint8Array }): 'sent' | 'away' | 'unsupported' {
-    const session = this.registry.owner(uid);
-    if (session === undefined || session.phase !== 'live') return 'away';
-    if (!session.record.customCapabilities.includes(message.capability)) return 'unsupported';
-    const sent = session.outlet.send(encodeReply(session.wireUid, { customMessage: message as ReplyParts['customMessage'] }));
-    return sent ? 'sent' : 'away';
   }
 
   /** Operators changed the agent's pin or labels. */
@@ -319,7 +336,7 @@ export class SessionManager {
   async #giveUp(former: AgentSession): Promise<void> {
     if (former.phase === 'live') {
       this.desk.offerUnsent(former);
-      this.#answerOwed(former);
+      this.#replies.answerOwed(former);
       await this.#options.writer.settled(former);
       if (former.phase === 'live') this.#supersede(former);
     } else if (former.phase === 'claiming') {
@@ -434,7 +451,7 @@ export class SessionManager {
     await session.reidentifying;
     await this.#options.writer.settled(session);
     if (session.offer !== undefined) this.desk.offerUnsent(session);
-    this.#answerOwed(session);
+    this.#replies.answerOwed(session);
     if (session.pending !== undefined) await this.#options.writer.settled(session);
     this.desk.forget(session);
     session.phase = 'closed';
@@ -451,7 +468,7 @@ export class SessionManager {
     if (sameNumber && record.seqDigest === digest) {
       // A retry of the same bytes: answered, not processed twice. [OpAMP Retrying Messages] On HTTP the offer that the
       // lost answer carried goes out again.
-      this.#replyToRetry(session);
+      this.#replies.replyToRetry(session);
       return;
     }
     const known = record.seq !== undefined;
@@ -469,7 +486,7 @@ export class SessionManager {
     Object.assign(session.write().set, changes.set);
     if (changes.effective !== undefined) session.write().effective = changes.effective;
     if (changes.described) session.attributes = flatAttributes(record);
-    if (changes.status !== undefined) this.#handleStatus(session, changes.status, gap && complete, now);
+    if (changes.status !== undefined) this.#statuses.handle(session, changes.status, gap && complete);
     if (changes.healthChanged) this.health.watch(session);
 
     const only = Object.keys(changes.set).length === 0 && changes.effective === undefined && changes.status === undefined;
@@ -486,132 +503,19 @@ export class SessionManager {
       return;
     }
     if ((message.flags & 1n) !== 0n) {
-      session.reidentifying = this.#reidentify(session, 'requested');
+      session.reidentifying = this.#identity.reidentify(session, 'requested');
       return;
     }
     if (session.awaitingReportUntilMs !== 0 && changes.status !== undefined) session.awaitingReportUntilMs = 0;
     if (session.outlet.transport === 'http') this.health.judge(session, now);
     this.desk.evaluate(session, 'session');
-    this.#reply(session, this.#replyParts(session, message));
-  }
-
-  #handleStatus(session: AgentSession, report: NonNullable<ReturnType<typeof mergeReport>['status']>, freshProcess: boolean, now: number): void {
-    const { record } = session;
-    const { writer, events } = this.#options;
-    const first = !session.statusSeen;
-    session.statusSeen = true;
-    if (report.hash !== '' || report.status !== 'UNSET') events.statusReported(report.status, session.uid, report.hash, report.error);
-
-    const outcome = applyStatusReport(this.#options.spec.spec, record, report);
-    if (outcome.stale) events.staleStatus(session.uid, report.hash);
-    const mayForget = first || session.awaitingReportUntilMs !== 0;
-    if (mayForget && record.offered !== '' && report.hash !== record.offered && (reportsRemoteConfig(record.capabilities) || freshProcess)) {
-      // The offer never arrived, or the agent was reinstalled: it does not have those bytes.
-      record.offered = '';
-      record.offerAnswered = true;
-      record.offeredFor = undefined;
-      Object.assign(session.write().set, { offered: '', offerAnswered: '1', offeredFor: '' });
-    }
-    if (outcome.answered || report.status === 'APPLYING') this.desk.returnCredit(session);
-    if (outcome.answered && !record.offerAnswered) {
-      record.offerAnswered = true;
-      session.write().set.offerAnswered = '1';
-    }
-    const soft = report.status === 'FAILED' && SOFT_FAILURE.test(report.error);
-    if (outcome.failed !== null) {
-      record.failed.delete(report.hash);
-      record.failed.set(report.hash, outcome.failed);
-      while (record.failed.size > 16) record.failed.delete(record.failed.keys().next().value as string);
-      bookFailed(session, writer);
-      if (outcome.failed.by.startsWith('group:')) this.desk.trailingFailed(outcome.failed.by.slice('group:'.length));
-    } else if (outcome.answered && !soft && record.failed.delete(report.hash)) bookFailed(session, writer);
-    if (report.status === 'APPLIED' && record.reportedStatus !== 'APPLIED') session.appliedAtMs = now;
-
-    Object.assign(session.write().set, mergeStatus(record, report, now));
-    for (const row of outcome.rows) this.desk.bookRow(session, row);
-    if (outcome.lateApplied !== null) {
-      const hold = [...this.#options.spec.spec.rollouts.values()].find((rollout) => rollout.id === outcome.lateApplied)?.healthHoldMs ?? 0;
-      session.lateApplied = { rollout: outcome.lateApplied, dueMs: now + hold };
-      this.health.watch(session);
-      if (hold === 0) this.health.judge(session, now);
-    }
-    if (record.healthy === false) this.health.watch(session);
-  }
-
-  #replyParts(session: AgentSession, message: AgentToServer): ReplyParts {
-    const parts: ReplyParts = {};
-    if (!session.greeted) {
-      session.greeted = true;
-      parts.capabilities = OWN_CAPABILITIES;
-      if (this.#options.customCapabilities.length > 0) {
-        parts.customCapabilities = { capabilities: [...this.#options.customCapabilities] } as ReplyParts['customCapabilities'];
-      }
-    }
-    let flags = 0n;
-    if (session.handedUid !== undefined && session.handedUid === session.uid && uidFromBytes(session.wireUid) !== session.uid) {
-      parts.agentIdentification = { newInstanceUid: uidToBytes(session.uid) } as ReplyParts['agentIdentification'];
-    } else if (session.fullStateOwed && this.#fullState.take(session, this.#options.clock.nowMs())) {
-      session.fullStateOwed = false;
-      flags |= REPORT_FULL_STATE;
-      this.#options.events.fullStateRequested();
-    }
-    const components = message.availableComponents;
-    if (components !== undefined && components.hash.length > 0) {
-      const hash = session.record.componentsHash;
-      if (Object.keys(components.components).length > 0) this.#options.components.put(hash, components.components);
-      else if ((session.record.capabilities & 0x4000n) !== 0n && this.#options.components.shouldAsk(hash)) flags |= REPORT_AVAILABLE_COMPONENTS;
-    }
-    if (flags !== 0n) parts.flags = flags;
-    return parts;
-  }
-
-  /** Answers now, or holds the answer back until the offer that belongs into it is recorded. */
-  #reply(session: AgentSession, parts: ReplyParts): void {
-    if (session.offer !== undefined && session.offer.bytes.length > 0) {
-      session.owed.push(parts);
-      return;
-    }
-    if (session.outlet.transport === 'http') {
-      session.owed.push(parts);
-      return;
-    }
-    session.outlet.send(encodeReply(session.wireUid, parts));
-  }
-
-  #replyToRetry(session: AgentSession): void {
-    const { record } = session;
-    const parts: ReplyParts = session.greeted ? {} : { capabilities: OWN_CAPABILITIES };
-    session.greeted = true;
-    if (session.outlet.transport === 'http' && record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered) {
-      const bytes = this.#options.spec.remoteConfig(record.offered);
-      if (bytes !== undefined) {
-        session.outlet.send(encodeReply(session.wireUid, parts, bytes));
-        return;
-      }
-    }
-    if (session.offer !== undefined) session.owed.push(parts);
-    else session.outlet.send(encodeReply(session.wireUid, parts));
-  }
-
-  #answerOwed(session: AgentSession): void {
-    const owed = session.owed;
-    session.owed = [];
-    for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
-  }
-
-  /** Sends what is owed, the offer riding on the last answer; a push of its own when nothing is owed. */
-  #sendOwed(session: AgentSession, remoteConfig: Uint8Array): boolean {
-    const owed = session.owed;
-    session.owed = [];
-    const last = owed.pop() ?? {};
-    for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
-    return session.outlet.send(encodeReply(session.wireUid, last, remoteConfig));
+    this.#replies.reply(session, this.#replies.partsFor(session, message));
   }
 
   /** The agent's last message on this connection. [OpAMP AgentDisconnect] */
   #disconnect(session: AgentSession): void {
-    this.#reply(session, session.greeted ? {} : { capabilities: OWN_CAPABILITIES });
-    this.#answerOwed(session);
+    this.#replies.reply(session, this.#replies.greeting(session));
+    this.#replies.answerOwed(session);
     this.#end(session);
   }
 
@@ -647,57 +551,5 @@ export class SessionManager {
     this.health.forget(session);
     this.#superseded.delete(session);
     this.registry.remove(session);
-  }
-
-  /** A message on a connection whose agent was taken over: a late one of the agent that moved, or a second live agent. */
-  #handleSuperseded(session: AgentSession, message: AgentToServer, digest: string): void {
-    if (message.agentDisconnect !== undefined) {
-      session.outlet.send(encodeReply(session.wireUid, {}));
-      this.#forget(session);
-      return;
-    }
-    session.messagesAfterTakeover += 1;
-    const owner = this.registry.owner(session.uid);
-    const otherHost = owner?.phase === 'live' && HOST_ATTRIBUTES.some((key) => {
-      const mine = session.record.attributes.nonIdentifying[key] ?? session.record.attributes.identifying[key];
-      const theirs = owner.record.attributes.nonIdentifying[key] ?? owner.record.attributes.identifying[key];
-      return mine !== undefined && theirs !== undefined && mine !== theirs;
-    });
-    if (otherHost || session.messagesAfterTakeover >= DUPLICATE_MESSAGES) {
-      session.record.seq = message.sequenceNum;
-      session.record.seqDigest = digest;
-      session.reidentifying = this.#reidentify(session, 'duplicate');
-      return;
-    }
-    session.outlet.send(encodeReply(session.wireUid, {}));
-  }
-
-  /**
-   * Gives the agent another uid: because it asked (RequestInstanceUid), or because it shares its uid with a live one. The
-   * same uid is handed out again for the same temporary one. No other part goes with it. [OpAMP AgentIdentification]
-   */
-  async #reidentify(session: AgentSession, why: 'requested' | 'duplicate'): Promise<void> {
-    const old = session.uid;
-    try {
-      // A duplicate's former uid goes on belonging to the other agent, so each duplicate gets one of its own.
-      const given = session.handedUid ?? (await this.#options.records.newUidFor(why === 'requested' ? old : ''));
-      session.handedUid = given;
-      if (why === 'duplicate') this.#options.events.duplicateFound(old, given);
-      const parts: ReplyParts = { agentIdentification: { newInstanceUid: uidToBytes(given) } as ReplyParts['agentIdentification'] };
-      if (!session.greeted) {
-        session.greeted = true;
-        parts.capabilities = OWN_CAPABILITIES;
-      }
-      session.outlet.send(encodeReply(session.wireUid, parts));
-      if (why === 'requested' && session.uid !== given) {
-        // The uid was temporary: its record goes, so that the agent is not shown twice.
-        this.#end(session);
-        await this.#options.writer.settled(session);
-        await this.#options.records.forget(old);
-      }
-    } catch (thrown) {
-      this.#options.events.rejected('store_unavailable', { uid: old, error: toError(thrown).message });
-      this.#unavailable(session, 'the store is not reachable');
-    }
   }
 }

@@ -1,6 +1,7 @@
 import { gunzip, gzipSync } from 'node:zlib';
 import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
+import type * as uWebSockets from 'uWebSockets.js';
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t, WebSocket } from 'uWebSockets.js';
 import { CLOSE_REASONS } from '../close-reasons.ts';
 import type { CloseReason } from '../close-reasons.ts';
@@ -52,7 +53,7 @@ interface UserData {
   remoteAddress: string;
 }
 
-type UwsModule = typeof import('uWebSockets.js');
+type UwsModule = typeof uWebSockets;
 
 const HEADER_BYTES = 1;
 
@@ -115,7 +116,12 @@ export class WebSocketServer {
       })
       .post(path, (res, req) => this.#post(res, req))
       .any(path, (res) => {
-        this.#answer(res, '426 Upgrade Required', { Upgrade: 'websocket' }, 'this is an OpAMP endpoint: WebSocket, or POST of application/x-protobuf\n');
+        this.#answer(
+          res,
+          '426 Upgrade Required',
+          { Upgrade: 'websocket' },
+          'this is an OpAMP endpoint: WebSocket, or POST of application/x-protobuf\n',
+        );
       })
       .any('/*', (res) => {
         this.#answer(res, '404 Not Found', {}, 'not found\n');
@@ -123,7 +129,12 @@ export class WebSocketServer {
     await new Promise<void>((resolve, reject) => {
       const { host, port } = this.#options;
       // Option 1: the port is ours alone; by default two gateways could share it without noticing.
-      const listen = this.#app?.listen.bind(this.#app) as unknown as (host: string, port: number, option: number, done: (socket: us_listen_socket | false) => void) => void;
+      const listen = this.#app?.listen.bind(this.#app) as unknown as (
+        host: string,
+        port: number,
+        option: number,
+        done: (socket: us_listen_socket | false) => void,
+      ) => void;
       listen(host, port, 1, (socket) => {
         if (socket === false) {
           reject(new Error(`cannot listen on ${host}:${port}, the port is in use or not permitted`));
@@ -327,7 +338,12 @@ export class WebSocketServer {
     this.#answer(res, '413 Content Too Large', {}, '', true);
   }
 
-  async #exchange(res: HttpResponse, exchange: { aborted: boolean }, body: Buffer, options: { gzipReply: boolean; remoteAddress: string }): Promise<void> {
+  async #exchange(
+    res: HttpResponse,
+    exchange: { aborted: boolean },
+    body: Buffer,
+    options: { gzipReply: boolean; remoteAddress: string },
+  ): Promise<void> {
     let reply: Uint8Array | undefined;
     const outlet: TransportOutlet = {
       transport: 'http',

@@ -25,11 +25,12 @@ export async function claimAgents(
   claim: { gateway: string; mode: 'force' | 'polite'; silenceMs?: number; uids: readonly string[] },
 ): Promise<ClaimReply[]> {
   const silence = claim.silenceMs === undefined ? '' : String(claim.silenceMs);
-  const replies = (await runScript(client, SCRIPTS.claim, [shard.agents], [shard.prefix, claim.gateway, claim.mode, silence, ...claim.uids])) as (
-    | ['ok', string, string, string[]]
-    | ['owned', string]
-    | ['alias', string]
-  )[];
+  const replies = (await runScript(
+    client,
+    SCRIPTS.claim,
+    [shard.agents],
+    [shard.prefix, claim.gateway, claim.mode, silence, ...claim.uids],
+  )) as (['ok', string, string, string[]] | ['owned', string] | ['alias', string])[];
   return replies.map((reply) => {
     if (reply[0] === 'ok') return { kind: 'ok', epoch: reply[1], formerOwner: reply[2], fields: toFields(reply[3]) };
     return reply[0] === 'owned' ? { kind: 'owned', owner: reply[1] } : { kind: 'alias', uid: reply[1] };
@@ -71,7 +72,12 @@ export interface FlushItem {
 export type FlushReply = { kind: 'ok'; rows: Record<string, string> } | { kind: 'fenced'; owner: string };
 
 /** Writes a batch of agents of one shard in one call. */
-export async function flushAgents(client: RedisClient, shard: ShardKeys, gateway: string, items: readonly FlushItem[]): Promise<FlushReply[]> {
+export async function flushAgents(
+  client: RedisClient,
+  shard: ShardKeys,
+  gateway: string,
+  items: readonly FlushItem[],
+): Promise<FlushReply[]> {
   const args: (string | number | Buffer)[] = [shard.prefix, gateway];
   for (const item of items) {
     const set = Object.entries(item.set);
@@ -88,16 +94,33 @@ export async function flushAgents(client: RedisClient, shard: ShardKeys, gateway
     for (const [field, value] of set) args.push(field, value);
     args.push(item.del.length, ...item.del, item.rows.length);
     for (const row of item.rows) {
-      args.push(row.rollout, row.wave, row.status, row.attempt, Math.round(row.deadlineInMs), Math.round(row.ackTimeoutMs), row.soft ? '1' : '0', row.error);
+      args.push(
+        row.rollout,
+        row.wave,
+        row.status,
+        row.attempt,
+        Math.round(row.deadlineInMs),
+        Math.round(row.ackTimeoutMs),
+        row.soft ? '1' : '0',
+        row.error,
+      );
     }
   }
   const replies = (await runScript(client, SCRIPTS.flush, [shard.agents], args)) as (['ok', ...string[]] | ['fenced', string])[];
-  return replies.map((reply) => (reply[0] === 'ok' ? { kind: 'ok', rows: toFields(reply.slice(1)) } : { kind: 'fenced', owner: reply[1] ?? '' }));
+  return replies.map((reply) =>
+    reply[0] === 'ok' ? { kind: 'ok', rows: toFields(reply.slice(1)) } : { kind: 'fenced', owner: reply[1] ?? '' },
+  );
 }
 
-/** Releases the given agents if `owner` still owns them; returns how many were. */
-export async function releaseAgents(client: RedisClient, shard: ShardKeys, owner: string, uids: readonly string[]): Promise<number> {
-  return (await runScript(client, SCRIPTS.release, [shard.agents], [shard.prefix, owner, uids.length, ...uids])) as number;
+/** Releases the given agents if `owner` still owns them under the same epoch; returns how many were. */
+export async function releaseAgents(
+  client: RedisClient,
+  shard: ShardKeys,
+  owner: string,
+  agents: readonly { uid: string; epoch: string }[],
+): Promise<number> {
+  const args = agents.flatMap(({ uid, epoch }) => [uid, epoch]);
+  return (await runScript(client, SCRIPTS.release, [shard.agents], [shard.prefix, owner, agents.length, ...args])) as number;
 }
 
 /** Releases at most `limit` HTTP agents of the shard whose silence has lasted too long. */
@@ -135,7 +158,12 @@ export async function settleRollout(
 }
 
 /** Marks a rollout as ended in one shard and lets its keys expire; returns the final counters. */
-export async function finishRollout(client: RedisClient, shard: ShardKeys, rollout: string, ttlSeconds: number): Promise<Record<string, number>> {
+export async function finishRollout(
+  client: RedisClient,
+  shard: ShardKeys,
+  rollout: string,
+  ttlSeconds: number,
+): Promise<Record<string, number>> {
   return toCounters((await runScript(client, SCRIPTS.finish, [shard.agents], [shard.prefix, rollout, ttlSeconds])) as string[]);
 }
 
@@ -149,10 +177,12 @@ export async function editAgent(
   edit: { uid: string; set: Readonly<Record<string, string>>; del: readonly string[] },
 ): Promise<string | undefined> {
   const set = Object.entries(edit.set);
-  const reply = (await runScript(client, SCRIPTS.editAgent, [shard.agents], [shard.prefix, edit.uid, EDITED_KEEP_MS, set.length, ...set.flat(), ...edit.del])) as [
-    'ok' | 'unknown',
-    string?,
-  ];
+  const reply = (await runScript(
+    client,
+    SCRIPTS.editAgent,
+    [shard.agents],
+    [shard.prefix, edit.uid, EDITED_KEEP_MS, set.length, ...set.flat(), ...edit.del],
+  )) as ['ok' | 'unknown', string?];
   return reply[0] === 'ok' ? (reply[1] ?? '') : undefined;
 }
 

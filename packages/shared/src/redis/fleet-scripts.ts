@@ -13,7 +13,8 @@ export interface RolloutCommit {
   createdAtMs: number;
   /** Null = never evaluated again. */
   nextEvalAtMs: number | null;
-  active: 'keep' | 'set' | 'clear';
+  /** `replace:<id>` takes the group over from that rollout, which is to be aborted. */
+  active: 'keep' | 'set' | 'clear' | `replace:${string}`;
   idempotencyKey: string | null;
   specSet: Readonly<Record<string, string>>;
   specDel: readonly string[];
@@ -196,7 +197,12 @@ export async function endLease(client: RedisClient, keys: Keys, id: string, only
 }
 
 /** Takes at most `limit` due rollouts and pushes each `pushMs` ahead. */
-export async function takeDueRollouts(client: RedisClient, keys: Keys, pushMs: number, limit: number): Promise<{ nowMs: number; ids: string[] }> {
+export async function takeDueRollouts(
+  client: RedisClient,
+  keys: Keys,
+  pushMs: number,
+  limit: number,
+): Promise<{ nowMs: number; ids: string[] }> {
   const [nowMs, ...ids] = (await runScript(client, SCRIPTS.takeDue, [keys.rolloutsDue], [pushMs, limit])) as string[];
   return { nowMs: Number(nowMs), ids };
 }

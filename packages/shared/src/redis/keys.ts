@@ -2,7 +2,22 @@
 
 /** Hash tags of the shards; their cluster slots are evenly spaced, so any number of masters gets an even share. */
 export const SHARD_TAGS = [
-  '06b8', '1678', '2fe6', '3f06', '40d0', '52fb', '6101', '732c', '83f0', '91db', 'ae5f', 'bda5', 'c82e', 'd07a', 'e073', 'f342',
+  '06b8',
+  '1678',
+  '2fe6',
+  '3f06',
+  '40d0',
+  '52fb',
+  '6101',
+  '732c',
+  '83f0',
+  '91db',
+  'ae5f',
+  'bda5',
+  'c82e',
+  'd07a',
+  'e073',
+  'f342',
 ] as const;
 
 /** Number of shards the agents are spread over. Stored in `{opamp}:meta`; changing it needs a migration. */

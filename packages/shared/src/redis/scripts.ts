@@ -48,7 +48,12 @@ function isUnknownScript(error: unknown): boolean {
  * Runs a script by digest, sending its body when the server does not know it. Replies are text.
  * @throws the Redis error; a call that fails midway on TRYAGAIN is repeated up to 20 times, 50 ms apart.
  */
-export async function runScript(client: RedisClient, script: Script, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<unknown> {
+export async function runScript(
+  client: RedisClient,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number | Buffer)[],
+): Promise<unknown> {
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await client.evalsha(script.sha, keys.length, ...keys, ...args);

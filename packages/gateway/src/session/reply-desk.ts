@@ -1,0 +1,111 @@
+import type { AgentToServer } from '@opamp-gateway/proto/opamp';
+import { AGENT_CAPABILITIES, hasCapability } from '@opamp-gateway/shared/capabilities';
+import type { Clock } from '@opamp-gateway/shared/clock';
+import { uidFromBytes, uidToBytes } from '@opamp-gateway/shared/instance-uid';
+import type { GatewayEvents } from '../events.ts';
+import { encodeReply, OWN_CAPABILITIES, REPORT_AVAILABLE_COMPONENTS, REPORT_FULL_STATE } from '../protocol/replies.ts';
+import type { ReplyParts } from '../protocol/replies.ts';
+import type { AgentSession } from './agent-session.ts';
+import type { FullStateLimiter } from './full-state.ts';
+import type { ComponentStore, SpecSource } from './ports.ts';
+
+export interface ReplyDeskOptions {
+  clock: Clock;
+  events: GatewayEvents;
+  spec: SpecSource;
+  components: ComponentStore;
+  fullState: FullStateLimiter;
+  customCapabilities: readonly string[];
+}
+
+/**
+ * Answers agents: one ServerToAgent for each AgentToServer, in order. The answer to a message that brought an offer about
+ * is held back until the offer is recorded, so that the offer is in the response. [OpAMP Configuration: MUST include in the response]
+ */
+export class ReplyDesk {
+  readonly #options: ReplyDeskOptions;
+
+  constructor(options: ReplyDeskOptions) {
+    this.#options = options;
+  }
+
+  /** What the first answer on a connection carries: capabilities, and custom ones if there are any. */
+  greeting(session: AgentSession): ReplyParts {
+    if (session.greeted) return {};
+    session.greeted = true;
+    const parts: ReplyParts = { capabilities: OWN_CAPABILITIES };
+    if (this.#options.customCapabilities.length > 0) {
+      parts.customCapabilities = { capabilities: [...this.#options.customCapabilities] } as ReplyParts['customCapabilities'];
+    }
+    return parts;
+  }
+
+  /** Everything but an offer that the answer to this message carries. */
+  partsFor(session: AgentSession, message: AgentToServer): ReplyParts {
+    const parts = this.greeting(session);
+    let flags = 0n;
+    if (session.handedUid !== undefined && session.handedUid === session.uid && uidFromBytes(session.wireUid) !== session.uid) {
+      parts.agentIdentification = { newInstanceUid: uidToBytes(session.uid) } as ReplyParts['agentIdentification'];
+    } else if (session.fullStateOwed && this.#options.fullState.take(session, this.#options.clock.nowMs())) {
+      session.fullStateOwed = false;
+      flags |= REPORT_FULL_STATE;
+      this.#options.events.fullStateRequested();
+    }
+    const components = message.availableComponents;
+    if (components !== undefined && components.hash.length > 0) {
+      const hash = session.record.componentsHash;
+      if (Object.keys(components.components).length > 0) this.#options.components.put(hash, components.components);
+      else if (
+        hasCapability(session.record.capabilities, AGENT_CAPABILITIES.ReportsAvailableComponents) &&
+        this.#options.components.shouldAsk(hash)
+      )
+        flags |= REPORT_AVAILABLE_COMPONENTS;
+    }
+    if (flags !== 0n) parts.flags = flags;
+    return parts;
+  }
+
+  /** Answers now, or holds the answer back until the offer that belongs into it is recorded. */
+  reply(session: AgentSession, parts: ReplyParts): void {
+    if (session.offer !== undefined && session.offer.bytes.length > 0) {
+      session.owed.push(parts);
+      return;
+    }
+    if (session.outlet.transport === 'http') {
+      session.owed.push(parts);
+      return;
+    }
+    session.outlet.send(encodeReply(session.wireUid, parts));
+  }
+
+  /** A retry of the same bytes. On HTTP the offer that the lost answer carried goes out again. [OpAMP Retrying Messages] */
+  replyToRetry(session: AgentSession): void {
+    const { record } = session;
+    const parts = this.greeting(session);
+    if (session.outlet.transport === 'http' && record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered) {
+      const bytes = this.#options.spec.remoteConfig(record.offered);
+      if (bytes !== undefined) {
+        session.outlet.send(encodeReply(session.wireUid, parts, bytes));
+        return;
+      }
+    }
+    if (session.offer !== undefined) session.owed.push(parts);
+    else session.outlet.send(encodeReply(session.wireUid, parts));
+  }
+
+  /** Answers what was held back, without an offer. */
+  answerOwed(session: AgentSession): void {
+    const owed = session.owed;
+    session.owed = [];
+    for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
+  }
+
+  /** Sends what is owed, the offer riding on the last answer; a push of its own when nothing is owed. */
+  sendOwed(session: AgentSession, remoteConfig: Uint8Array): boolean {
+    const owed = session.owed;
+    session.owed = [];
+    const last = owed.pop() ?? {};
+    for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
+    return session.outlet.send(encodeReply(session.wireUid, last, remoteConfig));
+  }
+}

@@ -1,0 +1,82 @@
+import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
+import type { Clock } from '@opamp-gateway/shared/clock';
+import type { GatewayEvents } from '../events.ts';
+import { applyStatusReport, SOFT_FAILURE } from '../reconciler/reconcile.ts';
+import type { StatusReport } from '../reconciler/reconcile.ts';
+import type { AgentSession } from './agent-session.ts';
+import type { HealthWatch } from './health-watch.ts';
+import { bookFailed } from './offer-desk.ts';
+import type { OfferDesk } from './offer-desk.ts';
+import type { SessionWriter, SpecSource } from './ports.ts';
+import { mergeStatus } from './report.ts';
+
+export interface StatusDeskOptions {
+  clock: Clock;
+  events: GatewayEvents;
+  spec: SpecSource;
+  writer: SessionWriter;
+  desk: OfferDesk;
+  health: HealthWatch;
+}
+
+/** Hashes that one agent is remembered to have FAILED. */
+const MAX_FAILED_HASHES = 16;
+
+/** Books what an agent says of a config: its rows, its memory of failed hashes, whether the offer has its answer. */
+export class StatusDesk {
+  readonly #options: StatusDeskOptions;
+
+  constructor(options: StatusDeskOptions) {
+    this.#options = options;
+  }
+
+  /** `freshProcess`: the message is the complete first one of a process, so a hash it does not name is not on its disk. */
+  handle(session: AgentSession, report: StatusReport, freshProcess: boolean): void {
+    const now = this.#options.clock.nowMs();
+    const { record } = session;
+    const { writer, events } = this.#options;
+    const first = !session.statusSeen;
+    session.statusSeen = true;
+    if (report.hash !== '' || report.status !== 'UNSET') events.statusReported(report.status, session.uid, report.hash, report.error);
+
+    const outcome = applyStatusReport(this.#options.spec.spec, record, report);
+    if (outcome.stale) events.staleStatus(session.uid, report.hash);
+    const mayForget = first || session.awaitingReportUntilMs !== 0;
+    if (
+      mayForget &&
+      record.offered !== '' &&
+      report.hash !== record.offered &&
+      (reportsRemoteConfig(record.capabilities) || freshProcess)
+    ) {
+      // The offer never arrived, or the agent was reinstalled: it does not have those bytes.
+      record.offered = '';
+      record.offerAnswered = true;
+      record.offeredFor = undefined;
+      Object.assign(session.write().set, { offered: '', offerAnswered: '1', offeredFor: '' });
+    }
+    if (outcome.answered || report.status === 'APPLYING') this.#options.desk.returnCredit(session);
+    if (outcome.answered && !record.offerAnswered) {
+      record.offerAnswered = true;
+      session.write().set.offerAnswered = '1';
+    }
+    const soft = report.status === 'FAILED' && SOFT_FAILURE.test(report.error);
+    if (outcome.failed !== null) {
+      record.failed.delete(report.hash);
+      record.failed.set(report.hash, outcome.failed);
+      while (record.failed.size > MAX_FAILED_HASHES) record.failed.delete(record.failed.keys().next().value as string);
+      bookFailed(session, writer);
+      if (outcome.failed.by.startsWith('group:')) this.#options.desk.trailingFailed(outcome.failed.by.slice('group:'.length));
+    } else if (outcome.answered && !soft && record.failed.delete(report.hash)) bookFailed(session, writer);
+    if (report.status === 'APPLIED' && record.reportedStatus !== 'APPLIED') session.appliedAtMs = now;
+
+    Object.assign(session.write().set, mergeStatus(record, report, now));
+    for (const row of outcome.rows) this.#options.desk.bookRow(session, row);
+    if (outcome.lateApplied !== null) {
+      const hold = [...this.#options.spec.spec.rollouts.values()].find((rollout) => rollout.id === outcome.lateApplied)?.healthHoldMs ?? 0;
+      session.lateApplied = { rollout: outcome.lateApplied, dueMs: now + hold };
+      this.#options.health.watch(session);
+      if (hold === 0) this.#options.health.judge(session, now);
+    }
+    if (record.healthy === false) this.#options.health.watch(session);
+  }
+}
