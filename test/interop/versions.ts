@@ -1,0 +1,16 @@
+/** The releases that the interop suite builds. All are pinned; a change here or in a manifest makes a new build. */
+
+/** opampsupervisor and the collector under it: one release of opentelemetry-collector-contrib and core. */
+export const COLLECTOR_VERSION = '0.149.0';
+
+/** The library of the supervisor of that release, the third opamp-go version in the suite. */
+export const SUPERVISOR_OPAMP_GO_VERSION = '0.23.0';
+
+/** Newest opamp-go; a reconnect goes on with the next sequence number and sends no full state. */
+export const OPAMP_GO_VERSION = '0.24.0';
+
+/** Last opamp-go that sends its full state on every reconnect. */
+export const OPAMP_GO_BEFORE_DELTA_VERSION = '0.22.0';
+
+/** Oldest Go release that compiles the above. */
+export const MIN_GO_VERSION: readonly [major: number, minor: number] = [1, 25];
