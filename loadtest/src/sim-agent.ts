@@ -7,23 +7,15 @@ import {
   EffectiveConfigSchema,
   RemoteConfigStatuses,
 } from '@opamp-gateway/proto/opamp';
-import { type AgentAttributes, encodeDescription } from './agent-attributes.ts';
+import type { AgentAttributes } from './agent-attributes.ts';
 import type { AgentConnection, ConnectionOwner } from './agent-connection.ts';
+import { AgentOutbox, FULL_STATE, PART, type ReportSource } from './agent-outbox.ts';
 import { type AgentBehaviour, type DurationRange, type FailureRule, findFailure } from './agent-profile.ts';
 import type { AgentRecord } from './agent-record.ts';
-import {
-  type ConfigStatus,
-  type Deployment,
-  encodeStatus,
-  isSameStatus,
-  mergeErrorOf,
-  NO_STATUS,
-  SUPERVISOR_ERRORS,
-} from './agent-status.ts';
+import { type ConfigStatus, type Deployment, isSameStatus, mergeErrorOf, NO_STATUS, SUPERVISOR_ERRORS } from './agent-status.ts';
 import { AgentTally } from './agent-tally.ts';
 import type { ComponentInventory } from './available-components.ts';
-import { encodeHealth } from './health-report.ts';
-import { AGENT_FIELD, encodeAgentToServer, type EncodedField, scanServerToAgent } from './opamp-wire.ts';
+import { scanServerToAgent } from './opamp-wire.ts';
 import { unitHash, uuidText } from './random.ts';
 import { SimCollector } from './sim-collector.ts';
 import type { SimConfig, SimConfigStore } from './sim-config.ts';
@@ -34,15 +26,9 @@ const {
   RemoteConfigStatuses_FAILED: FAILED,
 } = RemoteConfigStatuses;
 
-/** Parts of the state that still have to be sent. */
-const PART = { description: 1, health: 2, effective: 4, status: 8, packages: 16, componentsHash: 32, componentsFull: 64 } as const;
-const FIRST_MESSAGE = PART.description | PART.health | PART.status | PART.packages | PART.componentsHash;
-const FULL_STATE = PART.description | PART.health | PART.effective | PART.status | PART.packages | PART.componentsFull;
-
 const SERVER_FLAG = { reportFullState: 1, reportAvailableComponents: 2 } as const;
 const CRASH_RESTART_MS = 5_000;
 const BRICK_RESTART_MS = 5_000;
-const EMPTY = new Uint8Array(0);
 
 /** What a supervisor without a remote config runs. */
 const LOCAL_EFFECTIVE_CONFIG = toBinary(
@@ -72,7 +58,8 @@ export interface AgentEnvironment {
 export interface SimAgentOptions {
   readonly index: number;
   readonly instanceUid: Uint8Array;
-  readonly attributes: AgentAttributes;
+  /** Computed when needed: kept, they would be the largest part of an idle agent. */
+  readonly attributes: () => AgentAttributes;
   readonly profile: string;
   readonly behaviour: AgentBehaviour;
   readonly transport: 'ws' | 'http';
@@ -82,7 +69,7 @@ export interface SimAgentOptions {
 export class SimAgent implements ConnectionOwner {
   readonly index: number;
   readonly #env: AgentEnvironment;
-  readonly #attributes: AgentAttributes;
+  readonly #attributes: () => AgentAttributes;
   readonly #transport: 'ws' | 'http';
   readonly #originUid: Uint8Array;
   readonly #collector: SimCollector;
@@ -97,8 +84,7 @@ export class SimAgent implements ConnectionOwner {
 
   // The supervisor process.
   #host: 'up' | 'down' | 'bricked' = 'down';
-  #sequenceNum = 0;
-  #pending = 0;
+  readonly #outbox: AgentOutbox;
   #composed: Deployment | undefined;
   #applying: Deployment | undefined;
   #status: ConfigStatus = NO_STATUS;
@@ -124,13 +110,13 @@ export class SimAgent implements ConnectionOwner {
       onHealth: () => this.#report(PART.health),
       onExit: () => this.#handleExit(),
     });
+    this.#outbox = new AgentOutbox(environment.components, environment.lean, (status) => this.#tally.noteReported(status));
   }
 
   /** Starts host, supervisor and collector from what is on disk. */
   boot(): void {
     if (this.#host !== 'down') return;
-    this.#sequenceNum = this.#behaviour.firstSequenceNum;
-    this.#pending = FIRST_MESSAGE;
+    this.#outbox.reset(this.#behaviour.firstSequenceNum);
     this.#effective = LOCAL_EFFECTIVE_CONFIG;
     this.#applying = undefined;
     this.#status = this.#statusAtStart();
@@ -213,22 +199,21 @@ export class SimAgent implements ConnectionOwner {
   }
 
   nextMessage(force: boolean, prefixBytes: number): Buffer | undefined {
-    if (this.#pending === 0 && !force) return undefined;
-    const isFull = (this.#pending & PART.packages) !== 0;
-    const fields = this.#takePending();
-    return this.#encode(fields, isFull, prefixBytes);
+    const message = this.#outbox.take(this.#reportSource(), force, prefixBytes);
+    if (message !== undefined) this.#tally.sent += 1;
+    return message;
   }
 
   goodbyeMessage(prefixBytes: number): Buffer {
-    const fields = [...this.#takePending(), { field: AGENT_FIELD.agentDisconnect, bytes: EMPTY }];
-    return this.#encode(fields, false, prefixBytes);
+    this.#tally.sent += 1;
+    return this.#outbox.takeGoodbye(this.#reportSource(), prefixBytes);
   }
 
   handleConnected(server: string): void {
     this.#tally.connected = true;
     this.#tally.server = server;
     this.#tally.connects += 1;
-    if (this.#tally.connects > 1 && this.#behaviour.reconnectState === 'full') this.#pending |= FULL_STATE;
+    if (this.#tally.connects > 1 && this.#behaviour.reconnectState === 'full') this.#outbox.add(FULL_STATE);
     if (this.#behaviour.stuck) this.#connection?.pauseReading();
   }
 
@@ -245,6 +230,12 @@ export class SimAgent implements ConnectionOwner {
     }
   }
 
+  /** Both attribute lists, identifying ones winning. */
+  attributes(): Readonly<Record<string, string>> {
+    const { identifying, nonIdentifying } = this.#attributes();
+    return { ...nonIdentifying, ...identifying };
+  }
+
   /** A snapshot for comparison with the server's view. */
   record(): AgentRecord {
     const { health, running, crashes } = this.#collector;
@@ -254,13 +245,24 @@ export class SimAgent implements ConnectionOwner {
       originUid: uuidText(this.#originUid),
       profile: this.#profile,
       transport: this.#transport,
-      attributes: { ...this.#attributes.nonIdentifying, ...this.#attributes.identifying },
+      attributes: this.attributes(),
       host: this.#host,
       running: running?.hashHex ?? null,
       onDisk: this.#stored?.config.hashHex ?? null,
       health: { healthy: health.healthy, lastError: health.lastError },
       crashes,
       ...this.#tally.snapshot(),
+    };
+  }
+
+  #reportSource(): ReportSource {
+    return {
+      instanceUid: this.#uid,
+      behaviour: this.#behaviour,
+      health: this.#collector.health,
+      status: this.#status,
+      effectiveConfig: this.#effective,
+      attributes: this.#attributes,
     };
   }
 
@@ -279,47 +281,8 @@ export class SimAgent implements ConnectionOwner {
   }
 
   #report(parts: number): void {
-    this.#pending |= parts;
+    this.#outbox.add(parts);
     this.#connection?.notify();
-  }
-
-  #takePending(): EncodedField[] {
-    const parts = this.#pending;
-    this.#pending = 0;
-    const fields: EncodedField[] = [];
-    const add = (field: number, bytes: Uint8Array): void => {
-      fields.push({ field, bytes });
-    };
-    if ((parts & PART.description) !== 0) add(AGENT_FIELD.agentDescription, encodeDescription(this.#attributes));
-    if ((parts & PART.health) !== 0 && this.#has(AgentCapabilities.AgentCapabilities_ReportsHealth)) {
-      add(AGENT_FIELD.health, encodeHealth(this.#collector.health, !this.#env.lean));
-    }
-    if ((parts & PART.effective) !== 0 && this.#has(AgentCapabilities.AgentCapabilities_ReportsEffectiveConfig)) {
-      add(AGENT_FIELD.effectiveConfig, this.#effective);
-    }
-    if ((parts & PART.status) !== 0) {
-      this.#tally.noteReported(this.#status);
-      add(AGENT_FIELD.remoteConfigStatus, encodeStatus(this.#status));
-    }
-    if ((parts & PART.packages) !== 0) add(AGENT_FIELD.packageStatuses, EMPTY);
-    if (this.#has(AgentCapabilities.AgentCapabilities_ReportsAvailableComponents)) {
-      if ((parts & PART.componentsFull) !== 0) add(AGENT_FIELD.availableComponents, this.#env.components.full);
-      else if ((parts & PART.componentsHash) !== 0) add(AGENT_FIELD.availableComponents, this.#env.components.hashOnly);
-    }
-    return fields;
-  }
-
-  #encode(fields: readonly EncodedField[], isFull: boolean, prefixBytes: number): Buffer {
-    const { capabilities, capabilitiesAlways } = this.#behaviour;
-    const envelope = {
-      instanceUid: this.#uid,
-      sequenceNum: this.#sequenceNum,
-      capabilities: capabilitiesAlways || isFull ? capabilities : 0,
-      flags: 0,
-    };
-    this.#sequenceNum += 1;
-    this.#tally.sent += 1;
-    return encodeAgentToServer(envelope, fields, prefixBytes);
   }
 
   #handleServerToAgent(data: Uint8Array): void {

@@ -49,7 +49,7 @@ class LocalSwarm implements Swarm {
         {
           index,
           instanceUid,
-          attributes: typeof attributes === 'function' ? attributes(index, uid) : attributesAt(index, uid, attributes),
+          attributes: () => (typeof attributes === 'function' ? attributes(index, uid) : attributesAt(index, uid, attributes)),
           profile: choice.profile,
           behaviour: resolveProfile(choice),
           transport: http.has(offset) ? 'http' : 'ws',
@@ -103,7 +103,7 @@ class LocalSwarm implements Swarm {
       if (wantedIndexes?.has(agent.index) === false) return false;
       if (wantedUids?.has(agent.uidText()) === false) return false;
       if (attributes === undefined) return true;
-      const own = agent.record().attributes;
+      const own = agent.attributes();
       return Object.entries(attributes).every(([key, value]) => own[key] === value);
     });
     if (fraction === undefined) return selected;
