@@ -53,7 +53,8 @@ const CLOSE_TIMEOUT_MS = 2000;
  * (exit code 78) and with an UnavailableError when Redis cannot be reached in time (exit code 1).
  */
 export function createCoordinator(config: CoordinatorConfig, overrides: CoordinatorOverrides = {}): Coordinator {
-  const logger = overrides.logger ?? createLogger({ level: config.logLevel, name: 'opamp-coordinator', bindings: { coordinator: config.id } });
+  const logger =
+    overrides.logger ?? createLogger({ level: config.logLevel, name: 'opamp-coordinator', bindings: { coordinator: config.id } });
   const clock = overrides.clock ?? systemClock;
   const open = new ReleaserStack();
   let notReady: string | undefined = 'starting';
@@ -71,12 +72,22 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     const client = createRedis(config.redisUrl, 'command', logger);
     open.push('redis', () => closeRedis(client));
     await waitUntilReady(client, config.redisWaitMs);
-    for (const warning of await checkStore(client, keys, addressOf(client))) logger.warn({ warning }, 'redis could not be checked completely');
+    for (const warning of await checkStore(client, keys, addressOf(client)))
+      logger.warn({ warning }, 'redis could not be checked completely');
     await ensureMeta(client, keys);
 
     const subscriber = createRedis(config.redisUrl, 'subscriber', logger);
     open.push('redis subscriber', () => closeRedis(subscriber));
-    const commands = createCommandBus({ client, subscriber, keys, coordinatorId: config.id, logger, clock, timeoutMs: config.commandTimeoutMs, onOutcome: events.onCommand });
+    const commands = createCommandBus({
+      client,
+      subscriber,
+      keys,
+      coordinatorId: config.id,
+      logger,
+      clock,
+      timeoutMs: config.commandTimeoutMs,
+      onOutcome: events.onCommand,
+    });
     await waitUntilReady(subscriber, config.redisWaitMs);
     await commands.start();
     open.push('command bus', () => commands.stop());
@@ -89,7 +100,8 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     const housekeeping = clock.every(HOUSEKEEPING_MS, () => {
       refreshTokens(tokens, events);
       // An emptied store gets a new incarnation, by which gateways notice.
-      if (client.status === 'ready') ensureMeta(client, keys).catch((error: unknown) => logger.debug({ err: error }, 'meta could not be written'));
+      if (client.status === 'ready')
+        ensureMeta(client, keys).catch((error: unknown) => logger.debug({ err: error }, 'meta could not be written'));
     });
     open.push('housekeeping', () => housekeeping.cancel());
 

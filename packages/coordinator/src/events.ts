@@ -26,9 +26,19 @@ const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Builds the events of one coordinator on its metrics and log. */
 export function createCoordinatorEvents({ metrics, logger }: { metrics: Metrics; logger: Logger }): CoordinatorEvents {
-  const requests = metrics.counter('api_requests_total', { help: 'Requests to the REST API that were answered', labels: ['method', 'route', 'status'] });
-  const durations = metrics.histogram('api_request_seconds', { help: 'Time from a request to the end of its answer', labels: ['method'], buckets: LATENCY_BUCKETS_SECONDS });
-  const commands = metrics.counter('commands_total', { help: 'Commands sent to gateways, by what became of them', labels: ['type', 'outcome'] });
+  const requests = metrics.counter('api_requests_total', {
+    help: 'Requests to the REST API that were answered',
+    labels: ['method', 'route', 'status'],
+  });
+  const durations = metrics.histogram('api_request_seconds', {
+    help: 'Time from a request to the end of its answer',
+    labels: ['method'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+  });
+  const commands = metrics.counter('commands_total', {
+    help: 'Commands sent to gateways, by what became of them',
+    labels: ['type', 'outcome'],
+  });
   const tokenFailures = metrics.counter('token_file_failures_total', { help: 'Times the file of API tokens could not be read again' });
 
   return {

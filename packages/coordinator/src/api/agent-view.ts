@@ -40,7 +40,11 @@ export function toAgentView(record: AgentRecord, spec: FleetSpec): Record<string
 }
 
 /** Everything that is known of one agent. */
-export function toAgentDetail(record: AgentRecord, spec: FleetSpec, effective: EffectiveConfigDocument | undefined): Record<string, unknown> {
+export function toAgentDetail(
+  record: AgentRecord,
+  spec: FleetSpec,
+  effective: EffectiveConfigDocument | undefined,
+): Record<string, unknown> {
   return {
     ...toAgentView(record, spec),
     identifyingAttributes: record.attributes.identifying,
@@ -53,7 +57,12 @@ export function toAgentDetail(record: AgentRecord, spec: FleetSpec, effective: E
     failedHashes: [...record.failed].map(([hash, { by, attempt }]) => ({ hash, by, attempt })),
     history: record.history
       .toSorted((left, right) => right.atMs - left.atMs)
-      .map(({ hash, status, atMs, error }) => ({ hash, status: status.toLowerCase(), at: new Date(atMs).toISOString(), ...(error === undefined ? {} : { error }) })),
+      .map(({ hash, status, atMs, error }) => ({
+        hash,
+        status: status.toLowerCase(),
+        at: new Date(atMs).toISOString(),
+        ...(error === undefined ? {} : { error }),
+      })),
     effective: effective === undefined ? null : toEffectiveView(effective),
   };
 }

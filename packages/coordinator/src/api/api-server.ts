@@ -47,7 +47,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
     routerOptions: { maxParamLength: 512 },
     exposeHeadRoutes: false,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true, allErrors: true, verbose: true } },
-    frameworkErrors: (error, request, reply) => sendProblem(request, reply, toProblem(error)),
+    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, toProblem(error)),
   }) as unknown as FastifyInstance;
 
   const closing = new AbortController();
@@ -78,7 +78,9 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
     return sendProblem(
       request,
       reply,
-      new ProblemError('method-not-allowed', `${path} takes ${allowed.join(', ')}, not ${request.method}`, { headers: { allow: allowed.join(', ') } }),
+      new ProblemError('method-not-allowed', `${path} takes ${allowed.join(', ')}, not ${request.method}`, {
+        headers: { allow: allowed.join(', ') },
+      }),
     );
   });
 
@@ -86,7 +88,11 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'OpAMP coordinator', version: '1', description: 'Configs, groups, agents and rollouts. Errors are `application/problem+json`, see docs/errors.md.' },
+      info: {
+        title: 'OpAMP coordinator',
+        version: '1',
+        description: 'Configs, groups, agents and rollouts. Errors are `application/problem+json`, see docs/errors.md.',
+      },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }],
     },
@@ -99,7 +105,16 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
         request.actor = actorOf(request, dependencies.tokens);
       });
       api.addHook('preValidation', prepareForValidation);
-      for (const routes of [configRoutes, groupRoutes, agentRoutes, agentCommandRoutes, rolloutRoutes, fleetRoutes, gatewayRoutes, auditRoutes]) {
+      for (const routes of [
+        configRoutes,
+        groupRoutes,
+        agentRoutes,
+        agentCommandRoutes,
+        rolloutRoutes,
+        fleetRoutes,
+        gatewayRoutes,
+        auditRoutes,
+      ]) {
         await api.register(async (scope) => routes(scope, dependencies));
       }
     },
@@ -122,7 +137,10 @@ function publicRoutes(app: FastifyInstance): void {
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): FastifyReply {
   if (problem.status >= 500) {
-    request.log[problem.status === 500 ? 'error' : 'warn']({ err: problem.cause ?? problem, requestId: request.id, method: request.method, url: request.url }, 'request failed');
+    request.log[problem.status === 500 ? 'error' : 'warn'](
+      { err: problem.cause ?? problem, requestId: request.id, method: request.method, url: request.url },
+      'request failed',
+    );
   }
   const body = problem.toBody();
   const withId = problem.status >= 500 ? { ...body, requestId: request.id } : body;

@@ -31,9 +31,11 @@ function tokenActor(headers: FastifyRequest['headers'], tokens: TokenFile): stri
 }
 
 function loopbackActor(headers: FastifyRequest['headers']): string {
-  if (!LOOPBACK_HOST.test(headers.host ?? '')) throw new ProblemError('forbidden', 'without API tokens only requests to localhost, 127.0.0.1 or [::1] are answered');
+  if (!LOOPBACK_HOST.test(headers.host ?? ''))
+    throw new ProblemError('forbidden', 'without API tokens only requests to localhost, 127.0.0.1 or [::1] are answered');
   const site = headers['sec-fetch-site'];
-  if (site === 'cross-site' || site === 'same-site') throw new ProblemError('forbidden', 'without API tokens no request is taken from a page of another site');
+  if (site === 'cross-site' || site === 'same-site')
+    throw new ProblemError('forbidden', 'without API tokens no request is taken from a page of another site');
   const actor = headers['x-opamp-actor'];
   return typeof actor === 'string' && ACTOR.test(actor) ? actor.trim() : ANONYMOUS;
 }

@@ -11,7 +11,8 @@ const RETRY_AFTER_SECONDS = '2';
 
 /** Redis clients and servers say "not now" in these words. */
 const AWAY_NAMES = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError']);
-const AWAY_TEXT = /^(?:Connection is closed|Stream isn't writeable|connect |read E|write E|getaddrinfo |Command timed out|None of startup nodes)|^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS|OOM|BUSY|MISCONF)\b/;
+const AWAY_TEXT =
+  /^(?:Connection is closed|Stream isn't writeable|connect |read E|write E|getaddrinfo |Command timed out|None of startup nodes)|^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS|OOM|BUSY|MISCONF)\b/;
 
 /** Turns anything thrown while a request was handled into the answer to it. */
 export function toProblem(error: unknown): ProblemError {
@@ -81,7 +82,10 @@ function descriptionOf(failure: FastifySchemaValidationError): string {
 
 /** `/files/a~1b/body` -> `files.a/b.body`. */
 function toPath(pointer: string, where: string): string {
-  const parts = pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const parts = pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
   return parts.reduce((path, part) => join(path, part), where);
 }
 

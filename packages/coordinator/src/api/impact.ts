@@ -58,7 +58,12 @@ export function changesConfig(before: Situation, after: Situation): boolean {
 }
 
 /** Counts the agents that change config, over all records or, in a fleet above {@link MAX_COUNTED_RECORDS}, a sample of that size. */
-export async function countImpact(agents: AgentReader, before: FleetSpec, after: FleetSpec, limit: number = MAX_COUNTED_RECORDS): Promise<Impact> {
+export async function countImpact(
+  agents: AgentReader,
+  before: FleetSpec,
+  after: FleetSpec,
+  limit: number = MAX_COUNTED_RECORDS,
+): Promise<Impact> {
   let changing = 0;
   const { read, total } = await agents.sample({
     limit,
@@ -68,7 +73,12 @@ export async function countImpact(agents: AgentReader, before: FleetSpec, after:
     },
   });
   const estimated = read < total && total > limit;
-  return { agentsChanging: estimated ? Math.round((changing * total) / Math.max(1, read)) : changing, estimated, sampled: read, agents: total };
+  return {
+    agentsChanging: estimated ? Math.round((changing * total) / Math.max(1, read)) : changing,
+    estimated,
+    sampled: read,
+    agents: total,
+  };
 }
 
 /** Throws a ProblemError when more agents would change config than may do so unasked, unless the caller expects about that many. */
@@ -78,5 +88,7 @@ export function guardImpact(impact: Impact, expectAgents: number | undefined): v
   if (expectAgents !== undefined && Math.abs(expectAgents - agentsChanging) <= agentsChanging * TOLERANCE) return;
   const about = impact.estimated ? 'about ' : '';
   const expected = expectAgents === undefined ? `say "expectAgents": ${agentsChanging} to do it` : `expectAgents says ${expectAgents}`;
-  throw new ProblemError('expect-agents', `${about}${agentsChanging} agents would change config; ${expected}`, { extensions: { ...impact } });
+  throw new ProblemError('expect-agents', `${about}${agentsChanging} agents would change config; ${expected}`, {
+    extensions: { ...impact },
+  });
 }

@@ -5,36 +5,136 @@ import type { RolloutProblem, RolloutProblemType } from '../rollout/service.ts';
  * usually comes with, its title, and what a caller can do about it. The list is closed; `docs/errors.md` shows it.
  */
 export const PROBLEMS = {
-  'malformed-body': { status: 400, title: 'The body cannot be read', help: 'Send the body as valid JSON (or YAML where the call takes it), with a matching Content-Type and no truncated text.' },
-  'invalid-parameter': { status: 400, title: 'A query, path or header parameter is not usable', help: 'See `errors[]`: each entry names the parameter and what is allowed. A cursor is taken from `nextCursor` of the page before, unchanged, with the same filters.' },
-  unauthenticated: { status: 401, title: 'A token is needed', help: 'Send `Authorization: Bearer <token>` with a token from the file that `OPAMP_API_TOKENS_FILE` names.' },
-  forbidden: { status: 403, title: 'The request is not accepted from there', help: 'A coordinator without tokens answers only requests addressed to this machine and not made by a page of another site. Configure tokens to reach it from elsewhere.' },
+  'malformed-body': {
+    status: 400,
+    title: 'The body cannot be read',
+    help: 'Send the body as valid JSON (or YAML where the call takes it), with a matching Content-Type and no truncated text.',
+  },
+  'invalid-parameter': {
+    status: 400,
+    title: 'A query, path or header parameter is not usable',
+    help: 'See `errors[]`: each entry names the parameter and what is allowed. A cursor is taken from `nextCursor` of the page before, unchanged, with the same filters.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'A token is needed',
+    help: 'Send `Authorization: Bearer <token>` with a token from the file that `OPAMP_API_TOKENS_FILE` names.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'The request is not accepted from there',
+    help: 'A coordinator without tokens answers only requests addressed to this machine and not made by a page of another site. Configure tokens to reach it from elsewhere.',
+  },
   'route-not-found': { status: 404, title: 'There is no such path', help: 'See `/api/v1/openapi.json` for all paths.' },
-  'config-not-found': { status: 404, title: 'There is no such config or version', help: '`GET /api/v1/configs` lists the names, `GET /api/v1/configs/{name}/versions` the versions of one.' },
+  'config-not-found': {
+    status: 404,
+    title: 'There is no such config or version',
+    help: '`GET /api/v1/configs` lists the names, `GET /api/v1/configs/{name}/versions` the versions of one.',
+  },
   'group-not-found': { status: 404, title: 'There is no such group', help: '`GET /api/v1/groups` lists the groups.' },
-  'agent-not-found': { status: 404, title: 'There is no such agent', help: 'An agent is known from its first message on until its record expires. `GET /api/v1/agents` lists them.' },
-  'rollout-not-found': { status: 404, title: 'There is no such rollout', help: '`GET /api/v1/rollouts` lists them; an ended one is kept for its retention time.' },
+  'agent-not-found': {
+    status: 404,
+    title: 'There is no such agent',
+    help: 'An agent is known from its first message on until its record expires. `GET /api/v1/agents` lists them.',
+  },
+  'rollout-not-found': {
+    status: 404,
+    title: 'There is no such rollout',
+    help: '`GET /api/v1/rollouts` lists them; an ended one is kept for its retention time.',
+  },
   'problem-not-found': { status: 404, title: 'There is no problem type of that name', help: 'docs/errors.md lists them all.' },
-  'method-not-allowed': { status: 405, title: 'The path does not take this method', help: 'The header `Allow` names the methods it takes.' },
-  'rollout-active': { status: 409, title: 'The group has an active rollout', help: 'Wait for its end, or abort it (`POST /api/v1/rollouts/{id}/abort`). A new rollout may also say `"supersede": true`.' },
-  'group-observed': { status: 409, title: 'The group is only observed', help: 'A group in mode `observe` is offered nothing. Put it into mode `manage` first.' },
-  'action-forbidden': { status: 409, title: 'The state of the rollout forbids the action', help: '`detail` names the state. `GET /api/v1/rollouts/{id}` shows where the rollout stands now.' },
-  'expect-agents': { status: 409, title: 'More agents would change config than expected', help: 'Call again with `?dryRun=true` to see the number, then repeat with `expectAgents` within 10 % of it.' },
-  'agent-away': { status: 409, title: 'The agent cannot be reached now', help: 'Commands need an agent that is connected over a WebSocket. Try again when it is back.' },
-  'agent-unable': { status: 409, title: 'The agent cannot do that', help: 'The agent did not announce the capability that the command needs, or its gateway refused the command; `detail` says which.' },
-  'agent-connected': { status: 409, title: 'The agent is connected', help: 'Only the record of an agent that is away can be deleted; it would come back with its next message.' },
-  'agent-in-rollout': { status: 409, title: 'The agent has an open row in a rollout', help: 'Wait until the rollout has settled the agent, then delete it.' },
-  'stale-revision': { status: 412, title: 'The rollout has changed meanwhile', help: 'Read the rollout again, look at what changed, and send its `rev` in `If-Match`.' },
+  'method-not-allowed': {
+    status: 405,
+    title: 'The path does not take this method',
+    help: 'The header `Allow` names the methods it takes.',
+  },
+  'rollout-active': {
+    status: 409,
+    title: 'The group has an active rollout',
+    help: 'Wait for its end, or abort it (`POST /api/v1/rollouts/{id}/abort`). A new rollout may also say `"supersede": true`.',
+  },
+  'group-observed': {
+    status: 409,
+    title: 'The group is only observed',
+    help: 'A group in mode `observe` is offered nothing. Put it into mode `manage` first.',
+  },
+  'action-forbidden': {
+    status: 409,
+    title: 'The state of the rollout forbids the action',
+    help: '`detail` names the state. `GET /api/v1/rollouts/{id}` shows where the rollout stands now.',
+  },
+  'expect-agents': {
+    status: 409,
+    title: 'More agents would change config than expected',
+    help: 'Call again with `?dryRun=true` to see the number, then repeat with `expectAgents` within 10 % of it.',
+  },
+  'agent-away': {
+    status: 409,
+    title: 'The agent cannot be reached now',
+    help: 'Commands need an agent that is connected over a WebSocket. Try again when it is back.',
+  },
+  'agent-unable': {
+    status: 409,
+    title: 'The agent cannot do that',
+    help: 'The agent did not announce the capability that the command needs, or its gateway refused the command; `detail` says which.',
+  },
+  'agent-connected': {
+    status: 409,
+    title: 'The agent is connected',
+    help: 'Only the record of an agent that is away can be deleted; it would come back with its next message.',
+  },
+  'agent-in-rollout': {
+    status: 409,
+    title: 'The agent has an open row in a rollout',
+    help: 'Wait until the rollout has settled the agent, then delete it.',
+  },
+  'stale-revision': {
+    status: 412,
+    title: 'The rollout has changed meanwhile',
+    help: 'Read the rollout again, look at what changed, and send its `rev` in `If-Match`.',
+  },
   'body-too-large': { status: 413, title: 'The body is too large', help: 'docs/limits.md lists the limits. A config may have 1 MiB.' },
-  'unsupported-media-type': { status: 415, title: 'The Content-Type is not taken here', help: 'Send `application/json`; `PUT /api/v1/configs/{name}` takes `text/yaml` too.' },
-  'invalid-body': { status: 422, title: 'The body does not have the right shape', help: 'See `errors[]`: each entry names a field and what is wrong with it. Unknown fields are refused.' },
-  'invalid-config': { status: 422, title: 'The config would not work', help: 'See `errors[]`: each entry has a line, a column and a code. `POST /api/v1/configs/validate` checks without storing.' },
-  'invalid-selector': { status: 422, title: 'The selector cannot be read', help: '`detail` says at which position, and what was expected there.' },
-  'invalid-rollout': { status: 422, title: 'The rollout cannot be started like this', help: 'See `errors[]`: each entry names a field. A field that is unknown or not built yet is refused, never ignored.' },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The Content-Type is not taken here',
+    help: 'Send `application/json`; `PUT /api/v1/configs/{name}` takes `text/yaml` too.',
+  },
+  'invalid-body': {
+    status: 422,
+    title: 'The body does not have the right shape',
+    help: 'See `errors[]`: each entry names a field and what is wrong with it. Unknown fields are refused.',
+  },
+  'invalid-config': {
+    status: 422,
+    title: 'The config would not work',
+    help: 'See `errors[]`: each entry has a line, a column and a code. `POST /api/v1/configs/validate` checks without storing.',
+  },
+  'invalid-selector': {
+    status: 422,
+    title: 'The selector cannot be read',
+    help: '`detail` says at which position, and what was expected there.',
+  },
+  'invalid-rollout': {
+    status: 422,
+    title: 'The rollout cannot be started like this',
+    help: 'See `errors[]`: each entry names a field. A field that is unknown or not built yet is refused, never ignored.',
+  },
   'limit-exceeded': { status: 422, title: 'A limit is reached', help: 'docs/limits.md lists the limits. Delete what is no longer used.' },
-  internal: { status: 500, title: 'Something went wrong here', help: 'A defect of ours. The log of the coordinator has the details under the `requestId` that the answer names.' },
-  unavailable: { status: 503, title: 'Redis cannot be reached', help: 'Nothing was changed that was not confirmed. Try again after the time in `Retry-After`; a create call is safe to repeat with the same `Idempotency-Key`.' },
-  'gateway-timeout': { status: 504, title: 'The gateway of the agent did not answer', help: 'The command may or may not have been sent; it is never repeated by itself. Look at the agent before trying again.' },
+  internal: {
+    status: 500,
+    title: 'Something went wrong here',
+    help: 'A defect of ours. The log of the coordinator has the details under the `requestId` that the answer names.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'Redis cannot be reached',
+    help: 'Nothing was changed that was not confirmed. Try again after the time in `Retry-After`; a create call is safe to repeat with the same `Idempotency-Key`.',
+  },
+  'gateway-timeout': {
+    status: 504,
+    title: 'The gateway of the agent did not answer',
+    help: 'The command may or may not have been sent; it is never repeated by itself. Look at the agent before trying again.',
+  },
 } as const satisfies Record<string, { status: number; title: string; help: string }>;
 
 /** Last part of a problem's `type`. */

@@ -1,11 +1,12 @@
-import { isScalar, parseAllDocuments, visit } from 'yaml';
-import type { Pair } from 'yaml';
+import { isNode, isScalar, parseAllDocuments, visit } from 'yaml';
+import type { Alias, Document, Pair, Scalar } from 'yaml';
 
 /** What stands where a secret was. */
 export const REDACTED = '[redacted]';
 
 /** Keys whose values are secrets, wherever they stand. */
-const SECRET_KEY = /pass(?:word|wd|phrase)|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|key[-_.]?pem|credential|authorization|cookie|bearer|connection[-_.]?string|(?:^|[-_.])(?:auth|pwd|dsn|sas)$/i;
+const SECRET_KEY =
+  /pass(?:word|wd|phrase)|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|key[-_.]?pem|credential|authorization|cookie|bearer|connection[-_.]?string|(?:^|[-_.])(?:auth|pwd|dsn|sas)$/i;
 
 /** Keys that look like one of those and say nothing secret. */
 const HARMLESS_KEY = /(?:token|secret|credential|password)s?[-_.]?(?:file|path|url|name|type|ttl|expir\w*)$|^authenticator$/i;
@@ -22,11 +23,11 @@ const REFERENCE = /^\$\{[^}]+\}$/;
  * redacted line by line.
  */
 export function redactConfig(text: string): string {
-  const ranges: [start: number, end: number][] = [];
+  const ranges: Range[] = [];
   try {
-    for (const document of parseAllDocuments(text, { keepSourceTokens: false, logLevel: 'silent' })) {
+    for (const document of parseAllDocuments(text, { uniqueKeys: false, logLevel: 'silent' })) {
       if (document.errors.length > 0) return redactLines(text);
-      visit(document, { Pair: (_key, pair) => collect(pair, ranges) });
+      visit(document, { Pair: (_key, pair) => collect(pair, document, ranges) });
     }
   } catch {
     return redactLines(text);
@@ -35,22 +36,35 @@ export function redactConfig(text: string): string {
   let at = 0;
   for (const [start, end] of ranges.toSorted((left, right) => left[0] - right[0])) {
     if (start < at) continue;
-    redacted += `${text.slice(at, start)}"${REDACTED}"${text.slice(end).startsWith('\n') || text.slice(start, end).endsWith('\n') ? '\n' : ''}`;
-    at = text.slice(start, end).endsWith('\n') && text.slice(end).startsWith('\n') ? end + 1 : end;
-    if (redacted.endsWith('\n') && text[at] === '\n') at += 1;
+    // A block scalar ends with its last line.
+    const lineEnd = text.slice(start, end).endsWith('\n') ? '\n' : '';
+    redacted += `${text.slice(at, start)}"${REDACTED}"${lineEnd}`;
+    at = end;
   }
   return (redacted + text.slice(at)).replaceAll(URL_LOGIN, `$1:${REDACTED}@`);
 }
 
-function collect(pair: Pair, ranges: [number, number][]): void {
-  const key = isScalar(pair.key) ? String(pair.key.value) : '';
-  if (!isSecretKey(key)) return;
-  visit(pair.value as Parameters<typeof visit>[0], {
-    Scalar(_key, node) {
-      if (typeof node.value === 'boolean' || node.value === null || (typeof node.value === 'string' && (node.value === '' || REFERENCE.test(node.value)))) return;
-      if (node.range) ranges.push([node.range[0], node.range[1]]);
+type Range = [start: number, end: number];
+
+function collect(pair: Pair, document: Document, ranges: Range[]): void {
+  if (!isScalar(pair.key) || !isSecretKey(String(pair.key.value)) || !isNode(pair.value)) return;
+  const add = (node: Scalar): void => {
+    const { value, range } = node;
+    const harmless = typeof value === 'boolean' || value === null || value === '' || (typeof value === 'string' && REFERENCE.test(value));
+    if (!harmless && range) ranges.push([range[0], range[1]]);
+  };
+  const visitor = {
+    Scalar: (key: unknown, node: Scalar) => {
+      if (key !== 'key') add(node);
     },
-  });
+    // The secret stands where the anchor is, perhaps under a harmless key.
+    Alias: (_key: unknown, node: Alias) => {
+      const source = node.resolve(document);
+      if (isScalar(source)) add(source);
+      else if (source !== undefined) visit(source, { Scalar: visitor.Scalar });
+    },
+  };
+  visit(pair.value, visitor);
 }
 
 function isSecretKey(key: string): boolean {

@@ -25,7 +25,12 @@ export async function streamRolloutEvents(options: {
   raw.on('close', () => gone.abort());
   const signal = AbortSignal.any([gone.signal, closing]);
 
-  raw.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no', connection: 'close' });
+  raw.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+    connection: 'close',
+  });
   raw.write(': connected\n\n');
   const keepAlive = setInterval(() => raw.write(': keep-alive\n\n'), KEEP_ALIVE_MS);
   keepAlive.unref();
@@ -35,7 +40,8 @@ export async function streamRolloutEvents(options: {
     }
     if (!signal.aborted) {
       const view = await rollouts.get(id);
-      if (view !== undefined && TERMINAL_PHASES.has(view.phase)) raw.write(`event: end\ndata: ${JSON.stringify({ id, phase: view.phase })}\n\n`);
+      if (view !== undefined && TERMINAL_PHASES.has(view.phase))
+        raw.write(`event: end\ndata: ${JSON.stringify({ id, phase: view.phase })}\n\n`);
     }
   } catch (error) {
     if (!signal.aborted) request.log.warn({ err: error, rollout: id }, 'event stream broke off');

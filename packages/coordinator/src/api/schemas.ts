@@ -21,8 +21,18 @@ export const flag = (description: string): JsonSchema => ({ type: 'boolean', des
 export const time = (description: string): JsonSchema => ({ type: 'string', format: 'date-time', description });
 export const nullable = (schema: JsonSchema): JsonSchema =>
   typeof schema['type'] === 'string' ? { ...schema, type: [schema['type'], 'null'] } : { anyOf: [schema, { type: 'null' }] };
-export const list = (items: JsonSchema, description: string, more: JsonSchema = {}): JsonSchema => ({ type: 'array', items, description, ...more });
-export const mapOf = (values: JsonSchema, description: string, more: JsonSchema = {}): JsonSchema => ({ type: 'object', additionalProperties: values, description, ...more });
+export const list = (items: JsonSchema, description: string, more: JsonSchema = {}): JsonSchema => ({
+  type: 'array',
+  items,
+  description,
+  ...more,
+});
+export const mapOf = (values: JsonSchema, description: string, more: JsonSchema = {}): JsonSchema => ({
+  type: 'object',
+  additionalProperties: values,
+  description,
+  ...more,
+});
 export const ref = (id: string): JsonSchema => ({ $ref: `${id}#` });
 
 /** An object of a request: fields that are not listed are refused by name. */
@@ -37,7 +47,10 @@ export function view(properties: Record<string, JsonSchema>, optional: readonly 
 
 /** `{ items, nextCursor }`. */
 export function pageSchema(item: JsonSchema): JsonSchema {
-  return view({ items: list(item, 'In the stable order of the list.'), nextCursor: nullable(text('Hand it in as `cursor` for the next page; null on the last one.')) });
+  return view({
+    items: list(item, 'In the stable order of the list.'),
+    nextCursor: nullable(text('Hand it in as `cursor` for the next page; null on the last one.')),
+  });
 }
 
 /** Query parameters of a list. */
@@ -75,7 +88,10 @@ export function problems(...types: readonly ProblemType[]): Record<number, JsonS
   return Object.fromEntries(
     [...byStatus].map(([status, names]) => [
       status,
-      { description: names.map((name) => `\`${problemUri(name)}\`: ${PROBLEMS[name].title}.`).join(' '), content: { 'application/problem+json': { schema: ref('Problem') } } },
+      {
+        description: names.map((name) => `\`${problemUri(name)}\`: ${PROBLEMS[name].title}.`).join(' '),
+        content: { 'application/problem+json': { schema: ref('Problem') } },
+      },
     ]),
   );
 }
@@ -100,7 +116,11 @@ const FINDING = view(
   ['suggestion'],
 );
 
-const VALIDATION = view({ errors: integer('Number of errors; 0 in everything that was stored.'), warnings: integer('Number of warnings.'), findings: list(ref('Finding'), 'By line.') });
+const VALIDATION = view({
+  errors: integer('Number of errors; 0 in everything that was stored.'),
+  warnings: integer('Number of warnings.'),
+  findings: list(ref('Finding'), 'By line.'),
+});
 
 const CONFIG_VERSION = view({
   name: CONFIG_NAME,
@@ -110,7 +130,14 @@ const CONFIG_VERSION = view({
   createdBy: text('Who stored it.'),
   message: text('Why.'),
   files: mapOf(
-    view({ contentType: text('Media type.'), sizeBytes: integer('Size of the body.'), body: text('The text; only where one version is asked for.') }, ['body']),
+    view(
+      {
+        contentType: text('Media type.'),
+        sizeBytes: integer('Size of the body.'),
+        body: text('The text; only where one version is asked for.'),
+      },
+      ['body'],
+    ),
     'By file name; the name is empty where there is one file only.',
   ),
   validation: VALIDATION,
@@ -158,7 +185,10 @@ const ROLLOUT = view({
   rev: integer('Revision, also in the header `ETag`; an action may name it in `If-Match`.'),
   phase: text('The last four are final.', { enum: ROLLOUT_PHASES }),
   holds: list({ type: 'string', enum: HOLD_REASONS }, 'Why it does not advance; empty when it does.'),
-  holdDetails: list(view({ reason: text('One of `holds`.'), since: time('Since when.'), detail: text('In words.') }), 'One for each of `holds`.'),
+  holdDetails: list(
+    view({ reason: text('One of `holds`.'), since: time('Since when.'), detail: text('In words.') }),
+    'One for each of `holds`.',
+  ),
   waveIndex: integer('Index of the current wave, from 0.'),
   waves: list(WAVE, 'In order.'),
   late: view({ counts: COUNTS }),
@@ -197,10 +227,20 @@ const AGENT_PROPERTIES = {
     hash: nullable(text('The config hash it said that of.')),
     error: text('Its error message.'),
     offered: nullable(text('Hash last sent to it.')),
-    desired: nullable(view({ name: CONFIG_NAME, version: VERSION_NUMBER, hash: text('Hex config hash.'), source: text('Which rule chose it.', { enum: ['pin', 'rollout', 'stable', 'previous'] }) })),
+    desired: nullable(
+      view({
+        name: CONFIG_NAME,
+        version: VERSION_NUMBER,
+        hash: text('Hex config hash.'),
+        source: text('Which rule chose it.', { enum: ['pin', 'rollout', 'stable', 'previous'] }),
+      }),
+    ),
     inSync: nullable(flag('Whether it applied what is desired; null when nothing is.')),
   }),
-  rollouts: mapOf(view({ wave: text('Index of the wave, or `late`.'), status: text('Status in the rollout.') }), 'Its rows, by rollout id.'),
+  rollouts: mapOf(
+    view({ wave: text('Index of the wave, or `late`.'), status: text('Status in the rollout.') }),
+    'Its rows, by rollout id.',
+  ),
   pin: nullable(ref('ConfigRef')),
   createdAt: time('First contact.'),
   connectedAt: nullable(time('Start of the connection, or of the last one.')),
@@ -216,8 +256,14 @@ const AGENT_DETAIL = view({
   origin: text('The uid under which it was first known.'),
   sequenceNum: nullable(text('Number of its last message.')),
   healthTree: nullable({ type: 'object', description: 'Health of its components, as reported.' }),
-  failedHashes: list(view({ hash: text('Hex config hash.'), by: text('Rollout or pin that offered it.'), attempt: integer('Attempt of the rollout.') }), 'What it FAILED and is not offered again.'),
-  history: list(view({ hash: text('Hex config hash.'), status: text('Verdict.'), at: time('When.'), error: text('Error message.') }, ['error']), 'Its verdicts, newest first.'),
+  failedHashes: list(
+    view({ hash: text('Hex config hash.'), by: text('Rollout or pin that offered it.'), attempt: integer('Attempt of the rollout.') }),
+    'What it FAILED and is not offered again.',
+  ),
+  history: list(
+    view({ hash: text('Hex config hash.'), status: text('Verdict.'), at: time('When.'), error: text('Error message.') }, ['error']),
+    'Its verdicts, newest first.',
+  ),
   effective: nullable(
     view({
       reportedAt: time('When the agent reported it.'),
@@ -236,7 +282,11 @@ const GROUP = view({
   previous: nullable(ref('ConfigRef')),
   trailingHeld: flag('Whether offers outside rollouts are stopped because they failed.'),
   activeRollout: nullable(text('Id.')),
-  counts: view({ agents: integer('Known agents.'), connected: integer('Connected ones.'), health: mapOf(integer('Agents.'), 'Connected agents by health.') }),
+  counts: view({
+    agents: integer('Known agents.'),
+    connected: integer('Connected ones.'),
+    health: mapOf(integer('Agents.'), 'Connected agents by health.'),
+  }),
 });
 
 /** Schemas that the document names under `components`. */

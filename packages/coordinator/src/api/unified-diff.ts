@@ -106,7 +106,8 @@ function hunks(lines: readonly Line[]): string {
     const olds = hunk.filter(({ kind }) => kind !== '+').length;
     const news = hunk.filter(({ kind }) => kind !== '-').length;
     text += `@@ -${olds === 0 ? oldLine - 1 : oldLine},${olds} +${news === 0 ? newLine - 1 : newLine},${news} @@\n`;
-    for (const { kind, text: line } of hunk) text += line.endsWith('\n') ? `${kind}${line}` : `${kind}${line}\n\\ No newline at end of file\n`;
+    for (const { kind, text: line } of hunk)
+      text += line.endsWith('\n') ? `${kind}${line}` : `${kind}${line}\n\\ No newline at end of file\n`;
     oldLine += olds;
     newLine += news;
     at = end;

@@ -75,7 +75,11 @@ export interface AgentReader {
    * Hands records to `visit` in chunks: all of them when there are at most `limit`, else a random sample of about that size,
    * the same share of each shard. Returns how many were read and how many there are.
    */
-  sample(options: { limit: number; rollouts: readonly string[]; visit(records: readonly AgentRecord[]): void }): Promise<{ read: number; total: number }>;
+  sample(options: {
+    limit: number;
+    rollouts: readonly string[];
+    visit(records: readonly AgentRecord[]): void;
+  }): Promise<{ read: number; total: number }>;
   /** Counters of all shards added up: `<facet>|<1 connected, 0 away>` -> agents. */
   facets(): Promise<Map<string, number>>;
   /** Changes pin or labels and lists the agent as edited; the owner's name ('' = away), undefined when there is no such agent. */
@@ -110,9 +114,13 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
   const uidsAfter = async (shard: ShardKeys, uid: string | undefined, count: number): Promise<string[]> =>
     await client.zrangebylex(shard.uids, uid === undefined ? '-' : `(${uid}`, '+', 'LIMIT', 0, count);
 
-  const visitShard = async (shard: ShardKeys, rollouts: readonly string[], visit: (records: readonly AgentRecord[]) => void): Promise<number> => {
+  const visitShard = async (
+    shard: ShardKeys,
+    rollouts: readonly string[],
+    visit: (records: readonly AgentRecord[]) => void,
+  ): Promise<number> => {
     let read = 0;
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; ;) {
       const uids = await uidsAfter(shard, after, CHUNK);
       if (uids.length === 0) return read;
       visit(await readChunk(shard, uids, rollouts));
@@ -121,7 +129,12 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
     }
   };
 
-  const sampleShard = async (shard: ShardKeys, count: number, rollouts: readonly string[], visit: (records: readonly AgentRecord[]) => void): Promise<number> => {
+  const sampleShard = async (
+    shard: ShardKeys,
+    count: number,
+    rollouts: readonly string[],
+    visit: (records: readonly AgentRecord[]) => void,
+  ): Promise<number> => {
     const uids = (await client.zrandmember(shard.uids, count)) as string[];
     for (let at = 0; at < uids.length; at += CHUNK) visit(await readChunk(shard, uids.slice(at, at + CHUNK), rollouts));
     return uids.length;
@@ -173,7 +186,9 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
       const sizes = await Promise.all(keys.shards.map((shard) => client.zcard(shard.uids)));
       const total = sizes.reduce((sum, size) => sum + size, 0);
       const reads = keys.shards.map((shard, index) =>
-        total <= limit ? visitShard(shard, rollouts, visit) : sampleShard(shard, Math.ceil(((sizes[index] ?? 0) * limit) / total), rollouts, visit),
+        total <= limit
+          ? visitShard(shard, rollouts, visit)
+          : sampleShard(shard, Math.ceil(((sizes[index] ?? 0) * limit) / total), rollouts, visit),
       );
       const read = (await Promise.all(reads)).reduce((sum, count) => sum + count, 0);
       return { read, total };

@@ -33,7 +33,8 @@ export interface AuditLog {
 /** Builds the log on the stream `{opamp}:audit`. */
 export function createAuditLog(options: { client: RedisClient; keys: Keys }): AuditLog {
   const { client, keys } = options;
-  const format = async (entry: Omit<AuditEntry, 'at'>): Promise<string> => JSON.stringify({ at: new Date(await redisNowMs(client)).toISOString(), ...entry });
+  const format = async (entry: Omit<AuditEntry, 'at'>): Promise<string> =>
+    JSON.stringify({ at: new Date(await redisNowMs(client)).toISOString(), ...entry });
 
   return {
     format,

@@ -85,8 +85,19 @@ export function createConfigStore(options: { client: RedisClient; keys: Keys }):
         files: Object.fromEntries(sizes),
         validation: { ...input.validation, findings: input.validation.findings.slice(0, MAX_STORED_FINDINGS) },
       };
-      const audit = { at: createdAt, actor: input.actor, action: 'config.put', target: `config/${input.name}`, detail: { hash, message: input.message } };
-      const stored = await putConfig(client, keys, { name: input.name, hash, metadata: JSON.stringify(metadata), audit: JSON.stringify(audit) });
+      const audit = {
+        at: createdAt,
+        actor: input.actor,
+        action: 'config.put',
+        target: `config/${input.name}`,
+        detail: { hash, message: input.message },
+      };
+      const stored = await putConfig(client, keys, {
+        name: input.name,
+        hash,
+        metadata: JSON.stringify(metadata),
+        audit: JSON.stringify(audit),
+      });
       return { created: stored.created, version: toVersion(input.name, stored.version, stored.metadata) };
     },
 
@@ -122,7 +133,9 @@ export function createConfigStore(options: { client: RedisClient; keys: Keys }):
 
 /** Files as the bytes that agents get. */
 export function toConfigMap(files: ConfigFiles): ConfigMap {
-  return new Map(Object.entries(files).map(([name, file]) => [name, { body: Buffer.from(file.body, 'utf8'), contentType: file.contentType }]));
+  return new Map(
+    Object.entries(files).map(([name, file]) => [name, { body: Buffer.from(file.body, 'utf8'), contentType: file.contentType }]),
+  );
 }
 
 /** The hash under which these files are stored and offered. */
@@ -132,14 +145,18 @@ export function hashOfFiles(files: ConfigFiles): string {
 
 /** Encodes the message that every gateway sends as it is. [OpAMP AgentRemoteConfig] */
 export function encodeRemoteConfig(files: ConfigMap, hash: Uint8Array): Buffer {
-  const configMap = Object.fromEntries([...files].map(([name, file]) => [name, { body: new Uint8Array(file.body), contentType: file.contentType }]));
+  const configMap = Object.fromEntries(
+    [...files].map(([name, file]) => [name, { body: new Uint8Array(file.body), contentType: file.contentType }]),
+  );
   return Buffer.from(toBinary(AgentRemoteConfigSchema, create(AgentRemoteConfigSchema, { config: { configMap }, configHash: hash })));
 }
 
 function decodeRemoteConfig(bytes: Uint8Array): ConfigFiles {
   const { config } = fromBinary(AgentRemoteConfigSchema, bytes);
   const files = Object.entries(config?.configMap ?? {});
-  return Object.fromEntries(files.map(([name, file]) => [name, { body: Buffer.from(file.body).toString('utf8'), contentType: file.contentType }]));
+  return Object.fromEntries(
+    files.map(([name, file]) => [name, { body: Buffer.from(file.body).toString('utf8'), contentType: file.contentType }]),
+  );
 }
 
 function toVersion(name: string, version: number, metadata: string): ConfigVersion {

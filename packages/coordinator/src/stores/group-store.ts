@@ -51,7 +51,13 @@ export function createGroupStore(options: { client: RedisClient; keys: Keys }): 
       });
     },
     async setFrozen(frozen, { audit }) {
-      return await commitSpec(client, keys, { guardGroup: null, mustExist: null, set: { [specField.frozen]: frozen ? '1' : '0' }, del: [], audit });
+      return await commitSpec(client, keys, {
+        guardGroup: null,
+        mustExist: null,
+        set: { [specField.frozen]: frozen ? '1' : '0' },
+        del: [],
+        audit,
+      });
     },
   };
 }

@@ -18,8 +18,6 @@ export async function checkStore(client: RedisClient, keys: Keys, address: strin
   const warnings: string[] = [];
   const problems: string[] = [];
   for (const node of nodes) {
-    // A node at a time: this runs once, and the first answer usually says it all.
-    // eslint-disable-next-line no-await-in-loop
     await checkNode(node, address, problems, warnings);
   }
   problems.push(...(await layoutProblems(client, keys)));
@@ -65,11 +63,15 @@ async function layoutProblems(client: RedisClient, keys: Keys): Promise<string[]
   const problems: string[] = [];
   const schemaVersion = Number(meta['schemaVersion'] ?? SCHEMA_VERSION);
   if (schemaVersion > SCHEMA_VERSION) {
-    problems.push(`the data under ${keys.prefix} has layout ${schemaVersion}, this release knows ${SCHEMA_VERSION}: run a newer release, or set another OPAMP_KEY_PREFIX`);
+    problems.push(
+      `the data under ${keys.prefix} has layout ${schemaVersion}, this release knows ${SCHEMA_VERSION}: run a newer release, or set another OPAMP_KEY_PREFIX`,
+    );
   }
   const shardCount = Number(meta['shardCount'] ?? SHARD_COUNT);
   if (shardCount !== SHARD_COUNT) {
-    problems.push(`the data under ${keys.prefix} is spread over ${shardCount} shards, this release uses ${SHARD_COUNT}: set another OPAMP_KEY_PREFIX`);
+    problems.push(
+      `the data under ${keys.prefix} is spread over ${shardCount} shards, this release uses ${SHARD_COUNT}: set another OPAMP_KEY_PREFIX`,
+    );
   }
   return problems;
 }

@@ -47,8 +47,10 @@ export function parseTokens(text: string, where: string): Map<string, string> {
   const problems: string[] = [];
   const tokens = new Map<string, string>();
   const add = (at: string, name: unknown, token: unknown): void => {
-    if (typeof name !== 'string' || !NAME.test(name)) problems.push(`${at}: expected a name of letters, digits, dots, dashes, underscores or @, at most 64`);
-    else if (typeof token !== 'string' || token.length < MIN_TOKEN_CHARS || !TOKEN.test(token)) problems.push(`${at}: expected a token of at least ${MIN_TOKEN_CHARS} printable characters without spaces`);
+    if (typeof name !== 'string' || !NAME.test(name))
+      problems.push(`${at}: expected a name of letters, digits, dots, dashes, underscores or @, at most 64`);
+    else if (typeof token !== 'string' || token.length < MIN_TOKEN_CHARS || !TOKEN.test(token))
+      problems.push(`${at}: expected a token of at least ${MIN_TOKEN_CHARS} printable characters without spaces`);
     else if (tokens.has(name)) problems.push(`${at}: the name ${name} stands there twice`);
     else tokens.set(name, token);
   };

@@ -12,11 +12,18 @@ const MAX_CUSTOM_MESSAGE_BYTES = 64 * 1024;
 
 const BASE64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$';
 
-const SENT = schema.answer('The agent’s gateway has sent it.', schema.view({ uid: schema.UID, gateway: schema.text('The gateway that sent it.') }));
+const SENT = schema.answer(
+  'The agent’s gateway has sent it.',
+  schema.view({ uid: schema.UID, gateway: schema.text('The gateway that sent it.') }),
+);
 
 /** Commands to one agent, carried out by the gateway that holds its connection. Sent once, never repeated. */
 export function agentCommandRoutes(app: FastifyInstance, { agents, commands, audit }: ApiDependencies): void {
-  const send = async (record: AgentRecord, command: AgentCommand, entry: { actor: string; action: string; detail: Record<string, unknown> }): Promise<Record<string, unknown>> => {
+  const send = async (
+    record: AgentRecord,
+    command: AgentCommand,
+    entry: { actor: string; action: string; detail: Record<string, unknown> },
+  ): Promise<Record<string, unknown>> => {
     const { uid, owner } = record;
     await audit.append({ ...entry, target: `agent/${uid}` });
     const outcome = await commands.send(owner, command);
@@ -34,7 +41,8 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
     const record = await agents.get(uid.toLowerCase());
     if (record === undefined) throw new ProblemError('agent-not-found', `there is no agent ${uid}`);
     if (record.owner === '') throw new ProblemError('agent-away', `agent ${record.uid} is away`);
-    if (record.owner === HTTP_OWNER) throw new ProblemError('agent-away', `agent ${record.uid} polls over HTTP, no gateway holds a connection to it`);
+    if (record.owner === HTTP_OWNER)
+      throw new ProblemError('agent-away', `agent ${record.uid} polls over HTTP, no gateway holds a connection to it`);
     return record;
   };
 
@@ -51,9 +59,14 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
     },
     async (request, reply) => {
       const record = await reachable((request.params as { uid: string }).uid);
-      if (!acceptsRestartCommand(record.capabilities)) throw new ProblemError('agent-unable', `agent ${record.uid} did not announce AcceptsRestartCommand`);
+      if (!acceptsRestartCommand(record.capabilities))
+        throw new ProblemError('agent-unable', `agent ${record.uid} did not announce AcceptsRestartCommand`);
       const { reason } = request.body as { reason?: string };
-      const sent = await send(record, { type: 'restart', uid: record.uid }, { actor: request.actor, action: 'agent.restart', detail: { reason: reason ?? '' } });
+      const sent = await send(
+        record,
+        { type: 'restart', uid: record.uid },
+        { actor: request.actor, action: 'agent.restart', detail: { reason: reason ?? '' } },
+      );
       return await reply.code(202).send(sent);
     },
   );
@@ -69,11 +82,18 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
           {
             capability: schema.text('Custom capability, as the agent announced it.', { minLength: 1, maxLength: 256 }),
             messageType: schema.text('Type, as the capability defines it.', { minLength: 1, maxLength: 256 }),
-            dataBase64: schema.text('The bytes, in base64.', { pattern: BASE64, maxLength: Math.ceil(MAX_CUSTOM_MESSAGE_BYTES / 3) * 4, default: '' }),
+            dataBase64: schema.text('The bytes, in base64.', {
+              pattern: BASE64,
+              maxLength: Math.ceil(MAX_CUSTOM_MESSAGE_BYTES / 3) * 4,
+              default: '',
+            }),
           },
           ['capability', 'messageType'],
         ),
-        response: { 202: SENT, ...schema.problems('malformed-body', 'agent-not-found', 'agent-away', 'agent-unable', 'invalid-body', 'gateway-timeout') },
+        response: {
+          202: SENT,
+          ...schema.problems('malformed-body', 'agent-not-found', 'agent-away', 'agent-unable', 'invalid-body', 'gateway-timeout'),
+        },
       },
     },
     async (request, reply) => {
@@ -83,7 +103,11 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
         throw new ProblemError('agent-unable', `agent ${record.uid} did not announce the custom capability ${capability}`);
       }
       const command: AgentCommand = { type: 'custom-message', uid: record.uid, capability, messageType, dataBase64 };
-      const sent = await send(record, command, { actor: request.actor, action: 'agent.custom-message', detail: { capability, messageType } });
+      const sent = await send(record, command, {
+        actor: request.actor,
+        action: 'agent.custom-message',
+        detail: { capability, messageType },
+      });
       return await reply.code(202).send(sent);
     },
   );

@@ -28,7 +28,9 @@ const CONFIG_STATUSES = ['unset', 'applying', 'applied', 'failed'] as const;
 const LIST_QUERY = {
   selector: schema.text('Selector over attributes and labels.', { maxLength: 4096 }),
   group: schema.text('Effective group; `-` for agents of none.', { maxLength: 63 }),
-  status: schema.text('What the agent last said of a config; together with `rollout` its status in that rollout.', { enum: [...new Set([...CONFIG_STATUSES, ...ROW_STATUSES])] }),
+  status: schema.text('What the agent last said of a config; together with `rollout` its status in that rollout.', {
+    enum: [...new Set([...CONFIG_STATUSES, ...ROW_STATUSES])],
+  }),
   health: schema.text('Health.', { enum: ['healthy', 'unhealthy', 'unknown'] }),
   gateway: schema.text('Id of the gateway that holds the connection, `http` for pollers.', { maxLength: 128 }),
   rollout: schema.text('Only agents that have a row in this rollout.', { maxLength: 128 }),
@@ -135,7 +137,10 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
           },
           ['labels'],
         ),
-        response: { 200: schema.answer('The agent.', schema.ref('Agent')), ...schema.problems('malformed-body', 'agent-not-found', 'invalid-body') },
+        response: {
+          200: schema.answer('The agent.', schema.ref('Agent')),
+          ...schema.problems('malformed-body', 'agent-not-found', 'invalid-body'),
+        },
       },
     },
     async (request) => {
@@ -146,7 +151,11 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         throw new ProblemError('invalid-body', errors.map(({ path, message }) => `${path}: ${message}`).join('; '), { errors });
       }
       const record = await find((request.params as { uid: string }).uid);
-      return await edit(record, { set: { labels: JSON.stringify(labels) } }, { actor: request.actor, action: 'agent.labels', detail: { labels } });
+      return await edit(
+        record,
+        { set: { labels: JSON.stringify(labels) } },
+        { actor: request.actor, action: 'agent.labels', detail: { labels } },
+      );
     },
   );
 
@@ -159,7 +168,10 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         description: 'A pin wins over the group and its rollouts. Pinning again offers the config again, also after it was FAILED.',
         params: schema.params({ uid: schema.UID }),
         querystring: schema.query({ dryRun: schema.DRY_RUN }),
-        body: schema.body({ config: CONFIG_NAME_AND_VERSION, expectAgents: schema.integer('Not needed: it is one agent.', { minimum: 0 }) }, ['config']),
+        body: schema.body(
+          { config: CONFIG_NAME_AND_VERSION, expectAgents: schema.integer('Not needed: it is one agent.', { minimum: 0 }) },
+          ['config'],
+        ),
         response: {
           200: schema.answer('The agent, or (dry run) what would happen.', { type: 'object' }),
           ...schema.problems('malformed-body', 'agent-not-found', 'config-not-found', 'invalid-body'),
@@ -173,7 +185,11 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       if (version === undefined) throw new ProblemError('config-not-found', `there is no config ${config.name} version ${config.version}`);
       const pin: Pin = { id: randomUUID(), config: { name: version.name, version: version.version, hash: version.hash } };
       if ((request.query as { dryRun?: boolean }).dryRun === true) return await dryRunPin(record, pin, dependencies);
-      return await edit(record, { set: { pin: JSON.stringify(pin) } }, { actor: request.actor, action: 'agent.pin', detail: { config: pin.config } });
+      return await edit(
+        record,
+        { set: { pin: JSON.stringify(pin) } },
+        { actor: request.actor, action: 'agent.pin', detail: { config: pin.config } },
+      );
     },
   );
 
@@ -185,13 +201,20 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         summary: 'Let an agent follow its group again',
         params: schema.params({ uid: schema.UID }),
         querystring: schema.query({ dryRun: schema.DRY_RUN }),
-        response: { 200: schema.answer('The agent, or (dry run) what would happen.', { type: 'object' }), ...schema.problems('agent-not-found') },
+        response: {
+          200: schema.answer('The agent, or (dry run) what would happen.', { type: 'object' }),
+          ...schema.problems('agent-not-found'),
+        },
       },
     },
     async (request) => {
       const record = await find((request.params as { uid: string }).uid);
       if ((request.query as { dryRun?: boolean }).dryRun === true) return await dryRunPin(record, null, dependencies);
-      return await edit(record, { del: ['pin'] }, { actor: request.actor, action: 'agent.unpin', detail: { was: record.pin?.config ?? null } });
+      return await edit(
+        record,
+        { del: ['pin'] },
+        { actor: request.actor, action: 'agent.unpin', detail: { was: record.pin?.config ?? null } },
+      );
     },
   );
 
@@ -202,7 +225,10 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         tags: ['agents'],
         summary: 'Forget an agent that is away',
         params: schema.params({ uid: schema.UID }),
-        response: { 204: { description: 'Forgotten.', type: 'null' }, ...schema.problems('agent-not-found', 'agent-connected', 'agent-in-rollout') },
+        response: {
+          204: { description: 'Forgotten.', type: 'null' },
+          ...schema.problems('agent-not-found', 'agent-connected', 'agent-in-rollout'),
+        },
       },
     },
     async (request, reply) => {
@@ -230,7 +256,8 @@ async function dryRunPin(record: AgentRecord, pin: Pin | null, { groups }: ApiDe
 
 function toPosition(cursor: string): AgentPosition {
   const [shard, uid] = decodeCursor(cursor, 2);
-  if (typeof shard !== 'number' || typeof uid !== 'string' || !Number.isInteger(shard) || shard < 0 || shard >= SHARD_COUNT) throw badCursor();
+  if (typeof shard !== 'number' || typeof uid !== 'string' || !Number.isInteger(shard) || shard < 0 || shard >= SHARD_COUNT)
+    throw badCursor();
   return { shard, uid };
 }
 

@@ -27,7 +27,9 @@ const MESSAGE = schema.text('Why; shown in the history.', { maxLength: MAX_MESSA
 const PUT_BODY = schema.body(
   {
     files: schema.mapOf(
-      schema.body({ body: schema.text('The text.'), contentType: schema.text('Media type.', { maxLength: 127, default: 'text/yaml' }) }, ['body']),
+      schema.body({ body: schema.text('The text.'), contentType: schema.text('Media type.', { maxLength: 127, default: 'text/yaml' }) }, [
+        'body',
+      ]),
       'By file name; a single file usually has the empty name.',
       { minProperties: 1, maxProperties: MAX_FILES, propertyNames: { maxLength: MAX_FILE_NAME_CHARS } },
     ),
@@ -40,7 +42,9 @@ type PutBody = { files: ConfigFiles; message?: string };
 
 /** Named configs: immutable versions, history, diff and validation. */
 export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDependencies): void {
-  app.addContentTypeParser(YAML_TYPES, { parseAs: 'string', bodyLimit: CONFIG_BODY_LIMIT_BYTES }, (_request, text, done) => done(null, text));
+  app.addContentTypeParser(YAML_TYPES, { parseAs: 'string', bodyLimit: CONFIG_BODY_LIMIT_BYTES }, (_request, text, done) =>
+    done(null, text),
+  );
 
   app.put(
     '/configs/:name',
@@ -49,14 +53,27 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
       schema: {
         tags: ['configs'],
         summary: 'Store a version of a config',
-        description: 'The same content as the newest version answers 200 and that version. A config with errors is refused with every finding.',
+        description:
+          'The same content as the newest version answers 200 and that version. A config with errors is refused with every finding.',
         params: schema.params({ name: schema.CONFIG_NAME }),
         querystring: schema.query({ message: MESSAGE }),
-        body: { content: { 'application/json': { schema: PUT_BODY }, ...Object.fromEntries(YAML_TYPES.map((type) => [type, { schema: { type: 'string' } }])) } },
+        body: {
+          content: {
+            'application/json': { schema: PUT_BODY },
+            ...Object.fromEntries(YAML_TYPES.map((type) => [type, { schema: { type: 'string' } }])),
+          },
+        },
         response: {
           200: schema.answer('The newest version has this content already.', schema.ref('ConfigVersion')),
           201: schema.answer('Stored.', schema.ref('ConfigVersion')),
-          ...schema.problems('malformed-body', 'body-too-large', 'unsupported-media-type', 'invalid-body', 'invalid-config', 'limit-exceeded'),
+          ...schema.problems(
+            'malformed-body',
+            'body-too-large',
+            'unsupported-media-type',
+            'invalid-body',
+            'invalid-config',
+            'limit-exceeded',
+          ),
         },
       },
     },
@@ -68,7 +85,13 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
       if ((await configs.newest(name)) === undefined && (await configs.names()).size >= MAX_CONFIGS) {
         throw new ProblemError('limit-exceeded', `there are ${MAX_CONFIGS} configs already`);
       }
-      const { created, version } = await configs.put({ name, files: input.files, message: input.message ?? '', actor: request.actor, validation });
+      const { created, version } = await configs.put({
+        name,
+        files: input.files,
+        message: input.message ?? '',
+        actor: request.actor,
+        validation,
+      });
       return await reply
         .code(created ? 201 : 200)
         .header('location', `/api/v1/configs/${name}/versions/${version.version}`)
@@ -118,7 +141,10 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
         summary: 'The history of a config, newest first',
         params: schema.params({ name: schema.CONFIG_NAME }),
         querystring: schema.query(schema.PAGE_QUERY),
-        response: { 200: schema.answer('Newest first.', schema.pageSchema(schema.ref('ConfigVersion'))), ...schema.problems('config-not-found') },
+        response: {
+          200: schema.answer('Newest first.', schema.pageSchema(schema.ref('ConfigVersion'))),
+          ...schema.problems('config-not-found'),
+        },
       },
     },
     async (request): Promise<Page<ConfigVersion>> => {
@@ -168,7 +194,13 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
               unified: schema.text('Unified diff, empty when identical.'),
               structural: schema.list(
                 schema.view(
-                  { file: schema.text('File name.'), path: schema.text('Keys joined by `::`.'), change: schema.text('What happened.', { enum: ['added', 'removed', 'changed'] }), from: {}, to: {} },
+                  {
+                    file: schema.text('File name.'),
+                    path: schema.text('Keys joined by `::`.'),
+                    change: schema.text('What happened.', { enum: ['added', 'removed', 'changed'] }),
+                    from: {},
+                    to: {},
+                  },
                   ['from', 'to'],
                 ),
                 'By file and path.',
@@ -183,9 +215,17 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
     async (request) => {
       const { name } = request.params as { name: string };
       const { from, to } = request.query as { from: number; to: number };
-      const [left, right] = await Promise.all([from, to].map(async (number) => await withBodies(configs, await versionOf(configs, name, number))));
+      const [left, right] = await Promise.all(
+        [from, to].map(async (number) => await withBodies(configs, await versionOf(configs, name, number))),
+      );
       const filesOf = (version: VersionWithBodies | undefined): ConfigFiles => version?.files ?? {};
-      return { name, from, to, identical: left?.hash === right?.hash, ...diffConfigs(filesOf(left), filesOf(right), { from: `${name}@${from}`, to: `${name}@${to}` }) };
+      return {
+        name,
+        from,
+        to,
+        identical: left?.hash === right?.hash,
+        ...diffConfigs(filesOf(left), filesOf(right), { from: `${name}@${from}`, to: `${name}@${to}` }),
+      };
     },
   );
 
@@ -198,7 +238,13 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
         summary: 'Check a config without storing it',
         body: schema.body({ yaml: schema.text('The text of a collector config.') }, ['yaml']),
         response: {
-          200: schema.answer('Also when there are errors.', schema.view({ findings: schema.list(schema.ref('Finding'), 'By line.'), hash: schema.text('Hash it would get as a single file.') })),
+          200: schema.answer(
+            'Also when there are errors.',
+            schema.view({
+              findings: schema.list(schema.ref('Finding'), 'By line.'),
+              hash: schema.text('Hash it would get as a single file.'),
+            }),
+          ),
           ...schema.problems('malformed-body', 'body-too-large', 'invalid-body'),
         },
       },
@@ -213,17 +259,23 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
 type VersionWithBodies = Omit<ConfigVersion, 'files'> & { files: ConfigFiles };
 
 function toPutBody(body: unknown, message: string | undefined): PutBody {
-  if (body === undefined) throw new ProblemError('unsupported-media-type', `the request has no body, or no Content-Type; send application/json or ${YAML_TYPES[0]}`);
+  if (body === undefined)
+    throw new ProblemError(
+      'unsupported-media-type',
+      `the request has no body, or no Content-Type; send application/json or ${YAML_TYPES[0]}`,
+    );
   if (typeof body === 'string') return { files: { '': { body, contentType: 'text/yaml' } }, ...(message === undefined ? {} : { message }) };
   const put = body as PutBody;
   if (message === undefined) return put;
-  if (put.message !== undefined && put.message !== message) throw new ProblemError('invalid-parameter', 'the query and the body give different messages');
+  if (put.message !== undefined && put.message !== message)
+    throw new ProblemError('invalid-parameter', 'the query and the body give different messages');
   return { ...put, message };
 }
 
 function checkSize(files: ConfigFiles): void {
   const bytes = Object.values(files).reduce((sum, file) => sum + Buffer.byteLength(file.body), 0);
-  if (bytes > MAX_CONFIG_BYTES) throw new ProblemError('body-too-large', `the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
+  if (bytes > MAX_CONFIG_BYTES)
+    throw new ProblemError('body-too-large', `the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
 }
 
 /** Throws a ProblemError with every finding when one of them is an error. */
@@ -238,7 +290,11 @@ function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']
   if (errors > 0) {
     const first = findings.find(({ severity }) => severity === 'error');
     const more = errors > 1 ? ` (and ${errors - 1} more)` : '';
-    throw new ProblemError('invalid-config', `${first?.line === null || first === undefined ? '' : `line ${first.line}: `}${first?.message ?? ''}${more}`, { errors: findings.map(toProblemItem) });
+    throw new ProblemError(
+      'invalid-config',
+      `${first?.line === null || first === undefined ? '' : `line ${first.line}: `}${first?.message ?? ''}${more}`,
+      { errors: findings.map(toProblemItem) },
+    );
   }
   return { errors: 0, warnings: findings.length, findings };
 }

@@ -28,9 +28,22 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
                 status: COUNTS,
                 versions: COUNTS,
               }),
-              groups: schema.list(schema.view({ name: schema.nullable(schema.text('Null: agents of no group.')), agents: schema.integer('Known.'), connected: schema.integer('Connected.') }), 'By falling priority.'),
+              groups: schema.list(
+                schema.view({
+                  name: schema.nullable(schema.text('Null: agents of no group.')),
+                  agents: schema.integer('Known.'),
+                  connected: schema.integer('Connected.'),
+                }),
+                'By falling priority.',
+              ),
               rollouts: schema.list(
-                schema.view({ id: schema.text('Id.'), group: schema.GROUP_NAME, to: schema.ref('ConfigRef'), direction: schema.text('Which way.', { enum: ['forward', 'back'] }), held: schema.flag('Whether it is held.') }),
+                schema.view({
+                  id: schema.text('Id.'),
+                  group: schema.GROUP_NAME,
+                  to: schema.ref('ConfigRef'),
+                  direction: schema.text('Which way.', { enum: ['forward', 'back'] }),
+                  held: schema.flag('Whether it is held.'),
+                }),
                 'Active ones.',
               ),
               gateways: schema.view({ alive: schema.integer('With a running lease.'), draining: schema.integer('Of these: going down.') }),
@@ -42,7 +55,13 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
       },
     },
     async () => {
-      const [spec, counters, total, gatewayList, names] = await Promise.all([groups.spec(), agents.facets(), agents.total(), gateways.list(), configs.names()]);
+      const [spec, counters, total, gatewayList, names] = await Promise.all([
+        groups.spec(),
+        agents.facets(),
+        agents.total(),
+        gateways.list(),
+        configs.names(),
+      ]);
       const facets = readFacets(counters);
       const alive = gatewayList.filter((gateway) => gateway.alive);
       const countsOf = (name: string): { agents: number; connected: number } => {
@@ -79,12 +98,23 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
           tags: ['fleet'],
           summary: frozen ? 'Stop all offers but rollbacks and take-backs' : 'Allow offers again',
           body: schema.body({ reason: schema.REASON }),
-          response: { 200: schema.answer('Done.', schema.view({ frozen: schema.flag('As it is now.'), generation: schema.integer('Of the fleet spec.') })), ...schema.problems('invalid-body') },
+          response: {
+            200: schema.answer(
+              'Done.',
+              schema.view({ frozen: schema.flag('As it is now.'), generation: schema.integer('Of the fleet spec.') }),
+            ),
+            ...schema.problems('invalid-body'),
+          },
         },
       },
       async (request) => {
         const { reason } = request.body as { reason?: string };
-        const entry = await audit.format({ actor: request.actor, action: `fleet.${action}`, target: 'fleet', detail: { reason: reason ?? '' } });
+        const entry = await audit.format({
+          actor: request.actor,
+          action: `fleet.${action}`,
+          target: 'fleet',
+          detail: { reason: reason ?? '' },
+        });
         const change = await groups.setFrozen(frozen, { audit: entry });
         return { frozen, generation: change.kind === 'ok' ? change.generation : 0 };
       },

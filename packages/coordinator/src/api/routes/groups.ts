@@ -16,12 +16,20 @@ import type { GroupChange, GroupInput } from '../../stores/group-store.ts';
 /** Priorities are small numbers that people compare; this leaves room for every scheme. */
 const MAX_PRIORITY = 1_000_000;
 
-const EXPECT_AGENTS = schema.integer('Number of agents that the caller expects to change config; needed above 20, within 10 %.', { minimum: 0 });
+const EXPECT_AGENTS = schema.integer('Number of agents that the caller expects to change config; needed above 20, within 10 %.', {
+  minimum: 0,
+});
 
 const PUT_BODY = schema.body(
   {
-    selector: schema.text('`k=v`, `k!=v`, `k in (a,b)`, `k notin (a,b)`, `k`, `!k`, joined by commas; empty = every agent.', { maxLength: 4096 }),
-    priority: schema.integer('The highest priority that matches is an agent’s group.', { minimum: -MAX_PRIORITY, maximum: MAX_PRIORITY, default: 0 }),
+    selector: schema.text('`k=v`, `k!=v`, `k in (a,b)`, `k notin (a,b)`, `k`, `!k`, joined by commas; empty = every agent.', {
+      maxLength: 4096,
+    }),
+    priority: schema.integer('The highest priority that matches is an agent’s group.', {
+      minimum: -MAX_PRIORITY,
+      maximum: MAX_PRIORITY,
+      default: 0,
+    }),
     mode: schema.text('`observe`: counted and shown, offered nothing.', { enum: ['manage', 'observe'], default: 'manage' }),
     expectAgents: EXPECT_AGENTS,
   },
@@ -47,7 +55,8 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       schema: {
         tags: ['groups'],
         summary: 'Create or replace a group',
-        description: 'Replaces the whole group: a field left out gets its default. With `?dryRun=true` it says how many agents would change config. More than 20 need `expectAgents`.',
+        description:
+          'Replaces the whole group: a field left out gets its default. With `?dryRun=true` it says how many agents would change config. More than 20 need `expectAgents`.',
         params: schema.params({ name: schema.GROUP_NAME }),
         querystring: schema.query({ dryRun: schema.DRY_RUN }),
         body: PUT_BODY,
@@ -68,18 +77,28 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       const old = spec.groups.find((candidate) => candidate.name === name);
       const changed = old === undefined || !isSameGroup(old, group);
       const active = changed ? (spec.rollouts.get(name)?.id ?? null) : null;
-      if (old === undefined && spec.groups.length >= MAX_GROUPS) throw new ProblemError('limit-exceeded', `there are ${MAX_GROUPS} groups already`);
+      if (old === undefined && spec.groups.length >= MAX_GROUPS)
+        throw new ProblemError('limit-exceeded', `there are ${MAX_GROUPS} groups already`);
 
-      const impact = changed ? await countImpact(agents, spec, withGroup(spec, group, old)) : { agentsChanging: 0, estimated: false, sampled: 0, agents: await agents.total() };
+      const impact = changed
+        ? await countImpact(agents, spec, withGroup(spec, group, old))
+        : { agentsChanging: 0, estimated: false, sampled: 0, agents: await agents.total() };
       if (dryRun === true) return { dryRun: true, ...impact, activeRollout: active };
       if (active !== null) throw activeProblem(name, active);
       guardImpact(impact, expectAgents);
       if (changed || old.selector !== group.selector) {
-        const entry = await audit.format({ actor: request.actor, action: 'group.put', target: `group/${name}`, detail: { ...fields, agentsChanging: impact.agentsChanging } });
+        const entry = await audit.format({
+          actor: request.actor,
+          action: 'group.put',
+          target: `group/${name}`,
+          detail: { ...fields, agentsChanging: impact.agentsChanging },
+        });
         unwrap(name, await groups.put(group, { guarded: changed, audit: entry }));
       }
       const facets = readFacets(await agents.facets());
-      return await reply.code(old === undefined ? 201 : 200).send(toView({ ...(old ?? { stable: null, previous: null, trailingHeld: false }), ...group }, spec, facets));
+      return await reply
+        .code(old === undefined ? 201 : 200)
+        .send(toView({ ...(old ?? { stable: null, previous: null, trailingHeld: false }), ...group }, spec, facets));
     },
   );
 
@@ -147,7 +166,12 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       if (query.dryRun === true) return { dryRun: true, ...impact, activeRollout: active };
       if (active !== null) throw activeProblem(name, active);
       guardImpact(impact, expectAgents);
-      const entry = await audit.format({ actor: request.actor, action: 'group.delete', target: `group/${name}`, detail: { agentsChanging: impact.agentsChanging } });
+      const entry = await audit.format({
+        actor: request.actor,
+        action: 'group.delete',
+        target: `group/${name}`,
+        detail: { agentsChanging: impact.agentsChanging },
+      });
       unwrap(name, await groups.delete(name, { audit: entry }));
       return await reply.code(204).send();
     },
@@ -186,4 +210,3 @@ function toView(group: GroupSpec, spec: FleetSpec, facets: Facets): Record<strin
   const counts = facets.groups.get(name) ?? { agents: 0, connected: 0, health: {} };
   return { name, selector, priority, mode, stable, previous, trailingHeld, activeRollout: spec.rollouts.get(name)?.id ?? null, counts };
 }
-

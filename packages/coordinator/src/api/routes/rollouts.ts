@@ -15,7 +15,9 @@ const MAX_EVENTS = 1000;
 const STRATEGY: schema.JsonSchema = {
   type: 'object',
   description: 'See docs/rollouts.md for every field and its default. Unknown fields are refused.',
-  examples: [{ waves: [{ size: { count: 20 }, soak: '10m' }, { size: { percent: 25 } }, { size: { percent: 100 } }], onFailure: 'rollback' }],
+  examples: [
+    { waves: [{ size: { count: 20 }, soak: '10m' }, { size: { percent: 25 } }, { size: { percent: 100 } }], onFailure: 'rollback' },
+  ],
 };
 
 const HEADERS: schema.JsonSchema = {
@@ -33,7 +35,16 @@ const ACTION_HELP: Record<RolloutAction, string> = {
   cancel: 'End a rollout that has offered nothing yet',
 };
 
-const CREATED = schema.view({ id: schema.text('Id.'), rev: schema.integer('Revision.'), phase: schema.text('Phase.'), warnings: schema.list({ type: 'string' }, 'For example `no_way_back`.'), created: schema.flag('False: the key had been used, this is its rollout.') }, ['rev', 'phase', 'warnings']);
+const CREATED = schema.view(
+  {
+    id: schema.text('Id.'),
+    rev: schema.integer('Revision.'),
+    phase: schema.text('Phase.'),
+    warnings: schema.list({ type: 'string' }, 'For example `no_way_back`.'),
+    created: schema.flag('False: the key had been used, this is its rollout.'),
+  },
+  ['rev', 'phase', 'warnings'],
+);
 
 /** Rollouts: start, watch, steer. The rules are in the rollout service; here is only HTTP. */
 export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencies): void {
@@ -47,7 +58,11 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         summary: 'Start a rollout, or preview it',
         headers: {
           type: 'object',
-          properties: { 'idempotency-key': schema.text('1 to 128 printable characters without colon. The same key answers with the same rollout for 24 h.') },
+          properties: {
+            'idempotency-key': schema.text(
+              '1 to 128 printable characters without colon. The same key answers with the same rollout for 24 h.',
+            ),
+          },
         },
         querystring: schema.query({ dryRun: schema.DRY_RUN }),
         // Checked as a whole by the rollout service, which reports every problem at once; the queue takes the same body.
@@ -65,13 +80,27 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         response: {
           200: schema.answer('Preview.', { type: 'object' }),
           202: schema.answer('It exists.', CREATED),
-          ...schema.problems('malformed-body', 'group-not-found', 'config-not-found', 'rollout-active', 'group-observed', 'stale-revision', 'invalid-body', 'invalid-rollout'),
+          ...schema.problems(
+            'malformed-body',
+            'group-not-found',
+            'config-not-found',
+            'rollout-active',
+            'group-observed',
+            'stale-revision',
+            'invalid-body',
+            'invalid-rollout',
+          ),
         },
       },
     },
     async (request, reply) => {
       const { dryRun } = request.query as { dryRun?: boolean };
-      const outcome = await rollouts.create(request.body, { actor: request.actor, idempotencyKey: idempotencyKey(request), dryRun, expectedRev: ifMatch(request) });
+      const outcome = await rollouts.create(request.body, {
+        actor: request.actor,
+        idempotencyKey: idempotencyKey(request),
+        dryRun,
+        expectedRev: ifMatch(request),
+      });
       switch (outcome.kind) {
         case 'preview':
           return outcome.preview;
@@ -91,7 +120,11 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
       schema: {
         tags: ['rollouts'],
         summary: 'Rollouts, newest first',
-        querystring: schema.query({ group: schema.GROUP_NAME, phase: schema.text('Only these.', { enum: ROLLOUT_PHASES }), ...schema.PAGE_QUERY }),
+        querystring: schema.query({
+          group: schema.GROUP_NAME,
+          phase: schema.text('Only these.', { enum: ROLLOUT_PHASES }),
+          ...schema.PAGE_QUERY,
+        }),
         response: { 200: schema.answer('Newest first.', schema.pageSchema(schema.ref('Rollout'))), ...schema.problems() },
       },
     },
@@ -108,7 +141,10 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         tags: ['rollouts'],
         summary: 'One rollout, counts as of now',
         params: schema.params({ id: ID }),
-        response: { 200: schema.answer('The rollout; its `rev` is the `ETag`.', schema.ref('Rollout')), ...schema.problems('rollout-not-found') },
+        response: {
+          200: schema.answer('The rollout; its `rev` is the `ETag`.', schema.ref('Rollout')),
+          ...schema.problems('rollout-not-found'),
+        },
       },
     },
     async (request, reply) => {
@@ -127,7 +163,14 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         response: {
           200: schema.answer(
             'At most 1,000 per shard are kept.',
-            schema.pageSchema(schema.view({ uid: schema.UID, status: schema.text('Status in the rollout.'), wave: schema.text('Index of the wave, or `late`.'), error: schema.text('What the agent said.') })),
+            schema.pageSchema(
+              schema.view({
+                uid: schema.UID,
+                status: schema.text('Status in the rollout.'),
+                wave: schema.text('Index of the wave, or `late`.'),
+                error: schema.text('What the agent said.'),
+              }),
+            ),
           ),
           ...schema.problems('rollout-not-found'),
         },
@@ -150,7 +193,13 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         params: schema.params({ id: ID }),
         querystring: schema.query({ after: schema.integer('Only events with a greater sequence number.', { minimum: 0 }) }),
         headers: { type: 'object', properties: { 'last-event-id': schema.text('Sequence number of the last event received.') } },
-        response: { 200: { description: 'The stream.', content: { 'text/event-stream': { schema: { type: 'string' } }, 'application/json': { schema: { type: 'object' } } } }, ...schema.problems('rollout-not-found') },
+        response: {
+          200: {
+            description: 'The stream.',
+            content: { 'text/event-stream': { schema: { type: 'string' } }, 'application/json': { schema: { type: 'object' } } },
+          },
+          ...schema.problems('rollout-not-found'),
+        },
       },
     },
     async (request, reply) => {
@@ -200,8 +249,17 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         summary: 'Change tunable fields of a running rollout',
         params: schema.params({ id: ID }),
         headers: HEADERS,
-        body: schema.body({ strategy: { ...STRATEGY, description: 'Only the fields to change: maxInFlight, rate, failure, onFailure.' }, reason: schema.REASON }, ['strategy']),
-        response: { 200: schema.answer('The rollout as it is now.', schema.ref('Rollout')), ...schema.problems('rollout-not-found', 'action-forbidden', 'stale-revision', 'invalid-body', 'invalid-rollout') },
+        body: schema.body(
+          {
+            strategy: { ...STRATEGY, description: 'Only the fields to change: maxInFlight, rate, failure, onFailure.' },
+            reason: schema.REASON,
+          },
+          ['strategy'],
+        ),
+        response: {
+          200: schema.answer('The rollout as it is now.', schema.ref('Rollout')),
+          ...schema.problems('rollout-not-found', 'action-forbidden', 'stale-revision', 'invalid-body', 'invalid-rollout'),
+        },
       },
     },
     async (request, reply) => {

@@ -1,0 +1,179 @@
+import { describe, expect, it } from 'vitest';
+import { createFakeApi } from '../../test-support/api-fakes.ts';
+import { parseTokens } from '../stores/token-file.ts';
+import type { TokenFile } from '../stores/token-file.ts';
+import { isProblemType } from './problem.ts';
+
+const TOKENS: TokenFile = { holderOf: (token) => (token === 'a-token-of-alice' ? 'alice' : undefined), refresh: () => false };
+
+describe('every answer but success is a problem', () => {
+  const cases: [
+    what: string,
+    method: 'GET' | 'PUT' | 'POST' | 'PATCH',
+    path: string,
+    body: unknown,
+    headers: Record<string, string>,
+    status: number,
+    type: string,
+  ][] = [
+    ['an unknown path', 'GET', '/nope', undefined, {}, 404, 'route-not-found'],
+    ['an unknown path outside the API', 'GET', '/api/v2', undefined, {}, 404, 'route-not-found'],
+    ['a method that the path does not take', 'PATCH', '/fleet', undefined, {}, 405, 'method-not-allowed'],
+    ['JSON that is cut off', 'PUT', '/groups/a', '{"selector":', { 'content-type': 'application/json' }, 400, 'malformed-body'],
+    [
+      'JSON that would change prototypes',
+      'PUT',
+      '/groups/a',
+      '{"selector":"","__proto__":{}}',
+      { 'content-type': 'application/json' },
+      400,
+      'malformed-body',
+    ],
+    ['another media type', 'PUT', '/groups/a', '<a/>', { 'content-type': 'application/xml' }, 415, 'unsupported-media-type'],
+    ['a body where YAML is not taken', 'PUT', '/groups/a', 'a: b', { 'content-type': 'text/yaml' }, 415, 'unsupported-media-type'],
+    ['a path that is not encoded properly', 'GET', '/agents/%zz', undefined, {}, 400, 'invalid-parameter'],
+    ['an unknown query parameter', 'GET', '/agents?colour=red', undefined, {}, 400, 'invalid-parameter'],
+    ['a limit that is no number', 'GET', '/agents?limit=ten', undefined, {}, 400, 'invalid-parameter'],
+    ['a limit that is too large', 'GET', '/agents?limit=1001', undefined, {}, 400, 'invalid-parameter'],
+    ['a cursor that nobody gave out', 'GET', '/agents?cursor=abc', undefined, {}, 400, 'invalid-parameter'],
+    ['a body of the wrong kind', 'PUT', '/groups/a', [1], {}, 422, 'invalid-body'],
+    ['a body that is too large', 'PUT', '/groups/a', { selector: 'x'.repeat(300_000) }, {}, 413, 'body-too-large'],
+    ['a foreign host name', 'GET', '/fleet', undefined, { host: 'evil.example:4330' }, 403, 'forbidden'],
+    ['a page of another site', 'POST', '/fleet/freeze', undefined, { 'sec-fetch-site': 'cross-site' }, 403, 'forbidden'],
+    ['an unknown problem type', 'GET', '/problems/nope', undefined, {}, 404, 'problem-not-found'],
+  ];
+
+  it.each(cases)('%s', async (_what, method, path, body, headers, status, type) => {
+    const { call } = await createFakeApi();
+    const answer = await call(method, path, body, headers);
+    expect(answer.body).toMatchObject({ status, type: `/problems/${type}` });
+    expect(answer.status).toBe(status);
+    expect(answer.type).toContain('application/problem+json');
+    expect(typeof answer.body['title']).toBe('string');
+    expect(answer.body['detail']).not.toBe('');
+  });
+
+  it('names every wrong field at once', async () => {
+    const { call } = await createFakeApi();
+    const answer = await call('PUT', '/groups/a', { priority: 1.5, mode: 'manage!', colour: 'red' });
+    expect(answer.status).toBe(422);
+    expect(answer.body.errors.map(({ path }) => path).toSorted()).toEqual(['colour', 'mode', 'priority', 'selector']);
+    expect(answer.body.errors.find(({ path }) => path === 'colour')).toMatchObject({ message: 'there is no such field' });
+  });
+
+  it('says which methods a path takes', async () => {
+    const { call } = await createFakeApi();
+    const answer = await call('PATCH', '/groups/a');
+    expect(answer.headers['allow']).toBe('DELETE, GET, PUT');
+  });
+
+  it('explains each type at its own address', async () => {
+    const { call } = await createFakeApi();
+    const answer = await call('GET', '/problems/expect-agents');
+    expect(answer.status).toBe(200);
+    expect(answer.body['text']).toContain('expectAgents');
+  });
+
+  it('answers 503 with Retry-After while Redis is away, and 500 without details for a defect', async () => {
+    const away = await createFakeApi({ gateways: { list: () => Promise.reject(new Error('Connection is closed.')) } });
+    const first = await away.call('GET', '/gateways');
+    expect(first.body).toMatchObject({ status: 503, type: '/problems/unavailable' });
+    expect(first.headers['retry-after']).toBe('2');
+
+    const broken = await createFakeApi({ gateways: { list: () => Promise.reject(new TypeError('undefined is no password')) } });
+    const second = await broken.call('GET', '/gateways');
+    expect(second.body).toMatchObject({ status: 500, type: '/problems/internal' });
+    expect(JSON.stringify(second.body)).not.toContain('password');
+    expect(typeof second.body['requestId']).toBe('string');
+  });
+});
+
+describe('who may call', () => {
+  it('takes the holder of a bearer token as the actor, and nobody else', async () => {
+    const { call, state } = await createFakeApi({ tokens: TOKENS });
+    for (const authorization of [undefined, 'Bearer nope', 'Basic YTpi', 'a-token-of-alice']) {
+      const answer = await call('POST', '/fleet/freeze', undefined, authorization === undefined ? {} : { authorization });
+      expect(answer.body).toMatchObject({ status: 401, type: '/problems/unauthenticated' });
+      expect(answer.headers['www-authenticate']).toContain('Bearer');
+    }
+    expect(state.audit).toEqual([]);
+    const answer = await call('POST', '/fleet/freeze', undefined, {
+      authorization: 'bearer a-token-of-alice',
+      'x-opamp-actor': 'mallory',
+      host: 'api.example',
+    });
+    expect(answer.status).toBe(200);
+    expect(state.audit.map(({ actor }) => actor)).toEqual(['alice']);
+  });
+
+  it('takes the actor from a header when there are no tokens', async () => {
+    const { call, state } = await createFakeApi();
+    await call('POST', '/fleet/freeze', undefined, { 'x-opamp-actor': 'bob' });
+    await call('POST', '/fleet/unfreeze', undefined, { 'x-opamp-actor': 'x'.repeat(65), host: '127.0.0.1:1' });
+    await call('POST', '/fleet/freeze', undefined, { host: '[::1]:4330' });
+    expect(state.audit.map(({ actor }) => actor)).toEqual(['anonymous', 'anonymous', 'bob']);
+  });
+
+  it('lets everybody read how the API is described', async () => {
+    const { call } = await createFakeApi({ tokens: TOKENS });
+    expect((await call('GET', '/openapi.json')).status).toBe(200);
+    expect((await call('GET', '/problems/internal')).status).toBe(200);
+    expect((await call('GET', '/configs')).status).toBe(401);
+  });
+});
+
+describe('the OpenAPI document', () => {
+  it('has every route with a summary, and only problem types that exist', async () => {
+    const { call } = await createFakeApi();
+    const { body } = await call('GET', '/openapi.json');
+    expect(body['openapi']).toBe('3.1.0');
+    const paths = body['paths'] as Record<string, Record<string, { summary?: string; responses: Record<string, { description: string }> }>>;
+    const operations = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ at: `${method} ${path}`, operation })),
+    );
+    for (const expected of [
+      'put /api/v1/configs/{name}',
+      'get /api/v1/agents',
+      'post /api/v1/rollouts',
+      'post /api/v1/rollouts/{id}/pause',
+      'post /api/v1/fleet/freeze',
+      'get /api/v1/audit',
+    ]) {
+      expect(operations.map(({ at }) => at)).toContain(expected);
+    }
+    for (const { at, operation } of operations) {
+      expect(operation.summary, at).toMatch(/\w/);
+      for (const [, name] of JSON.stringify(operation.responses).matchAll(/\/problems\/([a-z-]+)/g))
+        expect(isProblemType(name ?? ''), `${at}: ${name}`).toBe(true);
+    }
+    // Every reference leads somewhere.
+    const schemas = (body['components'] as { schemas: object }).schemas;
+    for (const [, name] of JSON.stringify(body).matchAll(/"#\/components\/schemas\/([^"]+)"/g))
+      expect(Object.keys(schemas)).toContain(name);
+  });
+});
+
+describe('token files', () => {
+  it('reads lines, an object and a list', () => {
+    const expected = new Map([
+      ['ci', 'abcdefghijklmnop'],
+      ['alice', 'qrstuvwxyz:123456'],
+    ]);
+    expect(parseTokens('# people\n\nci:abcdefghijklmnop\r\nalice : qrstuvwxyz:123456\n', 'f')).toEqual(expected);
+    expect(parseTokens('{"ci":"abcdefghijklmnop","alice":"qrstuvwxyz:123456"}', 'f')).toEqual(expected);
+    expect(parseTokens('[{"name":"ci","token":"abcdefghijklmnop"},{"name":"alice","token":"qrstuvwxyz:123456"}]', 'f')).toEqual(expected);
+  });
+
+  it.each([
+    ['', 'no token'],
+    ['ci', 'line 1: expected name:token'],
+    ['ci:short', 'line 1: expected a token'],
+    ['a b:abcdefghijklmnop', 'line 1: expected a name'],
+    ['ci:abcdefghijklmnop\nci:ponmlkjihgfedcba', 'line 2: the name ci stands there twice'],
+    ['{"ci":1}', 'entry 1: expected a token'],
+    ['{', 'not valid JSON'],
+  ])('refuses %j and says where, without the token', (text, message) => {
+    expect(() => parseTokens(text, '/etc/tokens')).toThrow(message);
+    expect(() => parseTokens(text, '/etc/tokens')).not.toThrow('abcdefghijklmnop');
+  });
+});

@@ -1,0 +1,327 @@
+import { parseRecord } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
+import { formatGroupField, formatRolloutField, formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
+import type { ConfigRef, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
+import { shardOf } from '@opamp-gateway/shared/instance-uid';
+import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
+import { createSilentLogger } from '@opamp-gateway/shared/logger';
+import type { FastifyInstance } from 'fastify';
+import { createApiServer } from '../src/api/api-server.ts';
+import type { ApiDependencies, GatewayEntry } from '../src/api/dependencies.ts';
+import type { AgentReader } from '../src/bus/agent-reader.ts';
+import type { AgentCommand, CommandBus, CommandOutcome } from '../src/bus/command-bus.ts';
+import type { RolloutService } from '../src/rollout/service.ts';
+import type { AuditItem, AuditLog } from '../src/stores/audit-log.ts';
+import { hashOfFiles } from '../src/stores/config-store.ts';
+import type { ConfigFiles, ConfigStore, ConfigVersion } from '../src/stores/config-store.ts';
+import type { GroupStore } from '../src/stores/group-store.ts';
+
+/** What the fakes hold; tests read and change it. */
+export interface FakeState {
+  configs: Map<string, ConfigVersion[]>;
+  blobs: Map<string, ConfigFiles>;
+  /** Fields of the fleet spec. */
+  spec: Record<string, string>;
+  /** Fields of records by uid. */
+  agents: Map<string, Record<string, string>>;
+  facets: Map<string, number>;
+  audit: AuditItem[];
+  gateways: GatewayEntry[];
+  sent: { gateway: string; command: AgentCommand }[];
+  hints: { gateway: string; shard: number }[];
+  commandOutcome: CommandOutcome;
+  /** Pretends that the fleet is larger than what `agents` holds: every sample counts for this many. */
+  pretendTotal: number | undefined;
+}
+
+/** The API on fakes. */
+export interface FakeApi {
+  app: FastifyInstance;
+  state: FakeState;
+  /** Sends a request as a local client would; an object becomes a JSON body. */
+  call(
+    method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<FakeAnswer>;
+}
+
+/** An answer, its body read as JSON where it is JSON. */
+export interface FakeAnswer {
+  status: number;
+  type: string;
+  headers: Record<string, unknown>;
+  body: Record<string, unknown> & { items: Record<string, unknown>[]; errors: Record<string, unknown>[] };
+}
+
+/** Builds the API on fakes that keep everything in memory. */
+export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): Promise<FakeApi> {
+  const state: FakeState = {
+    configs: new Map(),
+    blobs: new Map(),
+    spec: {},
+    agents: new Map(),
+    facets: new Map(),
+    audit: [],
+    gateways: [],
+    sent: [],
+    hints: [],
+    commandOutcome: { kind: 'ok' },
+    pretendTotal: undefined,
+  };
+  const app = await createApiServer({
+    configs: fakeConfigs(state),
+    groups: fakeGroups(state),
+    audit: fakeAudit(state),
+    agents: fakeAgents(state),
+    commands: fakeCommands(state),
+    rollouts: fakeRollouts(),
+    gateways: { list: async () => state.gateways },
+    validate: (yaml) =>
+      yaml.includes('bad') ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }] : [],
+    logger: createSilentLogger(),
+    tokens: undefined,
+    ...overrides,
+  });
+  return {
+    app,
+    state,
+    async call(method, path, body, headers = {}) {
+      const isText = typeof body === 'string';
+      const answer = await app.inject({
+        method,
+        url: path.startsWith('/problems') || path.startsWith('/api') ? path : `/api/v1${path}`,
+        headers: {
+          host: 'localhost:4330',
+          ...(body === undefined ? {} : { 'content-type': isText ? 'text/yaml' : 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { payload: isText ? body : JSON.stringify(body) }),
+      });
+      const type = String(answer.headers['content-type'] ?? '');
+      return {
+        status: answer.statusCode,
+        type,
+        headers: answer.headers,
+        body: (type.includes('json') ? answer.json() : { text: answer.body }) as FakeAnswer['body'],
+      };
+    },
+  };
+}
+
+/** Fields of a record of a connected, healthy agent that takes configs. */
+export function agentFields(over: Record<string, string> = {}): Record<string, string> {
+  return {
+    owner: 'gw-1',
+    epoch: '1',
+    origin: '',
+    createdAt: '1700000000000',
+    connectedAt: '1700000000000',
+    capabilities: '15431',
+    attributes: JSON.stringify({ identifying: { 'service.name': 'otelcol' }, nonIdentifying: { env: 'prod' } }),
+    health: '1',
+    healthSince: '1700000000000',
+    ...over,
+  };
+}
+
+/** A uid that ends in this number. */
+export function uidOf(n: number): string {
+  return `0190aaaa-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
+}
+
+/** Puts a group into the spec. */
+export function addGroup(
+  state: FakeState,
+  name: string,
+  selector: string,
+  more: { stable?: ConfigRef; priority?: number; mode?: 'manage' | 'observe' } = {},
+): void {
+  state.spec[specField.group(name)] = formatGroupField({ selector, priority: more.priority ?? 0, mode: more.mode ?? 'manage' });
+  if (more.stable !== undefined) state.spec[specField.stable(name)] = formatStableField({ stable: more.stable, previous: null });
+}
+
+/** Puts an active rollout into the spec. */
+export function addRollout(state: FakeState, id: string, group: string): void {
+  const rollout: RolloutSpec = {
+    id,
+    group,
+    to: { name: 'c', version: 1, hash: 'aa' },
+    from: null,
+    direction: 'forward',
+    held: false,
+    wave: '0',
+    attempt: 1,
+    salt: id,
+    canary: [],
+    slices: [],
+    bucketBy: null,
+    ackTimeoutMs: 1000,
+    healthHoldMs: 0,
+    joinRate: null,
+  };
+  state.spec[specField.rollout(id)] = formatRolloutField(rollout);
+}
+
+/** A rollout service of which every method fails; tests replace those they need. */
+export function fakeRollouts(over: Partial<RolloutService> = {}): RolloutService {
+  const unused = (): never => {
+    throw new Error('not faked in this test');
+  };
+  return {
+    create: unused,
+    get: unused,
+    list: unused,
+    act: unused,
+    tune: unused,
+    failures: unused,
+    events: unused,
+    follow: unused,
+    ...over,
+  };
+}
+
+function fakeConfigs(state: FakeState): ConfigStore {
+  return {
+    async put({ name, files, message, actor, validation }) {
+      const hash = hashOfFiles(files);
+      const history = state.configs.get(name) ?? [];
+      const newest = history.at(-1);
+      if (newest?.hash === hash) return { created: false, version: newest };
+      const sizes = Object.entries(files).map(
+        ([file, { body, contentType }]) => [file, { contentType, sizeBytes: Buffer.byteLength(body) }] as const,
+      );
+      const version: ConfigVersion = {
+        name,
+        version: history.length + 1,
+        hash,
+        createdAt: '2026-01-01T00:00:00.000Z',
+        createdBy: actor,
+        message,
+        files: Object.fromEntries(sizes),
+        validation,
+      };
+      state.blobs.set(hash, files);
+      state.configs.set(name, [...history, version]);
+      return { created: true, version };
+    },
+    names: async () => new Map([...state.configs.keys()].toSorted().map((name) => [name, state.configs.get(name)?.length ?? 0])),
+    newest: async (name) => state.configs.get(name)?.length,
+    versions: async (name, numbers) => numbers.flatMap((number) => state.configs.get(name)?.[number - 1] ?? []),
+    files: async (hash) => state.blobs.get(hash),
+  };
+}
+
+function fakeGroups(state: FakeState): GroupStore {
+  const generation = (): number => {
+    const next = Number(state.spec[specField.generation] ?? 0) + 1;
+    state.spec[specField.generation] = String(next);
+    return next;
+  };
+  const activeOf = (name: string): string | undefined => parseSpec(state.spec).rollouts.get(name)?.id;
+  const record = (entry: string): void =>
+    void state.audit.unshift({ id: `${state.audit.length + 1}-0`, ...(JSON.parse(entry) as Omit<AuditItem, 'id'>) });
+  return {
+    spec: async () => parseSpec(state.spec),
+    async put(group, { guarded, audit }) {
+      const active = activeOf(group.name);
+      if (guarded && active !== undefined) return { kind: 'active', id: active };
+      state.spec[specField.group(group.name)] = formatGroupField(group);
+      record(audit);
+      return { kind: 'ok', generation: generation() };
+    },
+    async delete(name, { audit }) {
+      if (state.spec[specField.group(name)] === undefined) return { kind: 'missing' };
+      const active = activeOf(name);
+      if (active !== undefined) return { kind: 'active', id: active };
+      delete state.spec[specField.group(name)];
+      delete state.spec[specField.stable(name)];
+      record(audit);
+      return { kind: 'ok', generation: generation() };
+    },
+    async setFrozen(frozen, { audit }) {
+      state.spec[specField.frozen] = frozen ? '1' : '0';
+      record(audit);
+      return { kind: 'ok', generation: generation() };
+    },
+  };
+}
+
+function fakeAudit(state: FakeState): AuditLog {
+  const format = async (entry: object): Promise<string> => JSON.stringify({ at: '2026-01-01T00:00:00.000Z', ...entry });
+  return {
+    format,
+    async append(entry) {
+      state.audit.unshift({ id: `${state.audit.length + 1}-0`, at: '2026-01-01T00:00:00.000Z', ...entry });
+    },
+    async list({ limit, before }) {
+      const start = before === undefined ? 0 : state.audit.findIndex(({ id }) => id === before) + 1;
+      return state.audit.slice(start, start + limit);
+    },
+  };
+}
+
+function fakeAgents(state: FakeState): AgentReader {
+  const recordOf = (uid: string): AgentRecord | undefined => {
+    const fields = state.agents.get(uid);
+    return fields === undefined
+      ? undefined
+      : parseRecord(uid, { ...fields, origin: fields['origin'] === '' ? uid : (fields['origin'] ?? uid) });
+  };
+  const inOrder = (): { shard: number; uid: string }[] =>
+    [...state.agents.keys()]
+      .map((uid) => ({ shard: shardOf(uid as InstanceUid), uid }))
+      .toSorted((a, b) => a.shard - b.shard || (a.uid < b.uid ? -1 : 1));
+  return {
+    get: async (uid) => recordOf(uid),
+    async page({ after, limit, scanLimit, accept }) {
+      const rest = inOrder().filter(
+        ({ shard, uid }) => after === undefined || shard > after.shard || (shard === after.shard && uid > after.uid),
+      );
+      const records: AgentRecord[] = [];
+      for (const [index, position] of rest.entries()) {
+        const record = recordOf(position.uid);
+        if (record !== undefined && accept(record)) records.push(record);
+        if (records.length === limit || index + 1 >= scanLimit) return { records, next: position };
+      }
+      return { records, next: undefined };
+    },
+    effective: async () => undefined,
+    total: async () => state.pretendTotal ?? state.agents.size,
+    async sample({ visit }) {
+      const records = inOrder().flatMap(({ uid }) => recordOf(uid) ?? []);
+      visit(records);
+      return { read: records.length, total: state.pretendTotal ?? records.length };
+    },
+    facets: async () => state.facets,
+    async edit(uid, { set, del }) {
+      const fields = state.agents.get(uid);
+      if (fields === undefined) return undefined;
+      Object.assign(fields, set);
+      for (const field of del) delete fields[field];
+      return fields['owner'] ?? '';
+    },
+    async delete(uid) {
+      const record = recordOf(uid);
+      if (record === undefined) return 'unknown';
+      if (record.owner !== '') return 'connected';
+      state.agents.delete(uid);
+      return 'ok';
+    },
+  };
+}
+
+function fakeCommands(state: FakeState): CommandBus {
+  return {
+    start: async () => {},
+    stop: async () => {},
+    async send(gateway, command) {
+      state.sent.push({ gateway, command });
+      return state.commandOutcome;
+    },
+    async hintEdited(gateway, shard) {
+      state.hints.push({ gateway, shard });
+    },
+  };
+}
