@@ -82,6 +82,13 @@ function printSummary(terminal: Terminal, results: readonly ActResult[], listPro
   return isTrue;
 }
 
+async function printComplaints(terminal: Terminal, group: ProcessGroup): Promise<void> {
+  for (const [name, lines] of await group.complaints()) {
+    terminal.line(`  last complaints of ${name}:`);
+    for (const line of lines) terminal.line(`    ${line}`);
+  }
+}
+
 async function perform(options: DemoOptions, cast: Cast, terminal: Terminal, check: () => void): Promise<boolean> {
   terminal.line(terminal.paint('bold', `Redis, ${GATEWAYS} gateways, a coordinator and ${options.agents} agents`));
   const installation = await startInstallation(cast.group, GATEWAYS);
@@ -153,6 +160,7 @@ async function main(): Promise<number> {
     const isTrue = await perform(options, cast, terminal, () => {
       if (interrupted) throw new Interrupted('interrupted');
     });
+    if (!isTrue) await printComplaints(terminal, cast.group);
     return isTrue ? 0 : 1;
   } catch (error) {
     if (interrupted) {
@@ -160,6 +168,7 @@ async function main(): Promise<number> {
       return INTERRUPTED_EXIT;
     }
     terminal.line(terminal.paint('red', `  ${error instanceof Error ? error.message : String(error)}`));
+    await printComplaints(terminal, cast.group);
     return 1;
   } finally {
     await Promise.all(cast.outside.map((agent) => agent.stop().catch(() => undefined)));

@@ -11,6 +11,9 @@ const READY_DEADLINE_MS = 60_000;
 const POLL_MS = 50;
 const TERM_GRACE_MS = 8_000;
 const LOG_TAIL_LINES = 15;
+const KEPT_COMPLAINTS = 5;
+/** A pino line of level warn and above, or a stack trace's first line. */
+const COMPLAINT = /"level":(?:[4-6]0|"(?:warn|error|fatal)")|^\w*Error\b/;
 const HOST = '127.0.0.1';
 /** Below the range from which the kernel takes the ports of outgoing connections. */
 const LOWEST_PORT = 20_000;
@@ -130,6 +133,17 @@ export class ProcessGroup {
         throw new StartError(`${name} was not ready after ${READY_DEADLINE_MS / 1_000} s${await tailOf(logFile)}`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+
+  /** The last warnings and errors in the logs, by process. */
+  async complaints(): Promise<ReadonlyMap<string, readonly string[]>> {
+    const found = new Map<string, readonly string[]>();
+    for (const { name } of this.#started) {
+      const text = await readFile(join(this.directory, `${name}.log`), 'utf8').catch(() => '');
+      const lines = text.split('\n').filter((line) => COMPLAINT.test(line));
+      if (lines.length > 0) found.set(name, lines.slice(-KEPT_COMPLAINTS));
+    }
+    return found;
   }
 
   /** Stops everything and removes the directory. Idempotent. */
