@@ -71,6 +71,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   let replica: SpecReplica;
   let manager: SessionManager;
   let timers: ClockTimer[] = [];
+  /** Rollouts with offers that waited at the last tick; a change is published, for the coordinator waits for it. */
+  let waitingRollouts = '';
   let state: 'starting' | 'serving' | 'draining' | 'stopped' = 'starting';
 
   const problems = (): string[] => {
@@ -288,9 +290,12 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       timers = [
         clock.every(1_000, () => manager.tick()),
         clock.every(DESK_TICK_MS, () => {
-          const waited = manager.desk.waiting.size;
           manager.desk.tick();
-          if (waited > 0 && manager.desk.waiting.size === 0) void writer.barrier().then(() => lease.publishSoon());
+          const rollouts = Object.keys(manager.desk.backlog()).join(' ');
+          if (rollouts !== waitingRollouts) {
+            waitingRollouts = rollouts;
+            void writer.barrier().then(() => lease.publishSoon());
+          }
         }),
         clock.every(EDIT_POLL_MS, () => void edits.lookEverywhere()),
       ];

@@ -6,9 +6,11 @@
 --   nSet, (field, value) x nSet, nDel, field x nDel,
 --   nRows, (rollout, wave, status, attempt, deadlineInMs (-1 = keep), ackTimeoutMs, soft ('0'|'1'), error) x nRows
 -- returns per agent: {'ok', rollout, standing row text ('' = ended), ...} for every row written, or {'fenced', owner}
--- A write is taken iff its epoch is >= the stored one. Errors are kept for at most 1,000 agents per rollout and shard.
+-- A write is taken iff its epoch is >= the stored one. Errors are kept as `status|text` for at most 1,000 agents per rollout
+-- and shard, until the agent recovers.
 
 local gateway = ARGV[2]
+local BAD = { failed = true, degraded = true, lost = true, timedOut = true, restoreFailed = true }
 local replies = {}
 local at = 3
 
@@ -81,11 +83,13 @@ while at <= #ARGV do
           if deadline_in >= 0 then row.deadline = now_ms + deadline_in end
           if status == 'offered' and (not old or old.status ~= 'offered' or old.attempt ~= attempt) then row.offered_at = now_ms end
           put_row(uid, id, old, row, connected, connected)
+          local failures = rollout_key(id) .. ':failures'
           if err ~= '' then
-            local failures = rollout_key(id) .. ':failures'
             if redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1 then
-              redis.call('HSET', failures, uid, err)
+              redis.call('HSET', failures, uid, status .. '|' .. err)
             end
+          elseif old and BAD[old.status] and not BAD[status] then
+            redis.call('HDEL', failures, uid)
           end
           rec['r:' .. id] = format_row(row)
         end

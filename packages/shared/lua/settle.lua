@@ -51,7 +51,7 @@ if judge and redis.call('HEXISTS', key, 'ended') == 0 then
         new.status = status
         put_row(uid, id, row, new, column, column)
         if REASONS[status] and (redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1) then
-          redis.call('HSET', failures, uid, REASONS[status])
+          redis.call('HSET', failures, uid, status .. '|' .. REASONS[status])
         end
         if status == 'failed' and rec.offered and rec.offered ~= '' then
           local entry = rec.offered .. ':' .. id .. ':' .. int(row.attempt)

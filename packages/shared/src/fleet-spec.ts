@@ -214,7 +214,8 @@ export function isInCohort(rollout: RolloutSpec, agent: DesiredInput): boolean {
 
 /**
  * Decides what an agent should run: the first, that it has not FAILED, of its pin, the `to` of its group's rollout if it
- * is in the cohort, the group's stable version, the version before. Pure.
+ * is in the cohort, the group's stable version (for agents that a first rollout touched: its baseline), the version before.
+ * Pure.
  */
 export function desired(spec: FleetSpec, agent: DesiredInput): Desired {
   const group = groupOf(spec, agent.attributes);
@@ -229,6 +230,11 @@ export function desired(spec: FleetSpec, agent: DesiredInput): Desired {
   if (inCohort) {
     const failed = agent.failed.get(rollout.to.hash);
     if (failed === undefined || failed.by !== rollout.id || failed.attempt < rollout.attempt) return outcome(rollout.to, 'rollout');
+  }
+  // A group's first rollout may name what its agents ran before; only those it touched are brought back to that.
+  const baseline = group?.stable === null && rollout !== null && agent.pin === null ? rollout.from : null;
+  if (baseline !== null && rollout !== null && !agent.failed.has(baseline.hash) && agent.wasOffered(rollout.id)) {
+    return outcome(baseline, 'previous');
   }
   if (group?.stable && !agent.failed.has(group.stable.hash)) return outcome(group.stable, 'stable');
   if (group?.previous && !agent.failed.has(group.previous.hash)) return outcome(group.previous, 'previous');

@@ -54,6 +54,12 @@ export class RedisAgentRecords implements AgentRecords {
     return { kind: 'ok', uid, epoch: reply.epoch, formerOwner: reply.formerOwner, fields: reply.fields };
   }
 
+  async reclaim(uid: string): Promise<Claim | { kind: 'owned' }> {
+    const reply = await this.#ask(uid, 'polite', 'ws');
+    if (reply.kind !== 'ok') return reply.kind === 'owned' ? { kind: 'owned' } : { kind: 'alias', uid: reply.uid };
+    return { kind: 'ok', uid, epoch: reply.epoch, formerOwner: reply.formerOwner, fields: reply.fields };
+  }
+
   /** Another gateway has let go of an agent that is being claimed here. */
   onReleased(uid: string): void {
     const waiting = this.#released.get(uid);

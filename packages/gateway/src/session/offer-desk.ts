@@ -38,6 +38,8 @@ export interface OfferDeskOptions {
 /** Time after which an offer without an answer gives its credit back; the agent's row has its own deadline. */
 const CREDIT_TIMEOUT_MS = 30_000;
 const TRAILING_WINDOW_MS = 600_000;
+/** Longest time that one look at the waiting offers may take. */
+const TICK_BUDGET_MS = 20;
 
 /**
  * Decides what to offer to whom, and when: record first, then the bytes. Offers that a boundary move started pass only
@@ -198,9 +200,12 @@ export class OfferDesk {
       if (now - session.creditSinceMs < CREDIT_TIMEOUT_MS) break;
       this.returnCredit(session);
     }
-    const sessions = [...this.#waiting];
-    for (const session of sessions) {
-      if (this.#windowIsFull()) return;
+    // Whoever goes on waiting moves to the end, so that each gets its turn; the time bound keeps heartbeats and accepts going.
+    const untilMs = this.#options.clock.monotonicMs() + TICK_BUDGET_MS;
+    for (let left = this.#waiting.size; left > 0; left -= 1) {
+      const session = this.#waiting.values().next().value;
+      if (session === undefined || this.#windowIsFull() || this.#options.clock.monotonicMs() > untilMs) return;
+      this.#waiting.delete(session);
       this.evaluate(session, session.waitingCause);
     }
   }

@@ -82,15 +82,10 @@ export class ReplyDesk {
   replyToRetry(session: AgentSession): void {
     const { record } = session;
     const parts = this.greeting(session);
-    if (session.outlet.transport === 'http' && record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered) {
-      const bytes = this.#options.spec.remoteConfig(record.offered);
-      if (bytes !== undefined) {
-        session.outlet.send(encodeReply(session.wireUid, parts, bytes));
-        return;
-      }
-    }
-    if (session.offer !== undefined) session.owed.push(parts);
-    else session.outlet.send(encodeReply(session.wireUid, parts));
+    const again = session.offer === undefined && session.outlet.transport === 'http' && record.offered !== '' && !record.offerAnswered;
+    const bytes = again && record.reportedHash !== record.offered ? this.#options.spec.remoteConfig(record.offered) : undefined;
+    if (bytes === undefined) this.reply(session, parts);
+    else session.outlet.send(encodeReply(session.wireUid, parts, bytes));
   }
 
   /** Answers what was held back, without an offer. */

@@ -92,6 +92,8 @@ export function mergeReport(
     }
     const tree = healthNode(message.health, { left: MAX_HEALTH_NODES }, 0);
     changes.set.healthTree = JSON.stringify(tree);
+    // Only the top of the tree is kept in memory: it gives the reason when the agent counts as degraded.
+    record.healthTree = { healthy: tree.healthy, status: tree.status, lastError: tree.lastError };
   }
   if (message.effectiveConfig?.configMap !== undefined && options.keepEffective) {
     changes.effective = encodeEffectiveConfig(message.effectiveConfig.configMap.configMap, options.nowMs);

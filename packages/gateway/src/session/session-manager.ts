@@ -399,8 +399,13 @@ export class SessionManager {
 
   async #reclaim(session: AgentSession): Promise<void> {
     try {
-      const claim = await this.#options.records.claim(session.uid, session.outlet.transport);
+      const claim = await this.#options.records.reclaim(session.uid);
       if (session.phase !== 'live' || claim.kind === 'alias') return;
+      if (claim.kind === 'owned') {
+        // While this gateway was away the agent moved; a message on this connection would prove a second one.
+        this.#supersede(session);
+        return;
+      }
       session.epoch = claim.epoch;
       const stored = parseRecord(session.uid, claim.fields);
       const { record } = session;
@@ -468,6 +473,7 @@ export class SessionManager {
     if (sameNumber && record.seqDigest === digest) {
       // A retry of the same bytes: answered, not processed twice. [OpAMP Retrying Messages] On HTTP the offer that the
       // lost answer carried goes out again.
+      this.desk.evaluate(session, 'session');
       this.#replies.replyToRetry(session);
       return;
     }
