@@ -292,6 +292,80 @@ describe('failures', () => {
   });
 });
 
+describe('older and other agents', () => {
+  const as = (profile: ProfileShare['profile'], extra: Partial<ProfileShare> = {}): ProfileShare[] => [{ profile, fraction: 1, ...extra }];
+  const crashing = { overrides: { failOn: [{ kind: 'crash', match: { contains: 'defect' } }] } } as const;
+
+  it('answer an unchanged offer with APPLYING for ever, or not at all', async () => {
+    offerAtFirst(GOOD);
+    const forever = await startSwarm({ profiles: as('supervisor-0.124') });
+    const { peer } = await server.waitFor('APPLIED', has(APPLIED, 'a0'));
+    peer?.send({ remoteConfig: SAME_TEXT });
+    await server.waitFor('APPLYING', has(APPLYING, 'a1'));
+    await forever.stop();
+    server.received.length = 0;
+    const silent = await startSwarm({ seed: 8, profiles: as('supervisor-0.135') });
+    const second = await server.waitFor('APPLIED', has(APPLIED, 'a0'));
+    second.peer?.send({ remoteConfig: SAME_TEXT });
+    second.peer?.send({ flags: 1n });
+    await server.waitFor(
+      'the full state after it',
+      ({ message }) => message.effectiveConfig !== undefined && message.packageStatuses !== undefined,
+    );
+    expect(await only(silent)).toMatchObject({ onDisk: 'a1', lastReported: { status: 'APPLIED', hash: 'a0' } });
+  });
+
+  it('report what is on disk as APPLIED after a restart, whatever became of it', async () => {
+    offerAtFirst(BAD);
+    const swarm = await startSwarm({ profiles: as('supervisor-0.127', crashing) });
+    const failed = await server.waitFor('FAILED', has(FAILED, 'b0'));
+    expect(failed.message.remoteConfigStatus?.errorMessage).toBe(SUPERVISOR_ERRORS.timeout);
+    await swarm.control({ do: 'restart-supervisor' });
+    await server.waitFor('the false APPLIED', has(APPLIED, 'b0'));
+    expect((await only(swarm)).running).toBeNull();
+  });
+
+  it('call a crash APPLIED', async () => {
+    offerAtFirst(BAD);
+    const swarm = await startSwarm({ profiles: as('supervisor-0.139', crashing) });
+    await server.waitFor('the false APPLIED', has(APPLIED, 'b0'));
+    expect(await only(swarm)).toMatchObject({ running: null, health: { healthy: false } });
+  });
+
+  it('say everything again on each reconnect', async () => {
+    const swarm = await startSwarm({ profiles: as('full-on-reconnect') });
+    await until('the collector is up', async () => (await only(swarm)).health.healthy);
+    const before = server.received.length;
+    await swarm.control({ do: 'disconnect' });
+    await server.waitFor(
+      'the full state',
+      (received) => server.received.indexOf(received) >= before && received.message.agentDescription !== undefined,
+    );
+    expect(server.received[before]?.message.sequenceNum).toBe(BigInt(before));
+  });
+
+  it('count from 1, apply at once, and leave the mask away later', async () => {
+    offerAtFirst(GOOD);
+    await startSwarm({ profiles: as('dotnet-client') });
+    await server.waitFor('APPLIED', has(APPLIED, 'a0'));
+    expect(server.received[0]?.message).toMatchObject({ sequenceNum: 1n, capabilities: 0x7c47n });
+    expect(server.received.find(has(APPLIED, 'a0'))?.message.capabilities).toBe(0n);
+    expect(statuses('a0')).toEqual([APPLIED]);
+  });
+
+  it('flap, or read nothing', async () => {
+    const flapping = await startSwarm({ profiles: as('flapping', { overrides: { flapMs: 1_000 } }) });
+    await until('several connections', async () => (await only(flapping)).connects >= 3);
+    await flapping.stop();
+    const stuck = await startSwarm({ seed: 8, profiles: as('stuck') });
+    const uid = seededInstanceUid(8, 0);
+    const { peer } = await server.waitFor('the stuck agent', ({ message }) => Buffer.compare(message.instanceUid, uid) === 0);
+    peer?.send({ remoteConfig: GOOD });
+    await server.waitFor('its health', ({ message }) => Buffer.compare(message.instanceUid, uid) === 0 && message.health?.healthy === true);
+    expect((await only(stuck)).offerCount).toBe(0);
+  });
+});
+
 describe('connection', () => {
   it('comes back with the next number and nothing else', async () => {
     offerAtFirst(GOOD);
