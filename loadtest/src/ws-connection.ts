@@ -88,7 +88,8 @@ export class WsConnection implements AgentConnection {
   }
 
   async stop(goodbye: boolean): Promise<void> {
-    if (this.#state !== 'open') {
+    // Who reads nothing would wait for the server's close in vain.
+    if (this.#state !== 'open' || this.#paused) {
       this.destroy();
       return;
     }
