@@ -95,7 +95,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       batchSize: FLUSH_BATCH,
       callbacks: {
         onWritten: (session, write, rows) => manager.written(session, write, rows),
-        onFenced: (session) => manager.fenced(session),
+        onFenced: (session, _write, owner) => manager.fenced(session, owner),
         onDelayed: (session) => manager.delayed(session),
       },
     });

@@ -183,11 +183,15 @@ export class SessionManager {
     this.#options.events.takenOver('gateway');
   }
 
-  /** Another gateway has claimed the agent: this session's writes are refused from now on. */
-  fenced(session: AgentSession): void {
+  /**
+   * A write was refused. `owner` is who has the agent now: another session has claimed it, or nobody because the store has
+   * lost the record; then it is claimed again.
+   */
+  fenced(session: AgentSession, owner: string): void {
     this.#replies.answerOwed(session);
-    if (session.phase === 'live') this.#supersede(session);
-    else this.#forget(session);
+    if (session.phase !== 'live') this.#forget(session);
+    else if (owner === '') void this.#reclaim(session);
+    else this.#supersede(session);
   }
 
   /** Redis acknowledged a write. */
