@@ -165,7 +165,10 @@ export type CreateOutcome =
   | RolloutProblem;
 
 /** Outcome of an action; `created` when a rollback of a succeeded rollout answers with a new one. */
-export type ActOutcome = { kind: 'ok'; view: RolloutView } | { kind: 'created'; id: string; rev: number; view: RolloutView } | RolloutProblem;
+export type ActOutcome =
+  | { kind: 'ok'; view: RolloutView }
+  | { kind: 'created'; id: string; rev: number; view: RolloutView }
+  | RolloutProblem;
 
 /** A page of rollouts, newest first. */
 export interface RolloutPage {
@@ -186,11 +189,24 @@ export interface RolloutService {
   /** Undefined when there is none of this id. Counts are as of now. */
   get(id: string): Promise<RolloutView | undefined>;
   /** `limit` 1 … 1,000. A cursor of an earlier page; others start at the top. */
-  list(query: { group?: string | undefined; phase?: RolloutPhase | undefined; limit: number; cursor?: string | undefined }): Promise<RolloutPage>;
+  list(query: {
+    group?: string | undefined;
+    phase?: RolloutPhase | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  }): Promise<RolloutPage>;
   /** Done when it returns: a pause that was answered offers to nobody new. 409 names the state that forbids it, 412 a stale `expectedRev`. */
-  act(id: string, action: RolloutAction, options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined }): Promise<ActOutcome>;
+  act(
+    id: string,
+    action: RolloutAction,
+    options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined },
+  ): Promise<ActOutcome>;
   /** Changes tunable strategy fields of a running rollout. */
-  tune(id: string, patch: unknown, options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined }): Promise<ActOutcome>;
+  tune(
+    id: string,
+    patch: unknown,
+    options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined },
+  ): Promise<ActOutcome>;
   /** At most 1,000 per shard are kept. Undefined when there is no such rollout. */
   failures(id: string): Promise<FailureView[] | undefined>;
   /** Events with `seq > afterSeq`, at most `limit` (default 1,000); undefined when there is no such rollout. */

@@ -85,7 +85,6 @@ export function createRolloutStore(options: RolloutStoreOptions): RolloutStore {
       let offset = 0;
       // Ids of one millisecond stand in falling byte order, so the cursor's place among them is known.
       for (;;) {
-        // eslint-disable-next-line no-await-in-loop
         const flat = await client.zrevrangebyscore(keys.rollouts, after?.atMs ?? '+inf', '-inf', 'WITHSCORES', 'LIMIT', offset, limit + 1);
         offset += flat.length / 2;
         for (let i = 0; i + 1 < flat.length; i += 2) {

@@ -1,0 +1,98 @@
+import { parseMember } from '@opamp-gateway/shared/agent-record';
+import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
+import { createService } from '@opamp-gateway/shared/lifecycle';
+import type { Service } from '@opamp-gateway/shared/lifecycle';
+import type { Logger } from '@opamp-gateway/shared/logger';
+import { releaseAgents, releaseSilentPollers } from '@opamp-gateway/shared/redis/agent-scripts';
+import { endLease } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
+import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import { createGatewayDirectory } from './gateway-directory.ts';
+
+export interface SweepsOptions {
+  client: RedisClient;
+  keys: Keys;
+  clock: Clock;
+  logger: Logger;
+  intervalMs?: number;
+  /** Told of every gateway that was swept. */
+  onGatewayGone?(gateway: string, agents: number): void;
+}
+
+/** Agents released by one call. */
+const BATCH = 500;
+const SCAN_COUNT = 1_000;
+
+/** The coordinators' housekeeping over the fleet: agents of gateways that died, and pollers that fell silent. */
+export interface Sweeps extends Service {
+  /** One round now. Rejects when Redis cannot be reached. */
+  sweepOnce(): Promise<void>;
+}
+
+/** Builds the sweeps; every coordinator runs them, doing the same work twice does no harm. */
+export function createSweeps(options: SweepsOptions): Sweeps {
+  const { client, keys, clock, logger } = options;
+  const directory = createGatewayDirectory(options);
+  let timer: ClockTimer | undefined;
+  let round: Promise<void> | undefined;
+  let stopped = false;
+
+  const releaseShard = async (shard: ShardKeys, gateway: string): Promise<number> => {
+    let released = 0;
+    for (const group of await client.smembers(shard.memberGroups)) {
+      let cursor = '0';
+      do {
+        const [next, flat] = await client.hscan(shard.members(group), cursor, 'COUNT', SCAN_COUNT);
+        cursor = next;
+        const agents: { uid: string; epoch: string }[] = [];
+        for (let i = 0; i + 1 < flat.length; i += 2) {
+          const member = parseMember(flat[i] as string, flat[i + 1] as string);
+          if (member.gateway === gateway) agents.push({ uid: member.uid, epoch: member.epoch });
+        }
+        for (let from = 0; from < agents.length; from += BATCH) {
+          released += await releaseAgents(client, shard, gateway, agents.slice(from, from + BATCH));
+        }
+      } while (cursor !== '0' && !stopped);
+    }
+    return released;
+  };
+
+  /** A gateway that is back in between has claimed its agents under newer epochs, and keeps its lease. */
+  const sweepGateway = async (gateway: string): Promise<void> => {
+    const released = await Promise.all(keys.shards.map((shard) => releaseShard(shard, gateway)));
+    if (stopped || !(await endLease(client, keys, gateway, true))) return;
+    const agents = released.reduce((sum, count) => sum + count, 0);
+    logger.info({ gateway, agents }, 'gateway is gone, its agents are released');
+    options.onGatewayGone?.(gateway, agents);
+  };
+
+  const sweepOnce = async (): Promise<void> => {
+    for (const gateway of await directory.list()) {
+      if (!gateway.alive) await sweepGateway(gateway.id);
+    }
+    await Promise.all(
+      keys.shards.map(async (shard) => {
+        while (!stopped && (await releaseSilentPollers(client, shard, BATCH)) === BATCH);
+      }),
+    );
+  };
+
+  const service = createService({
+    name: 'fleet sweeps',
+    async start() {
+      timer = clock.every(options.intervalMs ?? 2_000, () => {
+        round ??= sweepOnce()
+          .catch((error: unknown) => logger.debug({ err: error }, 'fleet sweep failed, the next one will try again'))
+          .finally(() => {
+            round = undefined;
+          });
+      });
+    },
+    async stop() {
+      stopped = true;
+      timer?.cancel();
+      await round;
+    },
+  });
+  return { ...service, sweepOnce };
+}

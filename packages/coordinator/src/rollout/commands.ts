@@ -1,0 +1,116 @@
+import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
+import { ackShortfallOf, tripOf } from './breaker.ts';
+import { tallyOf, verdictsOf } from './counters.ts';
+import type { Draft } from './draft.ts';
+import { startRollback } from './rollback.ts';
+import { transition } from './transition.ts';
+import type { Command, FleetView } from './view.ts';
+
+/** Holds that only a person lifts, by resume. */
+const RESUMABLE: readonly HoldReason[] = ['manual', 'threshold', 'deadline', 'gate_error'];
+
+/** Applies a person's action to the draft. Returns why it is refused, null when it is done. */
+export function applyCommand(draft: Draft, view: FleetView, command: Command): string | null {
+  const { document } = draft;
+  const allowed = transition(document.phase, command.action);
+  if ('refused' in allowed) return allowed.refused;
+  draft.actor = command.actor;
+  switch (command.action) {
+    case 'pause':
+      draft.hold('manual', command.reason);
+      return null;
+    case 'resume':
+      return resume(draft, view, command);
+    case 'promote':
+      return promote(draft, command);
+    case 'abort':
+      startRollback(
+        draft,
+        'abort',
+        command.reason === '' ? `aborted by ${command.actor}` : `aborted by ${command.actor}: ${command.reason}`,
+      );
+      return null;
+    case 'retry':
+      return retry(draft, view, command);
+    case 'cancel':
+      return cancel(draft, view, command);
+  }
+}
+
+/** Lifts what a person or a limit has held, but only when nothing is tripped any more. */
+function resume(draft: Draft, view: FleetView, command: Command): string | null {
+  const { document } = draft;
+  const lifted = RESUMABLE.filter((reason) => draft.isHeldBy(reason));
+  if (lifted.length === 0) {
+    const others = document.holds.map((hold) => hold.reason);
+    return others.length === 0 ? 'it is not held' : `it is held by ${others.join(', ')}, which resume does not lift`;
+  }
+  const tripped = tripOf(document, view.counters) ?? settledShortfall(draft, view);
+  if (tripped !== null) return `it stays held: ${tripped}`;
+  for (const reason of lifted) draft.release(reason, command.reason);
+  if (lifted.includes('deadline')) {
+    draft.wave.startedActiveMs = draft.activeMs;
+    document.startedActiveMs = draft.activeMs;
+  }
+  return null;
+}
+
+function settledShortfall(draft: Draft, view: FleetView): string | null {
+  const { document } = draft;
+  if (verdictsOf(tallyOf(view.counters, document.waveIndex)).unsettled > 0) return null;
+  const phase = draft.wave.phase;
+  return phase === 'converging' || phase === 'soaking' || phase === 'gating' ? ackShortfallOf(document, view.counters) : null;
+}
+
+/** Gives an approval, cuts a soak short, or passes gates that could not tell. */
+function promote(draft: Draft, command: Command): string | null {
+  const { wave } = draft;
+  if (draft.isHeldBy('approval')) {
+    if (wave.phase === 'pending') wave.approvedBefore = true;
+    else wave.approvedAfter = true;
+    wave.gates = null;
+    draft.emit('promoted', command.reason, { what: 'approval' });
+    draft.release('approval', command.reason);
+    return null;
+  }
+  if (draft.isHeldBy('gate_inconclusive')) {
+    wave.gatesSkipped = true;
+    draft.emit('promoted', command.reason, { what: 'gates' });
+    draft.release('gate_inconclusive', command.reason);
+    return null;
+  }
+  if (wave.phase === 'soaking' && !wave.soakSkipped) {
+    wave.soakSkipped = true;
+    draft.emit('promoted', command.reason, { what: 'soak' });
+    return null;
+  }
+  return `nothing waits for promote: wave ${draft.document.waveIndex} is ${wave.phase}`;
+}
+
+/** Offers once more to agents that are back on the proven version after a FAILED. */
+function retry(draft: Draft, view: FleetView, command: Command): string | null {
+  const { document } = draft;
+  const { failing } = verdictsOf(view.counters.total);
+  if (failing === 0) return 'no agent has failed';
+  document.attempt += 1;
+  document.retrying = true;
+  if (draft.wave.phase !== 'pending') draft.moveWave('retried');
+  draft.wave.soakActiveMs = null;
+  draft.wave.soakSkipped = false;
+  draft.wave.gates = null;
+  draft.emit('retried', command.reason, { attempt: document.attempt, failing });
+  draft.release('threshold', 'retried');
+  return null;
+}
+
+function cancel(draft: Draft, view: FleetView, command: Command): string | null {
+  const { rows } = verdictsOf(view.counters.total);
+  if (rows > 0) return `${rows} agents have been offered it; abort takes it back`;
+  draft.dropHolds();
+  draft.moveRollout('cancel');
+  draft.document.endedAtMs = draft.nowMs;
+  draft.document.cleanup = 'pending';
+  draft.document.outcome = command.reason === '' ? `cancelled by ${command.actor}` : `cancelled by ${command.actor}: ${command.reason}`;
+  draft.emit('rollout.cancelled', draft.document.outcome);
+  return null;
+}

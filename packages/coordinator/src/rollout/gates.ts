@@ -1,0 +1,59 @@
+/** What a gate says. `notApplicable` never holds; `inconclusive` does, because data that should exist does not. */
+export type GateOutcome = 'pass' | 'fail' | 'notApplicable' | 'inconclusive';
+
+/** One gate's verdict with its reason. */
+export interface GateResult {
+  gate: string;
+  outcome: GateOutcome;
+  detail: string;
+}
+
+/** One agent as the health comparison sees it. */
+export interface HealthSample {
+  /** Values of the `spreadBy` attributes. */
+  stratum: string;
+  unhealthy: boolean;
+  /** Its connection is newer than the moment from which disconnects count. */
+  reconnected: boolean;
+}
+
+/** Agents that settled under `to`, and agents that were not touched, read at the same time. */
+export interface HealthSamples {
+  cohort: readonly HealthSample[];
+  control: readonly HealthSample[];
+}
+
+/** Smallest sample that is compared at all. */
+export const MIN_HEALTH_SAMPLE = 20;
+const UNHEALTHY_MARGIN = 0.02;
+const RECONNECTED_MARGIN = 0.05;
+
+function shareOf(samples: readonly HealthSample[], is: (sample: HealthSample) => boolean): number {
+  return samples.filter(is).length / samples.length;
+}
+
+/** Compares the cohort with agents of the same strata that were not touched: at most 2 points more unhealthy, 5 more reconnected. */
+export function healthRegression(samples: HealthSamples): GateResult {
+  const strata = new Set(samples.cohort.map((sample) => sample.stratum));
+  const control = samples.control.filter((sample) => strata.has(sample.stratum));
+  const result = (outcome: GateOutcome, detail: string): GateResult => ({ gate: 'healthRegression', outcome, detail });
+  if (samples.cohort.length < MIN_HEALTH_SAMPLE || control.length < MIN_HEALTH_SAMPLE) {
+    return result(
+      'notApplicable',
+      `${samples.cohort.length} agents with the new config and ${control.length} without; ${MIN_HEALTH_SAMPLE} of each are needed`,
+    );
+  }
+  const unhealthy = { cohort: shareOf(samples.cohort, (s) => s.unhealthy), control: shareOf(control, (s) => s.unhealthy) };
+  const reconnected = { cohort: shareOf(samples.cohort, (s) => s.reconnected), control: shareOf(control, (s) => s.reconnected) };
+  const text = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  if (unhealthy.cohort > unhealthy.control + UNHEALTHY_MARGIN) {
+    return result('fail', `${text(unhealthy.cohort)} are unhealthy with the new config, ${text(unhealthy.control)} without`);
+  }
+  if (reconnected.cohort > reconnected.control + RECONNECTED_MARGIN) {
+    return result(
+      'fail',
+      `${text(reconnected.cohort)} lost their connection since they applied it, ${text(reconnected.control)} of the others`,
+    );
+  }
+  return result('pass', `${text(unhealthy.cohort)} unhealthy with the new config, ${text(unhealthy.control)} without`);
+}

@@ -1,0 +1,93 @@
+import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
+import { hasProof, unverifiedExcessOf } from './breaker.ts';
+import { verdictsOf } from './counters.ts';
+import { currentStrategy } from './document.ts';
+import type { Draft } from './draft.ts';
+import { insideCount, memberCount } from './plan.ts';
+import type { FleetView, Need } from './view.ts';
+import { canaryChoice } from './wave-start.ts';
+
+/** Brings the holds that come and go by themselves up to date, and adds those that only a person lifts. */
+export function refreshHolds(draft: Draft, view: FleetView): Need | null {
+  set(draft, 'predecessor', view.predecessorEnded ? null : `waits for the end of rollout ${draft.document.predecessor}`);
+  set(draft, 'not_started', notStarted(draft));
+  set(draft, 'fleet_breaker', view.fleetBreaker);
+  set(draft, 'lagging_gateway', lagging(draft, view));
+  set(draft, 'approval', approval(draft));
+  set(draft, 'gate_inconclusive', inconclusive(draft, view));
+  const overdue = deadline(draft);
+  if (overdue !== null) draft.hold('deadline', overdue);
+  const agents = noAgents(draft, view);
+  if (agents === 'candidates') return agents;
+  set(draft, 'no_agents', agents?.text ?? null);
+  return null;
+}
+
+function set(draft: Draft, reason: HoldReason, detail: string | null): void {
+  if (detail === null) draft.release(reason);
+  else draft.hold(reason, detail);
+}
+
+function notStarted(draft: Draft): string | null {
+  const { startedAtMs, strategy } = draft.document;
+  if (startedAtMs !== null || strategy.startAtMs === null || strategy.startAtMs <= draft.nowMs) return null;
+  return `starts at ${new Date(strategy.startAtMs).toISOString()}`;
+}
+
+function lagging(draft: Draft, view: FleetView): string | null {
+  const { document } = draft;
+  if (document.startedAtMs === null || draft.specChanged || draft.nowMs - document.specChangedAtMs <= view.lagHoldMs) return null;
+  const ids = view.gateways.filter((gateway) => !gateway.observed).map((gateway) => gateway.id);
+  return ids.length === 0 ? null : `${ids.join(', ')} did not follow the fleet spec for ${Math.round(view.lagHoldMs / 1_000)} s`;
+}
+
+function approval(draft: Draft): string | null {
+  const { wave, document } = draft;
+  const { approval: wanted } = currentStrategy(document);
+  if (wanted === 'before' && wave.phase === 'pending' && !wave.approvedBefore)
+    return `wave ${document.waveIndex} waits for promote before it starts`;
+  if (wanted === 'after' && wave.phase === 'gating' && wave.gates !== null && !wave.approvedAfter)
+    return `wave ${document.waveIndex} waits for promote`;
+  return null;
+}
+
+function inconclusive(draft: Draft, view: FleetView): string | null {
+  const { wave, document } = draft;
+  if (wave.phase !== 'gating' || wave.gatesSkipped) return null;
+  return unverifiedExcessOf(document, view.counters);
+}
+
+/** Time spent held does not count; the soak has its own length and counts against the whole only. */
+function deadline(draft: Draft): string | null {
+  const { document, wave } = draft;
+  const { waveMs, totalMs } = document.strategy.deadlines;
+  const nowActiveMs = draft.activeMs;
+  if (document.startedActiveMs !== null && nowActiveMs - document.startedActiveMs > totalMs)
+    return 'the rollout takes longer than deadlines.total';
+  const assigning = wave.phase === 'assigning' || wave.phase === 'converging';
+  if (assigning && wave.startedActiveMs !== null && nowActiveMs - wave.startedActiveMs > waveMs) {
+    return `wave ${document.waveIndex} takes longer than deadlines.wave`;
+  }
+  return null;
+}
+
+/** Nothing advances, and nothing succeeds, without an agent that proves it. */
+function noAgents(draft: Draft, view: FleetView): { text: string } | 'candidates' | null {
+  const { document, wave } = draft;
+  const { size } = currentStrategy(document);
+  const isLast = document.waveIndex === document.waves.length - 1;
+  if (wave.phase === 'gating' && isLast && !hasProof(view.counters)) return { text: 'no agent has applied it' };
+  const untouched = verdictsOf(view.counters.total).rows === 0;
+  if (memberCount(view.members) === 0 && (untouched || wave.phase === 'pending')) return { text: 'no agent of the group is connected' };
+  if (!untouched) return null;
+  if (size.kind === 'agents' && document.canaryAssigned > 0 && !draft.specChanged && insideCount(document, view.members).inside === 0) {
+    return { text: 'none of the named agents is connected' };
+  }
+  const heldOtherwise = document.holds.some((hold) => hold.reason !== 'no_agents');
+  if (wave.phase !== 'pending' || heldOtherwise) return null;
+  const choice = canaryChoice(draft, view);
+  if (choice === 'candidates') return choice;
+  return choice !== undefined && choice.chosen.length === 0
+    ? { text: 'no connected agent is healthy and able to acknowledge, so none can be a canary' }
+    : null;
+}

@@ -1,0 +1,120 @@
+import type { ConfigRef, FleetSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
+import type { Counters } from './counters.ts';
+import type { RolloutDocument } from './document.ts';
+import type { HealthSamples } from './gates.ts';
+import type { CanaryCandidate } from './plan.ts';
+import type { FailureView, RolloutEvent } from './service.ts';
+import type { CanaryState } from './view.ts';
+
+/** One step to store. */
+export interface StepCommit {
+  /** Its `rev` is the one it will have. */
+  document: RolloutDocument;
+  events: readonly RolloutEvent[];
+  specSet: Readonly<Record<string, string>>;
+  specDel: readonly string[];
+  nextEvalAtMs: number | null;
+  /** `set` and `replace` for a new one, `clear` when it ends. */
+  active: 'keep' | 'set' | 'clear' | { replace: string };
+  idempotencyKey: string | null;
+}
+
+export type CommitOutcome =
+  | { kind: 'ok'; generation: number }
+  | { kind: 'stale' }
+  | { kind: 'exists'; id: string }
+  | { kind: 'active'; id: string }
+  | { kind: 'no-group' };
+
+/** Where rollout documents live. */
+export interface RolloutStore {
+  /** The newest committed document; undefined when there is none. Throws on one of a newer schema. */
+  load(id: string): Promise<RolloutDocument | undefined>;
+  /** Newest documents of these ids, in order; absent ones are left out. */
+  loadMany(ids: readonly string[]): Promise<RolloutDocument[]>;
+  /** Atomic: all or nothing, and only on the revision before. At most once for an idempotency key within 24 h. */
+  commit(step: StepCommit): Promise<CommitOutcome>;
+  /** Moves the next evaluation of a rollout that still has one; no effect on an ended one. */
+  postpone(id: string, nextEvalAtMs: number): Promise<void>;
+  /** Takes due rollouts and pushes each `pushMs` ahead, so that each is taken by one coordinator at a time. */
+  takeDue(pushMs: number, limit: number): Promise<string[]>;
+  /** Ids by creation time, newest first, from after `cursor`; the cursor of the last. */
+  page(cursor: string | undefined, limit: number): Promise<{ ids: string[]; cursor: string | null }>;
+  /** Id that an idempotency key led to. */
+  findIdempotent(key: string): Promise<string | undefined>;
+  activeOf(group: string): Promise<string | undefined>;
+  events(id: string, afterSeq: number, limit: number): Promise<RolloutEvent[]>;
+}
+
+/** A gateway whose lease runs. */
+export interface LiveGateway extends LeaseInfo {
+  id: string;
+}
+
+/** A connected agent that takes configs. */
+export interface ConnectedMember {
+  uid: string;
+  origin: string;
+  http: boolean;
+}
+
+/** What a step reads of the fleet. Reads are not atomic with each other; the order of the calls is the caller's. */
+export interface FleetReader {
+  /** Time of the Redis node that stores the documents. */
+  nowMs(): Promise<number>;
+  /** Gateways whose lease runs now. */
+  gateways(): Promise<LiveGateway[]>;
+  /** The fleet spec and its fields as stored. */
+  spec(): Promise<{ spec: FleetSpec; fields: Readonly<Record<string, string>> }>;
+  /**
+   * Judges rows past their deadline, then sums the shards. Judges nothing within one lease time after Redis could not be
+   * reached, so that an outage of ours makes nobody lost. `overdue` rows were not got to.
+   */
+  settle(id: string): Promise<{ counters: Counters; overdue: number }>;
+  /** Sums the shards without judging. */
+  counters(id: string): Promise<Counters>;
+  /** Closes the rollout in every shard; idempotent. Returns the final counters, field by field. */
+  finish(id: string): Promise<Record<string, number>>;
+  /**
+   * Connected members of a group that take configs; only counted when there are more than `limit`. May be some seconds old
+   * in large groups.
+   */
+  members(
+    group: string,
+    limit: number,
+  ): Promise<{ kind: 'listed'; members: readonly ConnectedMember[] } | { kind: 'counted'; connected: number; http: number }>;
+  /** Some connected members, in no order; for groups too large to list. */
+  sampleMembers(group: string, count: number): Promise<ConnectedMember[]>;
+  /** Flat attributes for selectors, labels included. */
+  attributes(uids: readonly string[]): Promise<Map<string, Record<string, string>>>;
+  candidates(members: readonly ConnectedMember[], spreadBy: readonly string[]): Promise<Omit<CanaryCandidate, 'hash'>[]>;
+  canaryStates(rollout: string, uids: readonly string[]): Promise<CanaryState[]>;
+  healthSamples(query: HealthQuery): Promise<HealthSamples>;
+  failures(id: string): Promise<FailureView[]>;
+  /** Statuses of rows in one rollout, for tests and reports. */
+  rowsOf(id: string, uids: readonly string[]): Promise<Map<string, { status: RowStatus; wave: string }>>;
+}
+
+/** Whom to compare. */
+export interface HealthQuery {
+  rollout: string;
+  toHash: string;
+  /** Reconnects of untouched agents count from here. */
+  sinceMs: number;
+  spreadBy: readonly string[];
+  cohort: readonly ConnectedMember[];
+  control: readonly ConnectedMember[];
+}
+
+/** Looks up versions of configs. */
+export interface ConfigLookup {
+  /** Undefined when there is no such version. */
+  find(name: string, version: number): Promise<ConfigRef | undefined>;
+}
+
+/** Tells whoever works on rollouts that one should be looked at now. May be lost; the sweep repairs that. */
+export interface Waker {
+  wake(id: string): void;
+}

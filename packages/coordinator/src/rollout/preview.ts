@@ -1,0 +1,123 @@
+import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import { formatDuration } from './duration.ts';
+import type { RolloutEngine } from './engine.ts';
+import { MIN_HEALTH_SAMPLE } from './gates.ts';
+import { chooseCanary, maxInFlightOf, shareOf } from './plan.ts';
+import type { FleetReader, RolloutStore } from './ports.ts';
+import { RANKED_LIMIT } from './ranking.ts';
+import type { RolloutRequest } from './request.ts';
+import type { RolloutPreview } from './service.ts';
+import type { Strategy, WaveStrategy } from './strategy.ts';
+import { toSizeView, toStrategyView } from './strategy-view.ts';
+
+/** Time that one agent needs at least: collectors acknowledge no earlier than 5 s after the offer. */
+const ACKNOWLEDGE_MS = 5_000;
+/** Canaries that a preview names. */
+const SHOWN_CANARIES = 20;
+
+/** Builds what answers `?dryRun=true`. */
+export function createPreviewer({ store, fleet, engine }: { store: RolloutStore; fleet: FleetReader; engine: RolloutEngine }) {
+  return {
+    /** Says what a rollout would do now; changes nothing. */
+    async preview(request: RolloutRequest, resolved: { to: ConfigRef; from: ConfigRef | null }): Promise<RolloutPreview> {
+      const { strategy } = request;
+      const [members, conflict, nowMs] = await Promise.all([
+        fleet.members(request.group, RANKED_LIMIT),
+        store.activeOf(request.group),
+        fleet.nowMs(),
+      ]);
+      const takesConfig = members.kind === 'listed' ? members.members.length : members.connected;
+      const candidates = await engine.candidates(
+        request.group,
+        request.group,
+        strategy.spreadBy,
+        members.kind === 'listed' ? members.members : [],
+      );
+      const [first] = strategy.waves;
+      const choice = chooseCanary(candidates, {
+        count: first?.canary === true && first.size.kind === 'share' && takesConfig > 0 ? shareOf(first.size, takesConfig) : 0,
+        nowMs,
+        minHealthyMs: strategy.canaryMinHealthyMs,
+      });
+      const scale = candidates.length === 0 ? 0 : takesConfig / candidates.length;
+      const count = (is: (candidate: (typeof candidates)[number]) => boolean): number => Math.round(scale * candidates.filter(is).length);
+      const sizes = strategy.waves.map((wave) => agentsOf(wave, takesConfig));
+      const cohort = sizes.at(-2) ?? 0;
+      return {
+        group: request.group,
+        from: resolved.from,
+        to: resolved.to,
+        strategy: toStrategyView(strategy),
+        agents: {
+          connected: takesConfig,
+          takesConfig,
+          unverified: count((candidate) => !candidate.canAcknowledge),
+          unsupported: 0,
+          unhealthy: count((candidate) => candidate.healthy === false),
+          alreadyThere: 0,
+          sampled: candidates.length,
+          estimated: candidates.length < takesConfig,
+        },
+        waves: strategy.waves.map((wave, index) => ({
+          size: toSizeView(wave.size),
+          agents: sizes[index] ?? 0,
+          soak: formatDuration(wave.soakMs),
+        })),
+        canary: {
+          agents: (first?.size.kind === 'agents' ? first.size.agents : choice.chosen.map((candidate) => candidate.uid)).slice(
+            0,
+            SHOWN_CANARIES,
+          ),
+          strata: choice.strata,
+          strataCovered: choice.strataCovered,
+        },
+        eta: formatDuration(shortestMs(strategy, sizes, takesConfig)),
+        gates: strategy.gates.map((name) => ({
+          name,
+          outcome:
+            name === 'healthRegression' && (cohort < MIN_HEALTH_SAMPLE || takesConfig - cohort < MIN_HEALTH_SAMPLE)
+              ? 'notApplicable'
+              : 'pass',
+        })),
+        conflict: conflict ?? null,
+        warnings: [...(resolved.from === null ? ['no_way_back'] : []), ...(takesConfig === 0 ? ['no_agents'] : [])],
+      };
+    },
+  };
+}
+
+/** Agents that a wave reaches in all, of `members`. */
+function agentsOf(wave: WaveStrategy, members: number): number {
+  if (members === 0) return 0;
+  switch (wave.size.kind) {
+    case 'agents':
+      return wave.size.agents.length;
+    case 'labels':
+      return 0;
+    case 'share':
+      return shareOf(wave.size, members);
+  }
+}
+
+/** All soaks, every wave's acknowledgement, and the offers at the pace of the ramp. */
+function shortestMs(strategy: Strategy, sizes: readonly number[], members: number): number {
+  const soaksMs = strategy.waves.reduce((sum, wave) => sum + wave.soakMs, 0);
+  const waitsMs = strategy.waves.length * (ACKNOWLEDGE_MS + strategy.healthHoldMs);
+  const inFlight = maxInFlightOf(strategy, members);
+  let offersMs = 0;
+  let done = 0;
+  for (const size of sizes) {
+    while (done < size) {
+      const ramp = strategy.rate === 'unlimited' ? Number.POSITIVE_INFINITY : rampAt(strategy.rate, done);
+      const perSecond = Math.min(ramp, inFlight / (ACKNOWLEDGE_MS / 1_000));
+      const next = Math.min(size, strategy.rate === 'unlimited' ? size : (Math.floor(done / strategy.rate.per) + 1) * strategy.rate.per);
+      offersMs += (1_000 * (next - done)) / perSecond;
+      done = next;
+    }
+  }
+  return Math.ceil((soaksMs + waitsMs + offersMs) / 1_000) * 1_000;
+}
+
+function rampAt(ramp: Exclude<Strategy['rate'], 'unlimited'>, successes: number): number {
+  return Math.min(ramp.max, ramp.start * ramp.factor ** Math.floor(successes / ramp.per));
+}

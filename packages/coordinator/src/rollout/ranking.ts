@@ -1,0 +1,78 @@
+import { hash48 } from '@opamp-gateway/shared/bucket';
+import { bucketOf } from '@opamp-gateway/shared/fleet-spec';
+import { matches, parseSelector } from '@opamp-gateway/shared/selector';
+import { labelSelectors } from './document.ts';
+import type { RolloutDocument } from './document.ts';
+import type { Members, RankedMember } from './plan.ts';
+import type { ConnectedMember, FleetReader } from './ports.ts';
+
+/** Groups up to this size are ranked agent by agent; above it the boundary is a share of the hash space. */
+export const RANKED_LIMIT = 50_000;
+
+const NO_LABELS: readonly boolean[] = [];
+
+interface Place {
+  hash: number;
+  labels: readonly boolean[];
+}
+
+/** Places agents in the order of each rollout, and remembers them: a place is a SHA-256, and some need the agent's record. */
+export class Ranking {
+  readonly #fleet: FleetReader;
+  readonly #places = new Map<string, { waveIndex: number; byUid: Map<string, Place> }>();
+
+  constructor(fleet: FleetReader) {
+    this.#fleet = fleet;
+  }
+
+  /** The connected members of the document's group, as a step needs them. */
+  async members(document: RolloutDocument): Promise<{ members: Members; listed: readonly ConnectedMember[] }> {
+    const read = await this.#fleet.members(document.group, RANKED_LIMIT);
+    if (read.kind === 'counted') return { members: read, listed: [] };
+    const places = await this.#placesOf(document, read.members);
+    const canaries = new Map(document.canary.map((canary, index) => [canary.origin, index]));
+    const ranked = read.members.map((member): RankedMember => {
+      const place = places.get(member.uid) ?? { hash: hash48(document.salt, member.origin), labels: NO_LABELS };
+      return { hash: place.hash, labels: place.labels, canary: canaries.get(member.origin) ?? -1, http: member.http };
+    });
+    ranked.sort((a, b) => a.hash - b.hash);
+    return { members: { kind: 'ranked', members: ranked }, listed: read.members };
+  }
+
+  /** True when the agent is inside the boundary now. */
+  isInside(document: RolloutDocument, member: ConnectedMember): boolean {
+    if (document.canary.slice(0, document.canaryAssigned).some((canary) => canary.origin === member.origin)) return true;
+    const place = this.#places.get(document.id)?.byUid.get(member.uid) ?? { hash: hash48(document.salt, member.origin), labels: NO_LABELS };
+    return document.slices.some((slice, index) => place.hash < slice.boundary && (index === 0 || place.labels[index - 1] === true));
+  }
+
+  /** Drops what is remembered of a rollout. */
+  forget(id: string): void {
+    this.#places.delete(id);
+  }
+
+  async #placesOf(document: RolloutDocument, members: readonly ConnectedMember[]): Promise<ReadonlyMap<string, Place>> {
+    const selectors = labelSelectors(document.strategy).map((text) => parseSelector(text));
+    const { bucketBy } = document.strategy;
+    const needsRecords = selectors.length > 0 || bucketBy !== null;
+    let known = this.#places.get(document.id);
+    // Attributes change; each wave looks at them anew, as its gateways do.
+    if (known === undefined || (needsRecords && known.waveIndex !== document.waveIndex)) {
+      known = { waveIndex: document.waveIndex, byUid: new Map() };
+      this.#places.set(document.id, known);
+    }
+    const { byUid } = known;
+    const fresh = members.filter((member) => !byUid.has(member.uid));
+    const attributes = needsRecords
+      ? await this.#fleet.attributes(fresh.map((member) => member.uid))
+      : new Map<string, Record<string, string>>();
+    for (const { uid, origin } of fresh) {
+      const own = attributes.get(uid) ?? {};
+      byUid.set(uid, {
+        hash: hash48(document.salt, bucketOf({ bucketBy }, { origin, attributes: own })),
+        labels: selectors.length === 0 ? NO_LABELS : selectors.map((selector) => matches(selector, own)),
+      });
+    }
+    return byUid;
+  }
+}

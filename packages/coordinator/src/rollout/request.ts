@@ -1,0 +1,79 @@
+import { FieldReader } from './field-reader.ts';
+import type { FieldProblem, RolloutProblem, RolloutProblemType } from './service.ts';
+import { parseStrategy } from './strategy-parser.ts';
+import type { Strategy } from './strategy.ts';
+
+/** Body of `POST /rollouts`, read. */
+export interface RolloutRequest {
+  group: string;
+  config: { name: string; version: number };
+  baseline: { name: string; version: number } | null;
+  strategy: Strategy;
+  reason: string;
+  supersede: boolean;
+}
+
+const NAME_LIMIT = 256;
+const REASON_LIMIT = 4_096;
+
+/** Reads the body of `POST /rollouts`. All problems at once, each with its path. */
+export function parseRolloutRequest(body: unknown): { request: RolloutRequest; problems: FieldProblem[] } {
+  const problems: FieldProblem[] = [];
+  const fields = new FieldReader(body, '', problems);
+  const request: RolloutRequest = {
+    group: fields.text('group', { fallback: '', maxLength: NAME_LIMIT, required: true }),
+    config: readVersion(fields, 'config') ?? { name: '', version: 0 },
+    baseline: fields.raw('baseline') === null ? null : (readVersion(fields, 'baseline') ?? null),
+    strategy: parseStrategy(fields.raw('strategy'), problems),
+    reason: fields.text('reason', { fallback: '', maxLength: REASON_LIMIT }),
+    supersede: fields.boolean('supersede', false),
+  };
+  if (!fields.has('config')) fields.problem('config', 'is required');
+  fields.rejectUnknown();
+  return { request, problems };
+}
+
+function readVersion(fields: FieldReader, name: string): { name: string; version: number } | undefined {
+  const version = fields.object(name);
+  if (version === undefined) return undefined;
+  const read = {
+    name: version.text('name', { fallback: '', maxLength: NAME_LIMIT, required: true }),
+    version: version.integer('version', { fallback: 0, min: 1, max: 1_000_000_000 }),
+  };
+  if (!version.has('version')) version.problem('version', 'is required');
+  version.rejectUnknown();
+  return read;
+}
+
+const TITLES: Readonly<Record<RolloutProblemType, string>> = {
+  'invalid-rollout': 'The rollout is not valid',
+  'group-not-found': 'There is no such group',
+  'config-not-found': 'There is no such version of the config',
+  'rollout-not-found': 'There is no such rollout',
+  'rollout-active': 'The group has an active rollout',
+  'group-observed': 'The group is only observed',
+  'action-forbidden': 'The state of the rollout forbids this',
+  'stale-revision': 'The rollout has changed',
+};
+
+const STATUS: Readonly<Record<RolloutProblemType, RolloutProblem['status']>> = {
+  'invalid-rollout': 422,
+  'group-not-found': 404,
+  'config-not-found': 404,
+  'rollout-not-found': 404,
+  'rollout-active': 409,
+  'group-observed': 409,
+  'action-forbidden': 409,
+  'stale-revision': 412,
+};
+
+/** A problem of a closed type. */
+export function problem(type: RolloutProblemType, detail: string, errors: FieldProblem[] = []): RolloutProblem {
+  return { kind: 'problem', status: STATUS[type], type, title: TITLES[type], detail, errors };
+}
+
+/** The one text that a problem is told in where there is no JSON: in a failed job. */
+export function problemText(found: RolloutProblem): string {
+  const errors = found.errors.map((error) => `${error.path}: ${error.message}`);
+  return [`${found.title}: ${found.detail}`, ...errors].join('; ');
+}

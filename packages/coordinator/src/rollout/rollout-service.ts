@@ -1,0 +1,328 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '@opamp-gateway/shared/clock';
+import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import { createDocument, isTerminal } from './document.ts';
+import type { NewRollout, RolloutDocument } from './document.ts';
+import { Draft } from './draft.ts';
+import type { CommandOutcome, RolloutEngine } from './engine.ts';
+import type { ConfigLookup, FleetReader, RolloutStore, Waker } from './ports.ts';
+import { createPreviewer } from './preview.ts';
+import { parseRolloutRequest, problem } from './request.ts';
+import type { RolloutRequest } from './request.ts';
+import { finalCountersOf, toRolloutView } from './rollout-view.ts';
+import type { ActOutcome, CreateOutcome, FieldProblem, RolloutEvent, RolloutProblem, RolloutService, RolloutView } from './service.ts';
+import type { Strategy } from './strategy.ts';
+import { tuneStrategy } from './tune.ts';
+import { transition } from './transition.ts';
+import type { Command } from './view.ts';
+
+export interface RolloutServiceOptions {
+  store: RolloutStore;
+  fleet: FleetReader;
+  configs: ConfigLookup;
+  engine: RolloutEngine;
+  clock: Clock;
+  waker: Waker;
+  /** How often a follower looks for new events. */
+  followMs?: number;
+}
+
+const FOLLOW_MS = 500;
+const EVENTS_LIMIT = 1_000;
+/** Documents that one page of a filtered list reads at most. */
+const LIST_SCAN = 10_000;
+
+/** Builds the service that the API and the queue call. */
+export function createRolloutService(options: RolloutServiceOptions): RolloutService {
+  const { store, fleet, configs, engine, clock, waker } = options;
+  const previewer = createPreviewer(options);
+
+  const viewOf = async (document: RolloutDocument): Promise<RolloutView> => {
+    const counters = finalCountersOf(document) ?? (document.startedAtMs === null ? undefined : await fleet.counters(document.id));
+    return toRolloutView(document, counters);
+  };
+
+  const unknown = (id: string): RolloutProblem => problem('rollout-not-found', `there is no rollout ${id}`);
+
+  /** Stores a new rollout; it is looked at right away. */
+  const storeNew = async (
+    rollout: NewRollout,
+    how: { active: 'set' | { replace: string }; idempotencyKey: string | null },
+  ): Promise<CreateOutcome> => {
+    const draft = new Draft(createDocument(rollout), rollout.createdAtMs);
+    draft.actor = rollout.createdBy;
+    draft.emit('rollout.created', rollout.reason, { to: rollout.to, from: rollout.from });
+    draft.document.rev = 1;
+    const outcome = await store.commit({
+      document: draft.document,
+      events: draft.events,
+      specSet: {},
+      specDel: [],
+      nextEvalAtMs: rollout.createdAtMs,
+      active: how.active,
+      idempotencyKey: how.idempotencyKey,
+    });
+    switch (outcome.kind) {
+      case 'ok':
+        waker.wake(rollout.id);
+        return { kind: 'created', id: rollout.id, rev: 1, view: toRolloutView(draft.document) };
+      case 'exists':
+        return { kind: 'existing', id: outcome.id };
+      case 'active':
+        return problem(
+          'rollout-active',
+          `rollout ${outcome.id} of group ${rollout.group} has not ended; "supersede": true aborts it first`,
+        );
+      case 'no-group':
+        return problem('group-not-found', `there is no group ${rollout.group}`);
+      case 'stale':
+        throw new Error(`the id ${rollout.id} of a new rollout is taken`);
+    }
+  };
+
+  /** What the names in a request stand for. */
+  const resolve = async (
+    request: RolloutRequest,
+  ): Promise<RolloutProblem | { to: ConfigRef; from: ConfigRef | null; baseline: ConfigRef | null; stable: ConfigRef | null }> => {
+    const [{ spec }, to, baseline] = await Promise.all([
+      fleet.spec(),
+      configs.find(request.config.name, request.config.version),
+      request.baseline === null ? null : configs.find(request.baseline.name, request.baseline.version),
+    ]);
+    const group = spec.groups.find((candidate) => candidate.name === request.group);
+    if (group === undefined) return problem('group-not-found', `there is no group ${request.group}`);
+    if (group.mode === 'observe')
+      return problem('group-observed', `group ${request.group} is in mode observe, in which nothing is offered`);
+    const missing: FieldProblem[] = [];
+    const name = (path: string, ref: { name: string; version: number } | null): void => {
+      if (ref !== null) missing.push({ path, message: `config ${ref.name} has no version ${ref.version}` });
+    };
+    if (to === undefined) name('config', request.config);
+    if (baseline === undefined) name('baseline', request.baseline);
+    if (to === undefined || baseline === undefined)
+      return problem('config-not-found', missing.map((entry) => entry.message).join('; '), missing);
+    if (baseline !== null && group.stable !== null) {
+      return problem('invalid-rollout', 'one field is wrong', [
+        { path: 'baseline', message: `goes with the first rollout of a group only; ${request.group} has a proven version` },
+      ]);
+    }
+    return { to, from: group.stable ?? baseline, baseline, stable: group.stable };
+  };
+
+  const create: RolloutService['create'] = async (body, { actor, idempotencyKey, dryRun, expectedRev }) => {
+    const { request, problems } = parseRolloutRequest(body);
+    if (idempotencyKey !== undefined && dryRun !== true) {
+      const known = await store.findIdempotent(idempotencyKey);
+      if (known !== undefined) return { kind: 'existing', id: known };
+    }
+    if (problems.length > 0)
+      return problem('invalid-rollout', problems.length === 1 ? 'one field is wrong' : `${problems.length} fields are wrong`, problems);
+    const resolved = await resolve(request);
+    if ('kind' in resolved) return resolved;
+    if (dryRun === true) return { kind: 'preview', preview: await previewer.preview(request, resolved) };
+    const former = request.supersede ? await store.activeOf(request.group) : undefined;
+    if (former !== undefined && expectedRev !== undefined) {
+      const active = await store.load(former);
+      if (active !== undefined && active.rev !== expectedRev)
+        return problem('stale-revision', `rollout ${former} has revision ${active.rev}`);
+    }
+    const outcome = await storeNew(
+      {
+        id: newRolloutId(),
+        group: request.group,
+        to: resolved.to,
+        from: resolved.from,
+        baseline: resolved.baseline,
+        strategy: request.strategy,
+        reason: request.reason,
+        createdBy: actor,
+        createdAtMs: await fleet.nowMs(),
+        revertOf: null,
+        predecessor: former ?? null,
+      },
+      { active: former === undefined ? 'set' : { replace: former }, idempotencyKey: idempotencyKey ?? null },
+    );
+    if (outcome.kind === 'created' && former !== undefined) {
+      await engine.command(former, { action: 'abort', actor, reason: `superseded by rollout ${outcome.id}` });
+      waker.wake(former);
+    }
+    return outcome;
+  };
+
+  /** Takes back a rollout that succeeded, by a new one to the version before: one wave, no gates, no ramp. */
+  const revert = async (document: RolloutDocument, { actor, reason }: { actor: string; reason: string }): Promise<ActOutcome> => {
+    const nowMs = await fleet.nowMs();
+    const { revertWithinMs } = document.strategy;
+    if (document.from === null)
+      return problem('action-forbidden', 'there is no version to go back to: it was the first rollout of its group');
+    if (document.endedAtMs !== null && nowMs - document.endedAtMs > revertWithinMs)
+      return problem('action-forbidden', 'it succeeded longer ago than revertWithin allows');
+    const { spec } = await fleet.spec();
+    const stable = spec.groups.find((group) => group.name === document.group)?.stable;
+    if (stable?.hash !== document.to.hash)
+      return problem('action-forbidden', `another version has been proven in group ${document.group} since`);
+    const outcome = await storeNew(
+      {
+        id: newRolloutId(),
+        group: document.group,
+        to: document.from,
+        from: document.to,
+        baseline: null,
+        strategy: revertStrategy(document.strategy),
+        reason: reason === '' ? `takes back rollout ${document.id}` : reason,
+        createdBy: actor,
+        createdAtMs: nowMs,
+        revertOf: document.id,
+        predecessor: null,
+      },
+      { active: 'set', idempotencyKey: null },
+    );
+    if (outcome.kind === 'preview' || outcome.kind === 'existing') throw new Error('a rollout without a key was not created');
+    return outcome;
+  };
+
+  const answer = async (id: string, outcome: CommandOutcome): Promise<ActOutcome> => {
+    switch (outcome.kind) {
+      case 'unknown':
+        return unknown(id);
+      case 'stale':
+        return problem('stale-revision', `rollout ${id} has revision ${outcome.document.rev}`);
+      case 'refused':
+        return problem('action-forbidden', outcome.detail);
+      case 'done':
+        waker.wake(id);
+        return { kind: 'ok', view: await viewOf(outcome.document) };
+    }
+  };
+
+  return {
+    create,
+
+    async get(id) {
+      const document = await store.load(id);
+      return document === undefined ? undefined : await viewOf(document);
+    },
+
+    async list({ group, phase, limit, cursor }) {
+      const items: RolloutDocument[] = [];
+      let at = cursor;
+      for (let scanned = 0; scanned < LIST_SCAN; scanned += limit) {
+        const page = await store.page(at, limit - items.length);
+        const documents = await store.loadMany(page.ids);
+        items.push(
+          ...documents.filter(
+            (document) => (group === undefined || document.group === group) && (phase === undefined || document.phase === phase),
+          ),
+        );
+        at = page.cursor ?? undefined;
+        if (at === undefined || items.length >= limit) break;
+      }
+      return { items: await Promise.all(items.map(viewOf)), nextCursor: at ?? null };
+    },
+
+    async act(id, action, { actor, reason, expectedRev }) {
+      if (action !== 'rollback') {
+        const command: Command = { action, actor, reason: reason ?? '' };
+        return answer(id, await engine.command(id, command, expectedRev));
+      }
+      const document = await store.load(id);
+      if (document === undefined) return unknown(id);
+      if (expectedRev !== undefined && document.rev !== expectedRev)
+        return problem('stale-revision', `rollout ${id} has revision ${document.rev}`);
+      const allowed = transition(document.phase, 'rollback');
+      return 'refused' in allowed ? problem('action-forbidden', allowed.refused) : revert(document, { actor, reason: reason ?? '' });
+    },
+
+    async tune(id, patch, { actor, reason, expectedRev }) {
+      const problems: FieldProblem[] = [];
+      const outcome = await engine.update(
+        id,
+        (document, nowMs) => {
+          problems.length = 0;
+          if (isTerminal(document) || document.phase === 'rolling_back') return { refused: `it is ${document.phase}` };
+          const strategy = tuneStrategy(document, patch, problems);
+          if (problems.length > 0) return { refused: 'the patch is not valid' };
+          const draft = new Draft(document, nowMs);
+          draft.actor = actor;
+          draft.document.strategy = strategy;
+          draft.document.rev += 1;
+          draft.emit('strategy.tuned', reason ?? '', { patch: patch as Record<string, unknown> });
+          return { document: draft.document, events: draft.events };
+        },
+        expectedRev,
+      );
+      if (problems.length > 0)
+        return problem('invalid-rollout', problems.length === 1 ? 'one field is wrong' : `${problems.length} fields are wrong`, problems);
+      return answer(id, outcome);
+    },
+
+    async failures(id) {
+      return (await store.load(id)) === undefined ? undefined : await fleet.failures(id);
+    },
+
+    async events(id, afterSeq, limit = EVENTS_LIMIT) {
+      return (await store.load(id)) === undefined ? undefined : await store.events(id, afterSeq, Math.min(limit, EVENTS_LIMIT));
+    },
+
+    follow: (id, afterSeq, signal) => followEvents({ store, clock, followMs: options.followMs ?? FOLLOW_MS }, id, afterSeq, signal),
+  };
+}
+
+/** Yields events as they are committed. The document is read before the events, so that an ended one has shown them all. */
+async function* followEvents(
+  { store, clock, followMs }: { store: RolloutStore; clock: Clock; followMs: number },
+  id: string,
+  afterSeq: number,
+  signal: AbortSignal,
+): AsyncGenerator<RolloutEvent> {
+  let seq = afterSeq;
+  while (!signal.aborted) {
+    const document = await store.load(id);
+    if (document === undefined) return;
+    for (;;) {
+      const events = await store.events(id, seq, EVENTS_LIMIT);
+      for (const event of events) {
+        if (signal.aborted) return;
+        seq = event.seq;
+        yield event;
+      }
+      if (events.length < EVENTS_LIMIT) break;
+    }
+    if (isTerminal(document)) return;
+    // An aborted wait ends the stream like an aborted read does.
+    await clock.sleep(followMs, signal).catch(() => undefined);
+  }
+}
+
+const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+
+/** 16 characters, 80 random bits. Starts with a letter, so that it is a job id and a label as it stands. */
+export function newRolloutId(): string {
+  return `r${Array.from(randomBytes(16), (byte) => ID_ALPHABET[byte % 32]).join('')}`;
+}
+
+function revertStrategy(strategy: Strategy): Strategy {
+  const [wave] = strategy.waves;
+  if (wave === undefined) throw new RangeError('a strategy without waves');
+  return {
+    ...strategy,
+    waves: [
+      {
+        ...wave,
+        size: { kind: 'share', count: null, percent: 100 },
+        canary: false,
+        soakMs: 0,
+        approval: 'none',
+        failure: { maxCount: null, maxPercent: null, minDecided: 50 },
+        success: { minRatio: null, minReached: wave.success.minReached },
+        unverifiedMaxRatio: 1,
+        onFailure: 'pause',
+      },
+    ],
+    rate: 'unlimited',
+    maxInFlight: 10_000_000,
+    gates: [],
+    startAtMs: null,
+    spreadBy: [],
+  };
+}

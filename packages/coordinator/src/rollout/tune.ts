@@ -1,0 +1,31 @@
+import type { RolloutDocument } from './document.ts';
+import { FieldReader } from './field-reader.ts';
+import type { FieldProblem } from './service.ts';
+import { readRate } from './strategy-parser.ts';
+import type { Strategy } from './strategy.ts';
+
+/**
+ * The strategy with the tunable fields of `patch`: maxInFlight, rate, failure.maxCount, failure.maxPercent, onFailure. They
+ * hold for the present wave and those after it. Problems are added to `problems`.
+ */
+export function tuneStrategy(document: RolloutDocument, patch: unknown, problems: FieldProblem[]): Strategy {
+  const fields = new FieldReader(patch, '', problems);
+  const strategy = structuredClone(document.strategy);
+  if (fields.has('maxInFlight')) strategy.maxInFlight = fields.integerOrNull('maxInFlight', { fallback: null, min: 1, max: 10_000_000 });
+  if (fields.has('rate')) strategy.rate = readRate(fields);
+  const failure = fields.object('failure');
+  const maxCount =
+    failure?.has('maxCount') === true ? failure.integerOrNull('maxCount', { fallback: null, min: 0, max: 10_000_000 }) : undefined;
+  const maxPercent =
+    failure?.has('maxPercent') === true ? failure.numberOrNull('maxPercent', { fallback: null, min: 0, max: 100 }) : undefined;
+  failure?.rejectUnknown();
+  const onFailure = fields.has('onFailure') ? fields.choice('onFailure', ['rollback', 'pause'], 'rollback') : undefined;
+  fields.rejectUnknown();
+  strategy.waves.forEach((wave, index) => {
+    if (index < document.waveIndex) return;
+    if (maxCount !== undefined) wave.failure.maxCount = maxCount;
+    if (maxPercent !== undefined) wave.failure.maxPercent = maxPercent;
+    if (onFailure !== undefined) wave.onFailure = onFailure;
+  });
+  return strategy;
+}

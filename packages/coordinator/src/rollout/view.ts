@@ -1,0 +1,54 @@
+import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import type { Counters } from './counters.ts';
+import type { HealthSamples } from './gates.ts';
+import type { CanaryCandidate, Members } from './plan.ts';
+import type { RolloutAction } from './service.ts';
+
+/** One gateway whose lease runs. */
+export interface GatewayView {
+  id: string;
+  /** It has evaluated every session against the spec that holds this document's latest change, and Redis has the rows. */
+  observed: boolean;
+  /** Sessions that the spec made eligible for this rollout and that are not offered yet. */
+  backlog: number;
+}
+
+/** State of one canary that was let in, as its record says. */
+export interface CanaryState {
+  uid: string;
+  connected: boolean;
+  http: boolean;
+  hasRow: boolean;
+}
+
+/** What a step may know of the world. Gateways were read first, then the counters, then the rest. */
+export interface FleetView {
+  /** Redis time. */
+  nowMs: number;
+  gateways: readonly GatewayView[];
+  counters: Counters;
+  /** Rows past their deadline that have not been judged yet. */
+  overdue: number;
+  members: Members;
+  /** Whether the rollout of the same group that goes first has ended; true when there is none. */
+  predecessorEnded: boolean;
+  /** The group's proven version now; read when a rollout starts. */
+  stable: ConfigRef | null;
+  /** Why offers stop in the whole fleet, null when they do not. */
+  fleetBreaker: string | null;
+  /** How long a gateway may lag before the rollout is held. */
+  lagHoldMs: number;
+  candidates?: readonly CanaryCandidate[];
+  canaryStates?: readonly CanaryState[];
+  healthSamples?: HealthSamples;
+}
+
+/** What {@link FleetView} must be filled up with before the step can be decided. */
+export type Need = 'candidates' | 'canaryStates' | 'healthSamples';
+
+/** An action of a person, or a repair that the engine asks for. */
+export interface Command {
+  action: Exclude<RolloutAction, 'rollback'>;
+  actor: string;
+  reason: string;
+}
