@@ -6,7 +6,7 @@ import { parseEndpoint, type Endpoint } from './raw/endpoint.ts';
 import { RawHttpConnection } from './raw/http-client.ts';
 import type { HeaderList } from './raw/http-head.ts';
 import { RawWebSocket } from './raw/websocket-client.ts';
-import type { ServerSettings, Target } from './target.ts';
+import { ApiRefusedError, type AgentView, type ServerSettings, type Target, type ViewPart } from './target.ts';
 import { TestAgent, type AgentOptions } from './test-agent.ts';
 import { WebSocketLink } from './websocket-link.ts';
 
@@ -76,6 +76,44 @@ export class CheckContext {
       if (found !== undefined && found !== false) return found;
       if (Date.now() > expiresAt) throw new DeadlineError(what, deadlineMs);
       await pause(50);
+    }
+  }
+
+  /** Whether the server has an API that shows this part of an agent. */
+  shows(part: ViewPart): boolean {
+    return this.target.api?.shows.includes(part) ?? false;
+  }
+
+  /** Waits until the server's API shows an agent in a certain way: what an API shows may lag behind what was answered. */
+  async untilView(uid: Uint8Array, what: string, accept: (view: AgentView) => boolean): Promise<AgentView> {
+    let last: AgentView | undefined;
+    try {
+      return await this.eventually(what, async () => {
+        last = await this.api.getAgent(uid);
+        return last !== undefined && accept(last) ? last : undefined;
+      });
+    } catch (error) {
+      if (error instanceof DeadlineError) this.fail(`never in the API: ${what}; last seen: ${describeView(last)}`);
+      throw error;
+    }
+  }
+
+  /** Repeats an API call that may be refused while the API does not yet know what the agent has just reported. */
+  async untilAccepted(call: () => Promise<void>): Promise<void> {
+    let refusal: ApiRefusedError | undefined;
+    try {
+      await this.eventually('the API to accept the call', async () => {
+        try {
+          await call();
+          return true;
+        } catch (error) {
+          if (!(error instanceof ApiRefusedError)) throw error;
+          refusal = error;
+          return false;
+        }
+      });
+    } catch (error) {
+      throw error instanceof DeadlineError && refusal !== undefined ? refusal : error;
     }
   }
 
@@ -183,3 +221,6 @@ export class CheckContext {
     return errors;
   }
 }
+
+const describeView = (view: AgentView | undefined): string =>
+  JSON.stringify(view, (_key, value: unknown) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value)) ?? 'nothing';

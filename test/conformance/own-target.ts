@@ -1,4 +1,13 @@
-import { ApiRefusedError, toHttpUrl, toWebSocketUrl, type AgentView, type ConfigFiles, type Target, type TargetApi } from './target.ts';
+import {
+  ALL_VIEW_PARTS,
+  ApiRefusedError,
+  toHttpUrl,
+  toWebSocketUrl,
+  type AgentView,
+  type ConfigFiles,
+  type Target,
+  type TargetApi,
+} from './target.ts';
 import { uidText } from './wire.ts';
 
 /** How to reach the management API of an OpAMP gateway. */
@@ -17,6 +26,8 @@ const textOf = (value: unknown): string | undefined => (typeof value === 'string
 
 /** The management side of this project's own gateway, through its REST API. */
 export class GatewayApi implements TargetApi {
+  readonly shows = ALL_VIEW_PARTS;
+  readonly reachesPollers = false;
   readonly #baseUrl: string;
   readonly #token: string | undefined;
   /** Each config gets a name of its own, so that runs do not meet. */
@@ -66,6 +77,17 @@ export class GatewayApi implements TargetApi {
     await this.#call('POST', `/agents/${uidText(uid)}/restart`, {});
   }
 
+  async sendCustomMessage(
+    uid: Uint8Array,
+    message: { readonly capability: string; readonly type: string; readonly data: Uint8Array },
+  ): Promise<void> {
+    await this.#call('POST', `/agents/${uidText(uid)}/custom-messages`, {
+      capability: message.capability,
+      messageType: message.type,
+      dataBase64: Buffer.from(message.data).toString('base64'),
+    });
+  }
+
   async #storeConfig(files: ConfigFiles): Promise<{ readonly name: string; readonly version: number }> {
     this.#configCount += 1;
     const name = `${this.#prefix}-${this.#configCount}`;
@@ -91,28 +113,66 @@ export class GatewayApi implements TargetApi {
   }
 }
 
-/** Reads the record of `GET /agents/{uid}`; parts that are not there are left out. */
+/** Capability names of the specification by bit, as the API spells them. */
+const CAPABILITY_NAMES = [
+  'ReportsStatus',
+  'AcceptsRemoteConfig',
+  'ReportsEffectiveConfig',
+  'AcceptsPackages',
+  'ReportsPackageStatuses',
+  'ReportsOwnTraces',
+  'ReportsOwnMetrics',
+  'ReportsOwnLogs',
+  'AcceptsOpAMPConnectionSettings',
+  'AcceptsOtherConnectionSettings',
+  'AcceptsRestartCommand',
+  'ReportsHealth',
+  'ReportsRemoteConfig',
+  'ReportsHeartbeat',
+  'ReportsAvailableComponents',
+  'ReportsConnectionSettingsStatus',
+];
+
+/** The mask of a list of names, where bits without a name are `Bit<n>`. Throws for a name it does not know. */
+const toMask = (names: readonly unknown[]): bigint => {
+  let mask = 0n;
+  for (const name of names) {
+    const bit = CAPABILITY_NAMES.indexOf(String(name));
+    const number = bit >= 0 ? bit : Number(/^Bit(\d+)$/.exec(String(name))?.[1]);
+    if (!Number.isInteger(number)) throw new Error(`unknown capability name ${String(name)}`);
+    mask |= 1n << BigInt(number);
+  }
+  return mask;
+};
+
+const textValues = (value: Json): Record<string, string> =>
+  Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, String(entry)]));
+
+/** Reads the answer of `GET /agents/{uid}`; parts that are not there are left out. */
 export const toAgentView = (record: Json): AgentView => {
-  const capabilities = record['capabilities'];
-  const attributes = record['attributes'];
-  const health = isObject(record['health']) ? record['health'] : undefined;
-  const status = isObject(record['configStatus']) ? record['configStatus'] : undefined;
-  const healthy = health?.['healthy'];
-  const components = health?.['components'];
-  const statusText = textOf(status?.['status']) ?? textOf(record['configStatus']);
+  const { capabilities, attributes, health, healthTree, config, effective } = record;
+  const healthWord = isObject(health) ? health['status'] : undefined;
+  const status = isObject(config) ? textOf(config['status'])?.toUpperCase() : undefined;
+  const hash = isObject(config) ? textOf(config['hash']) : undefined;
+  const error = isObject(config) ? textOf(config['error']) : undefined;
+  const children = isObject(healthTree) ? (healthTree['children'] ?? {}) : undefined;
+  const files = isObject(effective) && isObject(effective['files']) ? effective['files'] : undefined;
   return {
     isConnected: record['connected'] === true,
-    ...(typeof capabilities === 'string' || typeof capabilities === 'number' ? { capabilities: BigInt(capabilities) } : {}),
-    ...(isObject(attributes)
-      ? {
-          attributes: Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, String(value)])),
-        }
-      : {}),
-    ...(typeof healthy === 'boolean' ? { isHealthy: healthy } : {}),
-    ...(isObject(components) ? { healthComponents: Object.keys(components) } : {}),
-    ...(isConfigStatus(statusText) ? { configStatus: statusText } : {}),
-    ...(textOf(status?.['hash']) === undefined ? {} : { configHash: textOf(status?.['hash']) ?? '' }),
-    ...(textOf(status?.['errorMessage']) === undefined ? {} : { configError: textOf(status?.['errorMessage']) ?? '' }),
+    ...(Array.isArray(capabilities) ? { capabilities: toMask(capabilities) } : {}),
+    ...(isObject(attributes) ? { attributes: textValues(attributes) } : {}),
+    ...(healthWord === 'healthy' || healthWord === 'unhealthy' ? { isHealthy: healthWord === 'healthy' } : {}),
+    ...(isObject(children) ? { healthComponents: Object.keys(children).toSorted() } : {}),
+    ...(isConfigStatus(status) ? { configStatus: status } : {}),
+    ...(hash === undefined ? {} : { configHash: hash }),
+    ...(error === undefined ? {} : { configError: error }),
+    ...(files === undefined
+      ? {}
+      : {
+          effectiveConfig: Object.fromEntries(
+            Object.entries(files).map(([name, file]) => [name, (isObject(file) ? textOf(file['body']) : undefined) ?? '']),
+          ),
+        }),
   };
 };
 

@@ -1,7 +1,7 @@
 /** A set of config files: name to content. The name of a single file is usually "". */
 export type ConfigFiles = Readonly<Record<string, { readonly body: string; readonly contentType: string }>>;
 
-/** What a server's own API shows about one agent. A part the API does not show is left out; checks then skip it. */
+/** What a server's own API shows about one agent. A part that the agent has not reported yet is left out. */
 export interface AgentView {
   readonly isConnected: boolean;
   readonly capabilities?: bigint;
@@ -18,6 +18,20 @@ export interface AgentView {
   readonly effectiveConfig?: Readonly<Record<string, string>>;
 }
 
+/** The parts of an {@link AgentView} that an API may or may not have. */
+export type ViewPart = Exclude<keyof AgentView, 'isConnected'>;
+
+export const ALL_VIEW_PARTS: readonly ViewPart[] = [
+  'capabilities',
+  'attributes',
+  'isHealthy',
+  'healthComponents',
+  'configStatus',
+  'configHash',
+  'configError',
+  'effectiveConfig',
+];
+
 /** The server's API refused a call that the suite made. */
 export class ApiRefusedError extends Error {
   override name = 'ApiRefusedError';
@@ -31,6 +45,10 @@ export class ApiRefusedError extends Error {
 
 /** The server's management side, outside OpAMP. Refusals are {@link ApiRefusedError}. */
 export interface TargetApi {
+  /** What {@link getAgent} shows once an agent has reported it. Checks skip the other parts. */
+  readonly shows: readonly ViewPart[];
+  /** Whether restarts and custom messages can be sent to agents that poll. */
+  readonly reachesPollers: boolean;
   /** Makes `files` the config wanted for this agent alone. The agent has reported before. At most one config is current. */
   assignConfig(uid: Uint8Array, files: ConfigFiles): Promise<void>;
   /** Makes `files` the config wanted for all agents whose attributes have these values. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withDeadline } from '../raw/deadline.ts';
-import { ApiRefusedError, type AgentView, type ConfigFiles, type TargetApi } from '../target.ts';
+import { ALL_VIEW_PARTS, ApiRefusedError, type AgentView, type ConfigFiles, type TargetApi } from '../target.ts';
 import { uidText } from '../wire.ts';
 import type { RunningPeer } from './mock-opamp-server.ts';
 
@@ -56,6 +56,8 @@ export const startOpampGoServer = async (binary: string, options: { readonly com
 
 /** The peer's management API; its views already have the suite's shape, but for the 64-bit number as text. */
 class PeerApi implements TargetApi {
+  readonly shows = ALL_VIEW_PARTS;
+  readonly reachesPollers = true;
   readonly #baseUrl: string;
 
   constructor(baseUrl: string) {

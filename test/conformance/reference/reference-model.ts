@@ -8,7 +8,7 @@ import {
   type ComponentHealth,
   type ServerToAgent,
 } from '@opamp-gateway/proto/opamp';
-import { ApiRefusedError, type AgentView, type ConfigFiles, type TargetApi } from '../target.ts';
+import { ALL_VIEW_PARTS, ApiRefusedError, type AgentView, type ConfigFiles, type TargetApi } from '../target.ts';
 import {
   AGENT,
   CONFIG_STATUS,
@@ -62,6 +62,8 @@ const STATUS_NAMES = ['UNSET', 'APPLIED', 'APPLYING', 'FAILED'] as const;
  * it is wrong in one respect.
  */
 export class ReferenceModel implements TargetApi {
+  readonly shows = ALL_VIEW_PARTS;
+  readonly reachesPollers = true;
   readonly #fault: Fault | undefined;
   readonly #agents = new Map<string, KnownAgent>();
   readonly #given = new Map<string, Uint8Array>();

@@ -10,10 +10,14 @@ const SECOND = 'org.example.conformance.second';
 const COMPONENT_CAPABILITIES = DEFAULT_CAPABILITIES | AGENT.reportsAvailableComponents;
 const HANDSHAKE = 'AvailableComponents';
 
-/** The server's way to send custom messages; not applicable without one. */
+/** The server's way to send custom messages; not applicable when there is none for the transport of this run. */
 const customSender = (context: CheckContext) => {
   const send = context.api.sendCustomMessage?.bind(context.api);
-  return send ?? context.notApplicable('the API sends no custom messages');
+  if (send === undefined) context.notApplicable('the API sends no custom messages');
+  if (context.transport === 'http' && !context.api.reachesPollers) {
+    context.notApplicable('the API sends no custom messages to agents that poll');
+  }
+  return send;
 };
 
 const componentTree = (hash: Uint8Array) => ({
@@ -69,7 +73,7 @@ const checks: readonly Check[] = [
       await send(agent.uid, { capability: FIRST, type: 't', data: new Uint8Array() }).catch((error: unknown) => {
         if (!(error instanceof ApiRefusedError)) throw error;
       });
-      await send(agent.uid, { capability: SECOND, type: 't', data: new Uint8Array() });
+      await context.untilAccepted(() => send(agent.uid, { capability: SECOND, type: 't', data: new Uint8Array() }));
       const message = await agent.until('a custom message', (reply) => reply.customMessage !== undefined);
       context.expect(message.customMessage?.capability === SECOND, 'a message came for a capability that is gone');
     },
@@ -126,7 +130,7 @@ const checks: readonly Check[] = [
       const data = randomBytes(64 * 1024);
       const agent = await context.agent();
       await agent.first({ customCapabilities: { capabilities: [FIRST] } });
-      await send(agent.uid, { capability: FIRST, type: 'blob', data });
+      await context.untilAccepted(() => send(agent.uid, { capability: FIRST, type: 'blob', data }));
       const message = await agent.until('the custom message', (reply) => reply.customMessage !== undefined);
       context.expect(isSameBytes(message.customMessage?.data ?? new Uint8Array(), data), 'the data changed');
       await agent.beat();

@@ -9,23 +9,23 @@ import { AGENT, DEFAULT_CAPABILITIES, presentParts } from '../wire.ts';
 const RESTARTABLE = DEFAULT_CAPABILITIES | AGENT.acceptsRestartCommand;
 const CLAUSE = 'ServerToAgent.command';
 
-/** Orders a restart; not applicable when the API cannot, or not for a polling agent. */
-const orderRestart = async (context: CheckContext, agent: TestAgent): Promise<void> => {
+/** The server's way to order a restart; not applicable when there is none for the transport of this run. */
+const restarter = (context: CheckContext): ((uid: Uint8Array) => Promise<void>) => {
   const restart = context.api.restart?.bind(context.api);
   if (restart === undefined) context.notApplicable('the API orders no restarts');
-  try {
-    await restart(agent.uid);
-  } catch (error) {
-    if (error instanceof ApiRefusedError && context.transport === 'http') {
-      context.notApplicable(`no restart of a polling agent: ${error.message}`);
-    }
-    throw error;
+  if (context.transport === 'http' && !context.api.reachesPollers) {
+    context.notApplicable('the API orders no restarts of agents that poll');
   }
+  return restart;
 };
 
 /** Orders a restart and waits for the command; both at once, because a polling agent has to poll meanwhile. */
 const restarted = async (context: CheckContext, agent: TestAgent): Promise<ServerToAgent> => {
-  const [message] = await Promise.all([agent.until('the command', (reply) => reply.command !== undefined), orderRestart(context, agent)]);
+  const restart = restarter(context);
+  const [message] = await Promise.all([
+    agent.until('the command', (reply) => reply.command !== undefined),
+    context.untilAccepted(() => restart(agent.uid)),
+  ]);
   return message;
 };
 
@@ -53,8 +53,7 @@ const checks: readonly Check[] = [
     transports: BOTH,
     needs: ['api'],
     async run(context: CheckContext) {
-      const restart = context.api.restart?.bind(context.api);
-      if (restart === undefined) context.notApplicable('the API orders no restarts');
+      const restart = restarter(context);
       const agent = await context.agent();
       await agent.first();
       const isRefused = await restart(agent.uid).then(

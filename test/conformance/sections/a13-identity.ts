@@ -233,18 +233,18 @@ const checks: readonly Check[] = [
       const reply = await renamed.beat();
       context.expect(reply.errorResponse === undefined, 'the new uid got an error_response');
       context.expect(isSameBytes(reply.instanceUid, given), 'the reply is not addressed to the new uid');
-      const api = context.target.api;
-      if (asksFullState(reply)) {
-        context.note('asked for again');
-        await renamed.first();
-      } else {
-        context.note('kept');
-      }
-      if (api === undefined) return;
-      const view = await context.eventually('the new uid in the API', () => api.getAgent(given));
-      context.expect(view.attributes === undefined || 'host.name' in view.attributes, 'the description did not follow');
-      const former = await api.getAgent(agent.uid);
-      context.expect(former?.isConnected !== true, 'the temporary uid is shown as a second live agent');
+      context.note(asksFullState(reply) ? 'asked for again' : 'kept');
+      if (asksFullState(reply)) await renamed.first();
+      if (context.target.api === undefined) return;
+      await context.untilView(
+        given,
+        'the new uid, online, with its description',
+        ({ isConnected, attributes }) => isConnected && (!context.shows('attributes') || attributes?.['host.name'] !== undefined),
+      );
+      await context.eventually('the temporary uid offline or gone in the API', async () => {
+        const former = await context.api.getAgent(agent.uid);
+        return former?.isConnected !== true;
+      });
     },
   },
   {

@@ -180,11 +180,8 @@ const checks: readonly Check[] = [
       const reply = await agent.first();
       context.expect(reply.errorResponse === undefined, 'an error_response came');
       expectPlainAcknowledgement(context, await agent.beat());
-      const api = context.target.api;
-      if (api === undefined) return;
-      const view = await context.eventually('the agent in the API', () => api.getAgent(agent.uid));
-      if (view.capabilities === undefined) return;
-      context.expect(view.capabilities === capabilities, `the API shows 0x${view.capabilities.toString(16)}`);
+      if (!context.shows('capabilities')) return;
+      await context.untilView(agent.uid, `capabilities 0x${capabilities.toString(16)}`, (view) => view.capabilities === capabilities);
     },
   },
   {

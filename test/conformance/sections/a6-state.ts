@@ -1,16 +1,7 @@
 import { BOTH, WS, type Check, type Section } from '../check.ts';
 import type { CheckContext } from '../context.ts';
-import type { AgentView } from '../target.ts';
 import { awaitWitnessOffer, beats, expectPlainAcknowledgement, hasMarker, newConfig } from '../scenario.ts';
-import type { TestAgent } from '../test-agent.ts';
 import { AGENT, asksFullState, CONFIG_STATUS, DEFAULT_CAPABILITIES, encodeMessage } from '../wire.ts';
-
-/** Waits until the API shows the agent in a certain way. */
-const untilView = (context: CheckContext, agent: TestAgent, what: string, accept: (view: AgentView) => boolean): Promise<AgentView> =>
-  context.eventually(what, async () => {
-    const view = await context.api.getAgent(agent.uid);
-    return view !== undefined && accept(view) ? view : undefined;
-  });
 
 /** Full state with a health tree of these components. */
 const healthOf = (...components: string[]) => ({
@@ -32,14 +23,13 @@ const checks: readonly Check[] = [
       const agent = await context.agent({ attributes: { 'conformance.attribute': 'kept' } });
       await agent.first();
       await beats(agent, 2);
-      await untilView(
-        context,
-        agent,
+      await context.untilView(
+        agent.uid,
         'description, health and effective config of the first message',
         ({ attributes, isHealthy, effectiveConfig }) =>
-          (attributes === undefined || attributes['conformance.attribute'] === 'kept') &&
-          isHealthy !== false &&
-          (effectiveConfig === undefined || Object.values(effectiveConfig).some((body) => body.includes('receivers'))),
+          (!context.shows('attributes') || attributes?.['conformance.attribute'] === 'kept') &&
+          (!context.shows('isHealthy') || isHealthy === true) &&
+          (!context.shows('effectiveConfig') || Object.values(effectiveConfig ?? {}).some((body) => body.includes('receivers'))),
       );
     },
   },
@@ -53,12 +43,14 @@ const checks: readonly Check[] = [
     async run(context: CheckContext) {
       const agent = await context.agent();
       await agent.first(healthOf('extensions', 'pipeline:traces'));
-      const view = await untilView(context, agent, 'the agent in the API', () => true);
-      if (view.healthComponents === undefined) {
-        context.notApplicable('the API does not show the health tree');
-      }
+      if (!context.shows('healthComponents')) context.notApplicable('the API does not show the health tree');
+      await context.untilView(
+        agent.uid,
+        'both components',
+        ({ healthComponents }) => healthComponents?.join() === 'extensions,pipeline:traces',
+      );
       await agent.send(healthOf('extensions'));
-      await untilView(context, agent, 'the component to be gone', ({ healthComponents }) => healthComponents?.join() === 'extensions');
+      await context.untilView(agent.uid, 'the component to be gone', ({ healthComponents }) => healthComponents?.join() === 'extensions');
     },
   },
   {
@@ -168,13 +160,9 @@ const checks: readonly Check[] = [
         return;
       }
       context.note('kept');
-      const api = context.target.api;
-      if (api === undefined) return;
-      const view = await context.eventually('the agent in the API', () => api.getAgent(agent.uid));
-      context.expect(
-        view.attributes === undefined || 'host.name' in view.attributes,
-        'no full state was asked for, but the description is gone',
-      );
+      if (context.shows('attributes')) {
+        await context.untilView(agent.uid, 'the description', ({ attributes }) => attributes?.['host.name'] !== undefined);
+      }
     },
   },
   {
@@ -268,9 +256,14 @@ const checks: readonly Check[] = [
       });
       context.expect(reply.errorResponse === undefined, `error_response: ${reply.errorResponse?.errorMessage}`);
       if (context.target.api === undefined) return;
-      const view = await untilView(context, agent, 'the agent offline in the API', ({ isConnected }) => !isConnected);
-      context.expect(view.isHealthy !== false, 'the health was not stored');
-      context.expect(view.attributes === undefined || 'host.name' in view.attributes, 'the description was not stored');
+      await context.untilView(
+        agent.uid,
+        'the agent offline, with health and description of its only message',
+        ({ isConnected, healthComponents, attributes }) =>
+          !isConnected &&
+          (!context.shows('healthComponents') || healthComponents?.join() === 'extensions') &&
+          (!context.shows('attributes') || attributes?.['host.name'] !== undefined),
+      );
     },
   },
   {
@@ -283,9 +276,9 @@ const checks: readonly Check[] = [
     async run(context: CheckContext) {
       const agent = await context.agent();
       await agent.first();
-      await untilView(context, agent, 'the agent online', ({ isConnected }) => isConnected);
+      await context.untilView(agent.uid, 'the agent online', ({ isConnected }) => isConnected);
       await agent.send({ agentDisconnect: {} });
-      await untilView(context, agent, 'the agent offline', ({ isConnected }) => !isConnected);
+      await context.untilView(agent.uid, 'the agent offline', ({ isConnected }) => !isConnected);
       await context.api.assignConfig(agent.uid, newConfig().files);
       await awaitWitnessOffer(context);
       context.expect(agent.offers.length === 0, 'a push came after agent_disconnect');
@@ -303,11 +296,11 @@ const checks: readonly Check[] = [
       const agents = [context.agentOn(link), context.agentOn(link)];
       for (const agent of agents) {
         await agent.first();
-        await untilView(context, agent, 'the agent online', ({ isConnected }) => isConnected);
+        await context.untilView(agent.uid, 'the agent online', ({ isConnected }) => isConnected);
       }
       link.abort();
       for (const agent of agents) {
-        await untilView(context, agent, 'the agent offline', ({ isConnected }) => !isConnected);
+        await context.untilView(agent.uid, 'the agent offline', ({ isConnected }) => !isConnected);
       }
     },
   },
@@ -348,9 +341,12 @@ const checks: readonly Check[] = [
         agentDisconnect: {},
       });
       expectPlainAcknowledgement(context, reply);
-      const view = await untilView(context, agent, 'the agent offline', ({ isConnected }) => !isConnected);
-      if (view.isHealthy === undefined) context.notApplicable('the API does not show health');
-      await untilView(context, agent, 'the health of the last message', ({ isHealthy }) => isHealthy === false);
+      if (!context.shows('isHealthy')) context.notApplicable('the API does not show health');
+      await context.untilView(
+        agent.uid,
+        'the agent offline with the health of its last message',
+        ({ isConnected, isHealthy }) => !isConnected && isHealthy === false,
+      );
     },
   },
 ];

@@ -252,12 +252,13 @@ const checks: readonly Check[] = [
       await beats(agent, 5);
       const count = agent.offers.filter(({ hashHex }) => hashHex === offer.hashHex).length;
       context.expect(count === 1, `the failed config was offered ${count} times`);
-      const view = await context.api.getAgent(agent.uid);
-      if (view?.configStatus === undefined) return;
-      await context.eventually('the failure in the API', async () => {
-        const current = await context.api.getAgent(agent.uid);
-        return current?.configStatus === 'FAILED' && (current.configError === undefined || current.configError.includes('cannot apply'));
-      });
+      await context.untilView(
+        agent.uid,
+        'the failure and its message',
+        ({ configStatus, configError }) =>
+          (!context.shows('configStatus') || configStatus === 'FAILED') &&
+          (!context.shows('configError') || configError?.includes('cannot apply') === true),
+      );
     },
   },
   {
