@@ -1,0 +1,85 @@
+import type { Clock } from '@opamp-gateway/shared/clock';
+import { createService, ReleaserStack } from '@opamp-gateway/shared/lifecycle';
+import type { Service } from '@opamp-gateway/shared/lifecycle';
+import type { Logger } from '@opamp-gateway/shared/logger';
+import type { Keys } from '@opamp-gateway/shared/redis/keys';
+import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import { createFleetReader } from './bus/fleet-reader.ts';
+import { createGatewayDirectory } from './bus/gateway-directory.ts';
+import type { GatewayDirectory } from './bus/gateway-directory.ts';
+import { createSweeps } from './bus/sweeps.ts';
+import { createRolloutQueue } from './queue/rollout-queue.ts';
+import type { RolloutQueueOptions } from './queue/rollout-queue.ts';
+import { createWakeQueue } from './queue/wake-queue.ts';
+import { RolloutEngine } from './rollout/engine.ts';
+import { createRolloutRunner } from './rollout/runner.ts';
+import { createRolloutService } from './rollout/rollout-service.ts';
+import type { RolloutService } from './rollout/service.ts';
+import { createConfigLookup, createRolloutStore } from './stores/rollout-store.ts';
+
+export interface RolloutStackOptions {
+  /** A connection of the role `command`. */
+  client: RedisClient;
+  /** Connections of the queues: role `producer` and role `worker`. Undefined = no BullMQ, the sweep alone does the work. */
+  queues: { producer: RedisClient; worker: RedisClient } | undefined;
+  keys: Keys;
+  clock: Clock;
+  logger: Logger;
+  sweepMs: number;
+  minReplicas: number;
+  /** Gateways' lease time: for so long nothing is judged after Redis was away. */
+  leaseMs?: number;
+  lagHoldMs?: number;
+  onJob?: RolloutQueueOptions['onJob'];
+}
+
+/** Everything about rollouts in one coordinator. */
+export interface RolloutStack extends Service {
+  readonly rollouts: RolloutService;
+  readonly gateways: GatewayDirectory;
+}
+
+/** Builds the rollout engine with its stores, timers and queues. Nothing runs before `start`. */
+export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
+  const { client, keys, clock, logger } = options;
+  const store = createRolloutStore({ client, keys, minReplicas: options.minReplicas });
+  const fleet = createFleetReader({ client, keys, clock, ...(options.leaseMs === undefined ? {} : { judgeDelayMs: options.leaseMs }) });
+  const engine = new RolloutEngine({ store, fleet, logger, ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }) });
+  const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs });
+  const sweeps = createSweeps({ client, keys, clock, logger });
+  const queues = options.queues;
+  const wakes =
+    queues === undefined
+      ? undefined
+      : createWakeQueue({ producer: queues.producer, connection: queues.worker, keys, run: (id) => runner.run(id), logger });
+  // In this process at once; the queue takes it to another one should this process die now.
+  const wake = (id: string): void => {
+    runner.wake(id);
+    wakes?.wake(id);
+  };
+  const rollouts = createRolloutService({ store, fleet, configs: createConfigLookup({ client, keys }), engine, clock, waker: { wake } });
+  const jobs =
+    queues === undefined
+      ? undefined
+      : createRolloutQueue({
+          connection: queues.worker,
+          keys,
+          service: rollouts,
+          logger,
+          ...(options.onJob === undefined ? {} : { onJob: options.onJob }),
+        });
+  const open = new ReleaserStack();
+
+  const service = createService({
+    name: 'rollouts',
+    async start() {
+      for (const part of [runner, sweeps, wakes, jobs]) {
+        if (part === undefined) continue;
+        open.push('rollout part', () => part.stop());
+        await part.start();
+      }
+    },
+    stop: () => open.releaseAll(),
+  });
+  return { ...service, rollouts, gateways: createGatewayDirectory({ client, keys }) };
+}

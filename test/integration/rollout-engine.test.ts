@@ -1,0 +1,265 @@
+import { systemClock } from '@opamp-gateway/shared/clock';
+import { parseSpec } from '@opamp-gateway/shared/fleet-spec';
+import { createSilentLogger } from '@opamp-gateway/shared/logger';
+import { createFleetReader } from '@opamp-gateway/coordinator/bus/fleet-reader';
+import { RolloutEngine } from '@opamp-gateway/coordinator/rollout/engine';
+import { createRolloutService } from '@opamp-gateway/coordinator/rollout/rollout-service';
+import type { RolloutService, RolloutView } from '@opamp-gateway/coordinator/rollout/service';
+import { createConfigLookup, createRolloutStore } from '@opamp-gateway/coordinator/stores/rollout-store';
+import type { Keys } from '@opamp-gateway/shared/redis/keys';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FakeGateway, putGroup } from '../support/fake-gateway.ts';
+import { startRedis, storeConfig, uidsOf } from '../support/rollout-lab.ts';
+import type { RedisLab } from '../support/rollout-lab.ts';
+
+const FAST = {
+  waves: [
+    { size: { count: 2 }, soak: '0s' },
+    { size: { percent: 50 }, soak: '0s' },
+    { size: { percent: 100 }, soak: '0s' },
+  ],
+  rate: 'unlimited',
+  maxInFlight: 1000,
+  ackTimeout: '5s',
+  healthHold: '0s',
+  canaryMinHealthy: '0s',
+};
+
+let redis: RedisLab;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(async () => {
+  await redis.stop();
+});
+
+interface Bench {
+  keys: Keys;
+  engine: RolloutEngine;
+  service: RolloutService;
+  gateway: FakeGateway;
+  to: { name: string; version: number; hash: string };
+  stable: { name: string; version: number; hash: string };
+  start(strategy: unknown, more?: Record<string, unknown>): Promise<string>;
+  /** Lets coordinator and gateway take turns until the rollout looks like this. */
+  until(id: string, isDone: (view: RolloutView) => boolean, rounds?: number): Promise<RolloutView>;
+}
+
+async function bench(agents: number, options: { stable?: boolean } = {}): Promise<Bench> {
+  const keys = redis.keys();
+  const { client } = redis;
+  const store = createRolloutStore({ client, keys });
+  const fleet = createFleetReader({ client, keys, clock: systemClock, judgeDelayMs: 0 });
+  const engine = new RolloutEngine({ store, fleet, logger: createSilentLogger() });
+  const service = createRolloutService({
+    store,
+    fleet,
+    configs: createConfigLookup({ client, keys }),
+    engine,
+    clock: systemClock,
+    waker: { wake: () => undefined },
+  });
+  const stable = await storeConfig(client, keys, 'base', 'one');
+  const to = await storeConfig(client, keys, 'base', 'two');
+  await putGroup(client, keys, { name: 'prod', selector: '', ...(options.stable === false ? {} : { stable }) });
+  const gateway = new FakeGateway({ id: 'gw-1', client, keys });
+  await gateway.readSpec();
+  await gateway.connect(uidsOf(agents));
+  await gateway.round();
+  return {
+    keys,
+    engine,
+    service,
+    gateway,
+    to,
+    stable,
+    async start(strategy, more = {}) {
+      const outcome = await service.create(
+        { group: 'prod', config: { name: to.name, version: to.version }, strategy, ...more },
+        { actor: 'tester' },
+      );
+      if (outcome.kind !== 'created') throw new Error(JSON.stringify(outcome));
+      return outcome.id;
+    },
+    async until(id, isDone, rounds = 60) {
+      let view: RolloutView | undefined;
+      for (let round = 0; round < rounds; round += 1) {
+        await engine.reconcile(id);
+        view = await service.get(id);
+        if (view !== undefined && isDone(view)) return view;
+        await gateway.round();
+      }
+      throw new Error(`not reached in ${rounds} rounds: ${JSON.stringify(view, undefined, 1)}`);
+    },
+  };
+}
+
+describe('a rollout against Redis', () => {
+  it('goes from canary to everybody, and makes the version the proven one', async () => {
+    const b = await bench(20);
+    const id = await b.start(FAST);
+    const canary = await b.until(id, (view) => view.waves[0]?.counts.applied !== undefined);
+    expect(canary.counts).toEqual({ applied: 2 });
+    const done = await b.until(id, (view) => view.phase === 'succeeded');
+    expect(done.counts).toEqual({ applied: 20 });
+    expect(done.waves.map((wave) => [wave.phase, wave.counts])).toEqual([
+      ['passed', { applied: 2 }],
+      ['passed', { applied: 8 }],
+      ['passed', { applied: 10 }],
+    ]);
+    await b.engine.reconcile(id);
+    await b.gateway.round();
+    const spec = parseSpec(await redis.client.hgetall(b.keys.spec));
+    expect(spec.rollouts.size).toBe(0);
+    expect(spec.groups[0]?.stable).toEqual(b.to);
+    expect(spec.groups[0]?.previous).toEqual(b.stable);
+    expect([...b.gateway.agents.values()].every((agent) => agent.running === b.to.hash)).toBe(true);
+    expect((await b.service.get(id))?.counts).toEqual({ applied: 20 });
+    expect(await redis.client.zscore(b.keys.rolloutsDue, id)).toBeNull();
+    expect(await redis.client.hget(b.keys.rolloutsActive, 'prod')).toBeNull();
+  });
+
+  it('takes itself back when a canary fails, and touches nobody else', async () => {
+    const b = await bench(20);
+    for (const agent of b.gateway.agents.values()) agent.answer = (hash) => (hash === b.to.hash ? 'failed' : 'applied');
+    const id = await b.start(FAST);
+    const done = await b.until(id, (view) => view.phase === 'rolled_back');
+    expect(done.counts).toEqual({ restored: 2 });
+    expect(done.outcome).toContain('failed');
+    const touched = [...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.to.hash));
+    expect(touched).toHaveLength(2);
+    expect([...b.gateway.agents.values()].every((agent) => agent.offered === b.stable.hash)).toBe(true);
+    const spec = parseSpec(await redis.client.hgetall(b.keys.spec));
+    expect(spec.groups[0]?.stable).toEqual(b.stable);
+    const failures = await b.service.failures(id);
+    expect(failures?.length ?? 0).toBe(0);
+  });
+
+  it('pauses in the request itself and goes on after resume', async () => {
+    const b = await bench(20);
+    const id = await b.start(FAST);
+    await b.until(id, (view) => view.waveIndex === 1);
+    const paused = await b.service.act(id, 'pause', { actor: 'tester', reason: 'lunch' });
+    expect(paused.kind === 'ok' && paused.view.holds).toEqual(['manual']);
+    const before = [...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.to.hash)).length;
+    for (let round = 0; round < 5; round += 1) {
+      await b.gateway.round();
+      await b.engine.reconcile(id);
+    }
+    expect([...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.to.hash))).toHaveLength(before);
+    expect(await b.service.act(id, 'resume', { actor: 'tester', expectedRev: 1 })).toMatchObject({ kind: 'problem', status: 412 });
+    await b.service.act(id, 'resume', { actor: 'tester' });
+    await b.until(id, (view) => view.phase === 'succeeded');
+  });
+
+  it('holds instead of rolling back when the wave says so, refuses resume while tripped, and retries', async () => {
+    const b = await bench(20);
+    let broken = true;
+    for (const agent of b.gateway.agents.values()) agent.answer = (hash) => (hash === b.to.hash && broken ? 'failed' : 'applied');
+    const id = await b.start({ ...FAST, onFailure: 'pause' });
+    await b.until(id, (view) => view.holds.includes('threshold'));
+    expect(await b.service.act(id, 'resume', { actor: 'tester' })).toMatchObject({
+      kind: 'problem',
+      status: 409,
+      detail: expect.stringContaining('failure.maxCount'),
+    });
+    expect((await b.service.failures(id))?.map((failure) => failure.error)).toEqual(['refused by the agent', 'refused by the agent']);
+    broken = false;
+    expect(await b.service.act(id, 'retry', { actor: 'tester' })).toMatchObject({ kind: 'ok' });
+    const done = await b.until(id, (view) => view.phase === 'succeeded');
+    expect(done.attempt).toBe(2);
+    expect(done.counts).toEqual({ applied: 20 });
+    expect(await b.service.failures(id)).toEqual([]);
+  });
+
+  it('aborts a running rollout, and takes a succeeded one back by a new one', async () => {
+    const b = await bench(10);
+    const first = await b.start(FAST);
+    await b.until(first, (view) => view.waveIndex === 1);
+    await b.service.act(first, 'abort', { actor: 'tester' });
+    await b.until(first, (view) => view.phase === 'rolled_back');
+    const second = await b.start(FAST);
+    await b.until(second, (view) => view.phase === 'succeeded');
+    await b.engine.reconcile(second);
+    const outcome = await b.service.act(second, 'rollback', { actor: 'tester' });
+    if (outcome.kind !== 'created') throw new Error(JSON.stringify(outcome));
+    const done = await b.until(outcome.id, (view) => view.phase === 'succeeded');
+    expect(done.revertOf).toBe(second);
+    await b.gateway.round();
+    expect([...b.gateway.agents.values()].every((agent) => agent.running === b.stable.hash)).toBe(true);
+  });
+
+  it('lists agents it cannot take back when there was no version before', async () => {
+    const b = await bench(5, { stable: false });
+    for (const agent of b.gateway.agents.values()) agent.answer = () => 'failed';
+    const id = await b.start(FAST);
+    const done = await b.until(id, (view) => view.phase === 'rollback_failed');
+    expect(done.from).toBeNull();
+    expect(done.warnings).toEqual(['no_way_back']);
+    expect(done.counts).toEqual({ restoreFailed: 2 });
+  });
+
+  it('goes back to the baseline with those it touched, and leaves the others alone', async () => {
+    const b = await bench(5, { stable: false });
+    for (const agent of b.gateway.agents.values()) agent.answer = (hash) => (hash === b.to.hash ? 'failed' : 'applied');
+    const id = await b.start(FAST, { baseline: { name: b.stable.name, version: b.stable.version } });
+    const done = await b.until(id, (view) => view.phase === 'rolled_back');
+    expect(done.counts).toEqual({ restored: 2 });
+    expect([...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.stable.hash))).toHaveLength(2);
+  });
+
+  it('supersedes: the former one is taken back first, then the new one starts', async () => {
+    const b = await bench(10);
+    const first = await b.start(FAST);
+    await b.until(first, (view) => view.waveIndex === 1);
+    expect(await b.service.create({ group: 'prod', config: { name: 'base', version: 2 } }, { actor: 'tester' })).toMatchObject({
+      kind: 'problem',
+      status: 409,
+    });
+    const second = await b.start(FAST, { supersede: true });
+    await b.engine.reconcile(second);
+    expect((await b.service.get(second))?.holds).toEqual(['predecessor']);
+    expect((await b.service.get(first))?.phase).toBe('rolling_back');
+    await b.until(first, (view) => view.phase === 'rolled_back');
+    const done = await b.until(second, (view) => view.phase === 'succeeded');
+    expect(done.from).toEqual(b.stable);
+  });
+
+  it('waits for agents instead of succeeding without any', async () => {
+    const b = await bench(0);
+    const id = await b.start(FAST);
+    await b.until(id, (view) => view.holds.includes('no_agents'));
+    await b.gateway.connect(uidsOf(3));
+    const done = await b.until(id, (view) => view.phase === 'succeeded');
+    expect(done.counts).toEqual({ applied: 3 });
+  });
+
+  it('writes events without gaps, each from where the one before led', async () => {
+    const b = await bench(10);
+    const id = await b.start(FAST);
+    const done = await b.until(id, (view) => view.phase === 'succeeded');
+    const events = (await b.service.events(id, 0)) ?? [];
+    expect(events.map((event) => event.seq)).toEqual(events.map((_, index) => index + 1));
+    expect(events).toHaveLength(done.eventSeq);
+    events.forEach((event, index) => expect(event.from).toEqual(index === 0 ? null : events[index - 1]?.to));
+    expect(events.at(-1)).toMatchObject({ type: 'rollout.succeeded', to: { phase: 'succeeded' } });
+    const followed: number[] = [];
+    for await (const event of b.service.follow(id, 2, new AbortController().signal)) followed.push(event.seq);
+    expect(followed).toEqual(events.map((event) => event.seq).slice(2));
+  });
+
+  it('one idempotency key a hundred times at once is one rollout', async () => {
+    const b = await bench(1);
+    const body = { group: 'prod', config: { name: 'base', version: 2 }, strategy: FAST };
+    const outcomes = await Promise.all(
+      Array.from({ length: 100 }, () => b.service.create(body, { actor: 'tester', idempotencyKey: 'once' })),
+    );
+    expect(outcomes.filter((outcome) => outcome.kind === 'created')).toHaveLength(1);
+    expect(
+      new Set(outcomes.map((outcome) => (outcome.kind === 'created' || outcome.kind === 'existing' ? outcome.id : outcome.kind))).size,
+    ).toBe(1);
+    expect(await redis.client.zcard(b.keys.rollouts)).toBe(1);
+  });
+});
