@@ -2,6 +2,7 @@ import { goType, isNull } from './config-node.ts';
 import type { MapNode } from './config-node.ts';
 import { buildConfigTree } from './config-tree.ts';
 import { FindingSink, quoted } from './finding.ts';
+import { checkDialect } from './yaml-dialect.ts';
 import { readFirstDocument } from './yaml-document.ts';
 import { checkCharacters, checkDepth, checkSize, MAX_CONFIG_BYTES, tokenize } from './yaml-limits.ts';
 
@@ -40,7 +41,7 @@ function loadConfig(body: string, sink: FindingSink): LoadedConfig | null {
   const tokens = tokenize(body, sink);
   if (!checkDepth(tokens, sink)) return null;
   const document = readFirstDocument(body, tokens, sink);
-  if (document === null) return null;
+  if (document === null || !checkDialect(body, tokens, sink)) return null;
   const tree = buildConfigTree(document.contents, sink);
   if (tree === null || !tree.readable) return null;
   const { root, foreignTopKeys } = tree;

@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq } from 'yaml';
-import type { Alias, ParsedNode, Scalar, YAMLMap } from 'yaml';
+import type { Alias, CST, ParsedNode, Scalar, YAMLMap } from 'yaml';
 import { joinPath } from './config-node.ts';
 import type { ConfigNode, MapEntry, MapNode, ScalarNode } from './config-node.ts';
 import { quoted } from './finding.ts';
@@ -80,7 +80,7 @@ class TreeBuilder {
     this.#sizeSoFar += 1;
     if (node === null) return emptyScalar(offset);
     if (isAlias(node)) return this.#buildAlias(node, path);
-    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    if (node.anchor !== undefined) this.#openAnchor(node.anchor, node, path);
     const sizeBefore = this.#sizeSoFar - 1;
     this.#open.add(node);
     this.#depth += 1;
@@ -121,6 +121,11 @@ class TreeBuilder {
     return { kind: 'scalar', offset, type, text, plain };
   }
 
+  #openAnchor(name: string, node: ParsedNode, path: string): void {
+    if (!ANCHOR_NAME.test(name)) this.#refuse(node.range[0], path, 'did not find expected alphabetic or numeric character in an anchor');
+    this.#anchors.set(name, node);
+  }
+
   #buildAlias(alias: Alias.Parsed, path: string): ConfigNode {
     const offset = alias.range[0];
     const target = this.#anchors.get(alias.source);
@@ -156,6 +161,7 @@ class TreeBuilder {
     const outermost = this.#depth === 1;
     for (const pair of map.items) {
       const key = this.#readKey(pair.key as ParsedNode | null, offset, path);
+      if (isKeyMissing(map, pair)) this.#refuse(key.offset, path, 'did not find expected key');
       const keyPath = joinPath(path, key.text);
       const earlier = seen.get(key.signature);
       if (earlier === undefined) seen.set(key.signature, key.offset);
@@ -200,14 +206,15 @@ class TreeBuilder {
     }
     const scalar = node as Scalar.Parsed;
     if (scalar.anchor !== undefined) {
-      this.#anchors.set(scalar.anchor, scalar);
+      this.#openAnchor(scalar.anchor, scalar, path);
       this.#built.set(scalar, this.#buildScalar(scalar, path));
       this.#sizes.set(scalar, 1);
     }
     const text = scalar.source;
     const isMerge = scalar.tag === 'tag:yaml.org,2002:merge' || (text === '<<' && scalar.type === 'PLAIN' && scalar.tag === undefined);
-    const { type } = resolveScalar(text, scalar.type === 'PLAIN', scalar.tag);
-    return { text, signature: `scalar:${text}`, offset, isMerge, isText: type === 'string' };
+    const { type, contradicts } = resolveScalar(text, scalar.type === 'PLAIN', scalar.tag);
+    if (contradicts !== null) this.#refuse(offset, path, contradicts);
+    return { text, signature: `scalar:${text}`, offset, isMerge, isText: type === 'string' && isTextTag(scalar.tag) };
   }
 
   /** Finds the maps of a `<<` value; the earlier ones win. */
@@ -290,8 +297,25 @@ class TreeBuilder {
   }
 }
 
+/** Newer readers take nearly any anchor name, the collector's does not. */
+const ANCHOR_NAME = /^[0-9A-Za-z_-]+$/;
+
 /** Levels that one key with `::` opens at most; the rest of such a key is dropped. */
 const MAX_KEY_PARTS = 16;
+
+/** True for tags that leave a key text. */
+function isTextTag(tag: string | undefined): boolean {
+  return tag === undefined || tag === '!' || tag === 'tag:yaml.org,2002:str' || tag === 'tag:yaml.org,2002:merge';
+}
+
+/** True for `: value` in a block map; newer readers see an empty key there, the collector's reader an error. */
+function isKeyMissing(map: YAMLMap.Parsed, pair: YAMLMap.Parsed['items'][number]): boolean {
+  const key = pair.key as ParsedNode | null;
+  const isEmpty = isScalar(key) && key.source === '' && key.type === 'PLAIN' && key.anchor === undefined && key.tag === undefined;
+  if (!isEmpty || map.flow === true) return false;
+  const start = (pair as { srcToken?: CST.CollectionItem }).srcToken?.start ?? [];
+  return !start.some((token) => token.type === 'explicit-key-ind');
+}
 
 function emptyScalar(offset: number): ScalarNode {
   return { kind: 'scalar', offset, type: 'null', text: '', plain: true };

@@ -8,6 +8,7 @@ const PATH = 'service::telemetry';
 
 const TELEMETRY_KEYS: readonly string[] = ['logs', 'metrics', 'traces', 'resource'];
 const METRICS_KEYS: readonly string[] = ['level', 'readers', 'views'];
+const READER_KEYS: readonly string[] = ['pull', 'periodic'];
 const LOGS_KEYS: readonly string[] = [
   'level',
   'development',
@@ -24,7 +25,7 @@ const LOGS_KEYS: readonly string[] = [
 const TRACES_KEYS: readonly string[] = ['level', 'propagators', 'processors', 'sampler', 'limits'];
 
 const METRICS_LEVELS: readonly string[] = ['none', 'basic', 'normal', 'detailed'];
-const LOG_LEVELS: readonly string[] = ['debug', 'info', 'warn', 'warning', 'error', 'dpanic', 'panic', 'fatal'];
+const LOG_LEVELS: readonly string[] = ['', 'debug', 'info', 'warn', 'warning', 'error', 'dpanic', 'panic', 'fatal'];
 
 /** Port on which collectors serve their own metrics by default; two on one host collide there. */
 const DEFAULT_METRICS_PORT = '8888';
@@ -87,10 +88,13 @@ function checkLevel(
   const entry = entryOf(entryOf(telemetry, part)?.value, 'level');
   if (entry === undefined || isNull(entry.value) || isDynamic(entry.value)) return;
   const place = { path: `${PATH}::${part}::level`, offset: entry.value.offset };
+  // Levels are numbers inside the collector, and it takes them as such.
+  if (entry.value.kind === 'scalar' && (entry.value.type === 'int' || entry.value.type === 'float')) return;
   if (entry.value.kind !== 'scalar' || entry.value.type !== 'string') {
     context.sink.error('E_TEL', { ...place, message: `'level' expected type 'string', got unconvertible type '${goType(entry.value)}'` });
   } else if (!levels.includes(entry.value.text.toLowerCase())) {
-    const suggestion = context.suggester.didYouMean(entry.value.text, levels) ?? `use one of ${levels.join(', ')}`;
+    const suggestion =
+      context.suggester.didYouMean(entry.value.text, levels) ?? `use one of ${levels.filter((level) => level !== '').join(', ')}`;
     context.sink.error('E_TEL', { ...place, message: message(entry.value.text), suggestion });
   }
 }
@@ -98,7 +102,7 @@ function checkLevel(
 function checkReadersAndViews(metrics: ConfigNode | undefined, context: ValidationContext): void {
   const readers = asList(entryOf(metrics, 'readers'), `${PATH}::metrics::readers`, context);
   const views = asList(entryOf(metrics, 'views'), `${PATH}::metrics::views`, context);
-  for (const [index, reader] of (readers?.items ?? []).entries()) warnDefaultPort(reader, index, context);
+  for (const [index, reader] of (readers?.items ?? []).entries()) checkReader(reader, index, context);
   const level = metricsLevel(entryOf(metrics, 'level')?.value);
   if (readers !== null && readers.items.length === 0 && level !== 'none' && level !== null) {
     context.sink.error('E_TEL', {
@@ -138,12 +142,24 @@ function metricsLevel(node: ConfigNode | undefined): string | null {
   return METRICS_LEVELS.includes(level) ? level : null;
 }
 
-function warnDefaultPort(reader: ConfigNode, index: number, context: ValidationContext): void {
+function checkReader(reader: ConfigNode, index: number, context: ValidationContext): void {
+  const path = `${PATH}::metrics::readers[${index}]`;
+  context.sink.step();
+  if (reader.kind === 'map') {
+    checkKeys(reader, path, READER_KEYS, `'service.telemetry.metrics.readers[${index}]'`, context);
+    warnDefaultPort(reader, path, context);
+  } else if (!isNull(reader) && !isDynamic(reader)) {
+    const message = `'service.telemetry.metrics.readers[${index}]' expected a map or struct, got "${goKind(reader)}"`;
+    context.sink.error('E_SHAPE', { path, offset: reader.offset, message });
+  }
+}
+
+function warnDefaultPort(reader: MapNode, path: string, context: ValidationContext): void {
   const prometheus = entryOf(entryOf(entryOf(reader, 'pull')?.value, 'exporter')?.value, 'prometheus')?.value;
   const port = entryOf(prometheus, 'port')?.value;
   if (port?.kind !== 'scalar' || port.text !== DEFAULT_METRICS_PORT) return;
   context.sink.warn('W_TELEMETRY_PORT', {
-    path: `${PATH}::metrics::readers[${index}]::pull::exporter::prometheus::port`,
+    path: `${path}::pull::exporter::prometheus::port`,
     offset: port.offset,
     message: `port ${DEFAULT_METRICS_PORT} is the default of every collector: two on one host collide`,
     suggestion: 'choose another port, or `level: none` if nothing reads these metrics',

@@ -26,7 +26,14 @@ export function readFirstDocument(text: string, tokens: readonly CST.Token[], si
 }
 
 function compose(tokens: readonly CST.Token[]): Document.Parsed[] {
-  const composer = new Composer({ version: '1.2', schema: 'failsafe', merge: false, uniqueKeys: false, prettyErrors: false });
+  const composer = new Composer({
+    version: '1.2',
+    schema: 'failsafe',
+    merge: false,
+    uniqueKeys: false,
+    prettyErrors: false,
+    keepSourceTokens: true,
+  });
   // A hostile text gives a syntax error per character; capturing a stack for each takes most of the time.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;

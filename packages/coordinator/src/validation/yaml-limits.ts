@@ -23,9 +23,12 @@ export function checkSize(text: string, sink: FindingSink): boolean {
   return false;
 }
 
-// What YAML's reader refuses, and line breaks that the collector's YAML 1.1 reader sees and newer readers do not.
-// oxlint-disable-next-line no-control-regex
+/**
+ * What YAML's reader refuses, line breaks that the collector's YAML 1.1 reader sees and newer readers do not, and halves of
+ * characters.
+ */
 const BAD_CHARACTER =
+  // oxlint-disable-next-line no-control-regex
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 const FOREIGN_BREAKS = new Set(['\r', '\u0085', '\u2028', '\u2029']);

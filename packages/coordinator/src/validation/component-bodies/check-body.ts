@@ -5,6 +5,7 @@ import { isDynamic } from '../substitution.ts';
 import type { ValidationContext } from '../validation-context.ts';
 import { numberValue } from '../yaml-scalar.ts';
 import { isByteSize, parseGoDuration } from './go-values.ts';
+import { object, TEXT } from './schema.ts';
 import type { BodyView, ObjectSchema, Schema } from './schema.ts';
 
 /** Where an object stands; `offset` is used for what is missing in it. */
@@ -28,6 +29,9 @@ export function checkBody(
   checkObject(schema, body, { ...place, label: '' }, context);
 }
 
+/** Headers are a map, or a list of names and values. */
+const HEADER_ITEM: ObjectSchema = object('configopaque.MapList', { name: TEXT, value: TEXT });
+
 function checkValue(schema: Schema, node: ConfigNode, place: Place, context: ValidationContext): void {
   context.sink.step();
   if (schema.kind === 'any' || isDynamic(node)) return;
@@ -44,7 +48,8 @@ function checkValue(schema: Schema, node: ConfigNode, place: Place, context: Val
       checkMap(schema.value, node, place, context);
       return;
     case 'headers':
-      if (node.kind !== 'list') checkMap({ kind: 'text' }, node, place, context);
+      if (node.kind === 'list') checkList(HEADER_ITEM, node, place, context);
+      else checkMap(TEXT, node, place, context);
       return;
     case 'text':
     case 'bool':
@@ -145,6 +150,7 @@ function scalarProblem(schema: ScalarSchema, node: ScalarNode): string | null {
   const isNumber = node.type === 'int' || node.type === 'float';
   switch (schema.kind) {
     case 'text': {
+      if (isNumber && schema.orNumber === true) return null;
       if (node.type !== 'string') return 'type';
       const { oneOf, ignoreCase } = schema;
       const text = ignoreCase === true ? node.text.toLowerCase() : node.text;
@@ -185,36 +191,35 @@ function createView(node: ConfigNode, place: Place, context: ValidationContext):
     return isNull(value) ? undefined : value;
   };
   const scalar = (key: string): ScalarNode | null | undefined => {
-    const value = get(key);
+    const value = entryOf(node, key)?.value;
     if (value === undefined) return undefined;
     return value.kind === 'scalar' && !isDynamic(value) ? value : null;
   };
   return {
     get,
     has: (key) => entryOf(node, key) !== undefined,
-    open: isDynamic(node),
     text: (key, whenMissing = '') => {
       const value = scalar(key);
       if (value === undefined) return whenMissing;
-      return value !== null && value.type === 'string' ? value.text : null;
+      if (value?.type === 'null') return '';
+      return value?.type === 'string' ? value.text : null;
     },
     number: (key, whenMissing) => {
       const value = scalar(key);
-      if (value === undefined) return whenMissing;
-      return value !== null && (value.type === 'int' || value.type === 'float') ? numberValue(value.text) : null;
+      return value === undefined ? whenMissing : numberOf(value);
     },
     duration: (key, whenMissing) => {
       const value = scalar(key);
       if (value === undefined) return whenMissing;
-      if (value === null) return null;
-      if (value.type === 'int' || value.type === 'float') return numberValue(value.text);
+      if (value?.type !== 'string') return numberOf(value);
       const parsed = parseGoDuration(value.text);
       return parsed.ok ? parsed.nanoseconds : null;
     },
     flag: (key, whenMissing) => {
       const value = scalar(key);
       if (value === undefined) return whenMissing;
-      return value !== null && value.type === 'bool' ? value.text.toLowerCase() === 'true' : null;
+      if (value?.type === 'null') return false;
+      return value?.type === 'bool' ? value.text.toLowerCase() === 'true' : null;
     },
     fail: (key, message) => {
       const entry = key === null ? undefined : entryOf(node, key);
@@ -222,4 +227,9 @@ function createView(node: ConfigNode, place: Place, context: ValidationContext):
       context.sink.error('E_BODY', { path: key === null ? place.path : joinPath(place.path, key), offset, message });
     },
   };
+}
+
+function numberOf(value: ScalarNode | null): number | null {
+  if (value?.type === 'null') return 0;
+  return value?.type === 'int' || value?.type === 'float' ? numberValue(value.text) : null;
 }

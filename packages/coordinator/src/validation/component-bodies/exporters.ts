@@ -7,7 +7,7 @@ const LEVELS = ['basic', 'normal', 'detailed'];
 const DEBUG: ObjectSchema = object(
   'debugexporter.Config',
   {
-    verbosity: { kind: 'text', oneOf: LEVELS, ignoreCase: true },
+    verbosity: { kind: 'text', oneOf: LEVELS, ignoreCase: true, orNumber: true },
     sampling_initial: INT,
     sampling_thereafter: INT,
     use_internal_logger: BOOL,
@@ -19,7 +19,7 @@ const DEBUG: ObjectSchema = object(
     const internal = body.flag('use_internal_logger', true);
     if (paths === undefined || internal === null) return;
     if (internal) body.fail('output_paths', 'output_paths is not supported when use_internal_logger is true');
-    else if (paths.kind === 'list' && paths.items.length === 0) {
+    else if ((paths.kind === 'list' && paths.items.length === 0) || body.text('output_paths') === '') {
       body.fail('output_paths', 'output_paths must not be empty when use_internal_logger is false');
     }
   },

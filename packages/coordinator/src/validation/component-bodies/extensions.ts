@@ -1,6 +1,6 @@
 import type { ObjectSchema } from './schema.ts';
 import { ANY, BOOL, DURATION, INT, object, openObject, TEXT } from './schema.ts';
-import { checkServer, GRPC_SERVER, HTTP_SERVER } from './shared-schemas.ts';
+import { checkGrpcServer, checkServer, GRPC_SERVER, HTTP_SERVER } from './shared-schemas.ts';
 
 const PATH_CONFIG = object('http.PathConfig', { enabled: BOOL, path: TEXT, include_attributes: BOOL });
 
@@ -16,7 +16,7 @@ const HEALTH_CHECK: ObjectSchema = object(
       exporter_failure_threshold: INT,
     }),
     use_v2: BOOL,
-    grpc: object('grpc.Config', GRPC_SERVER, checkServer),
+    grpc: object('grpc.Config', GRPC_SERVER, checkGrpcServer),
     http: object('http.Config', { ...HTTP_SERVER, config: PATH_CONFIG, status: PATH_CONFIG }, checkServer),
     component_health: object('common.ComponentHealthConfig', {
       include_permanent_errors: BOOL,

@@ -1,13 +1,22 @@
 import type { BodyView, ObjectSchema, Schema } from './schema.ts';
 import { ANY, BOOL, DURATION, INT, list, mapOf, object, oneOf, openObject, SIZE, TEXT, TEXTS } from './schema.ts';
-import { checkScraperController, checkServer, GRPC_SERVER, HTTP_SERVER, LIST_OF_ANY, RETRY, SCRAPER_CONTROLLER } from './shared-schemas.ts';
+import {
+  checkGrpcServer,
+  checkScraperController,
+  checkServer,
+  GRPC_SERVER,
+  HTTP_SERVER,
+  LIST_OF_ANY,
+  RETRY,
+  SCRAPER_CONTROLLER,
+} from './shared-schemas.ts';
 import { isDynamic } from '../substitution.ts';
 
 const OTLP: ObjectSchema = object(
   'otlpreceiver.Config',
   {
     protocols: object('otlpreceiver.Protocols', {
-      grpc: object('configgrpc.ServerConfig', GRPC_SERVER, checkServer),
+      grpc: object('configgrpc.ServerConfig', GRPC_SERVER, checkGrpcServer),
       http: object(
         'otlpreceiver.HTTPConfig',
         { ...HTTP_SERVER, traces_url_path: TEXT, metrics_url_path: TEXT, logs_url_path: TEXT, profiles_url_path: TEXT },

@@ -1,9 +1,9 @@
 import type { ConfigNode } from '../config-node.ts';
 
-/** What a setting may be. null (an omitted value) is allowed everywhere and keeps the default. */
+/** What a setting may be. null (an omitted value) is allowed everywhere. */
 export type Schema =
   | { readonly kind: 'any' }
-  | { readonly kind: 'text'; readonly oneOf?: readonly string[]; readonly ignoreCase?: boolean }
+  | { readonly kind: 'text'; readonly oneOf?: readonly string[]; readonly ignoreCase?: boolean; readonly orNumber?: boolean }
   | { readonly kind: 'bool' }
   | { readonly kind: 'int'; readonly unsigned?: boolean }
   | { readonly kind: 'float' }
@@ -29,24 +29,25 @@ export interface ObjectSchema {
 /** Reports what is wrong between the settings of one object. */
 export type BodyRule = (body: BodyView) => void;
 
-/** How a rule reads an object and reports about it. */
+/**
+ * How a rule reads an object and reports about it. A setting that is written without a value (null) becomes Go's zero value (an
+ * empty text, 0, false) and not the default, which is for settings that are missing.
+ */
 export interface BodyView {
   /** The value of a setting; undefined when it is missing or null. */
   get(...keys: readonly string[]): ConfigNode | undefined;
   /** True when a key is written, also without a value. */
   has(key: string): boolean;
-  /** A text; the default when missing; null when it is a substitution or of another type. */
+  /** A text; null when it is a substitution or of another type. */
   text(key: string, whenMissing?: string): string | null;
-  /** A number; the default when missing; null when it is a substitution or of another type. */
+  /** A number; null when it is a substitution or of another type. */
   number(key: string, whenMissing: number): number | null;
-  /** A duration in nanoseconds; the default when missing; null when it is a substitution or not readable. */
+  /** A duration in nanoseconds; null when it is a substitution or not readable. */
   duration(key: string, whenMissing: number): number | null;
-  /** True or false; the default when missing; null when it is a substitution or of another type. */
+  /** True or false; null when it is a substitution or of another type. */
   flag(key: string, whenMissing: boolean): boolean | null;
   /** Reports E_BODY at a setting, or at the object when the key is missing or null. */
   fail(key: string | null, message: string): void;
-  /** True when a substitution may add or change settings here. */
-  readonly open: boolean;
 }
 
 export const ANY: Schema = { kind: 'any' };

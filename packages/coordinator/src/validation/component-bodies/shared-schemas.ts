@@ -133,6 +133,15 @@ export function checkServer(body: BodyView): void {
   if (transport !== null && !TRANSPORTS.has(transport)) body.fail('transport', `invalid transport type "${transport.slice(0, 64)}"`);
 }
 
+/** Rules of a gRPC server. */
+export function checkGrpcServer(body: BodyView): void {
+  checkServer(body);
+  for (const key of ['max_recv_msg_size_mib', 'read_buffer_size', 'write_buffer_size']) {
+    const value = body.number(key, 0);
+    if (value !== null && value < 0) body.fail(key, `invalid ${key} value: ${value}`);
+  }
+}
+
 /** An HTTP client. */
 export const HTTP_CLIENT: Readonly<Record<string, Schema>> = {
   endpoint: TEXT,
