@@ -1,0 +1,127 @@
+/** The parts of the API's answers that the CLI shows; `openapi.json` of the coordinator has all of them. */
+
+export interface Page<Item> {
+  items: Item[];
+  nextCursor: string | null;
+}
+
+export interface ConfigRef {
+  name: string;
+  version: number;
+  hash: string;
+}
+
+export interface Finding {
+  code: string;
+  severity: 'error' | 'warning';
+  path: string;
+  line: number | null;
+  column: number | null;
+  message: string;
+  suggestion?: string;
+}
+
+export interface ConfigVersion extends ConfigRef {
+  createdAt: string;
+  createdBy: string;
+  message: string;
+  files: Record<string, { contentType: string; sizeBytes: number; body?: string }>;
+  validation: { errors: number; warnings: number; findings: Finding[] };
+}
+
+export interface Group {
+  name: string;
+  selector: string;
+  priority: number;
+  mode: 'manage' | 'observe';
+  stable: ConfigRef | null;
+  activeRollout: string | null;
+  counts: { agents: number; connected: number; health: Record<string, number> };
+}
+
+export interface Impact {
+  dryRun?: boolean;
+  agentsChanging: number;
+  estimated: boolean;
+  sampled: number;
+  agents: number;
+  activeRollout?: string | null;
+}
+
+export interface Agent {
+  uid: string;
+  connected: boolean;
+  gateway: string | null;
+  group: string | null;
+  attributes: Record<string, string>;
+  labels: Record<string, string>;
+  health: { status: string; since: string | null };
+  config: { status: string; hash: string | null; error: string; desired: (ConfigRef & { source: string }) | null; inSync: boolean | null };
+  lastSeenAt: string | null;
+}
+
+export interface Rollout {
+  id: string;
+  rev: number;
+  phase: string;
+  holds: string[];
+  holdDetails: { reason: string; since: string; detail: string }[];
+  waveIndex: number;
+  waves: { phase: string; counts: Record<string, number> }[];
+  counts: Record<string, number>;
+  group: string;
+  from: ConfigRef | null;
+  to: ConfigRef;
+  createdAt: string;
+  createdBy: string;
+  reason: string;
+  endedAt: string | null;
+  outcome: string;
+  warnings: string[];
+}
+
+export interface RolloutEvent {
+  seq: number;
+  at: string;
+  type: string;
+  to: { phase: string; waveIndex: number; wavePhase: string; holds: string[] };
+  actor: string;
+  detail: string;
+}
+
+export interface Gateway {
+  id: string;
+  address: string;
+  version: string;
+  alive: boolean;
+  draining: boolean;
+  connected: number;
+  unhealthy: number;
+  observed: string;
+  startedAt: string;
+}
+
+export interface Fleet {
+  generation: number;
+  frozen: boolean;
+  agents: {
+    total: number;
+    connected: number;
+    away: number;
+    health: Record<string, number>;
+    status: Record<string, number>;
+    versions: Record<string, number>;
+  };
+  groups: { name: string | null; agents: number; connected: number }[];
+  rollouts: { id: string; group: string; to: ConfigRef; direction: string; held: boolean }[];
+  gateways: { alive: number; draining: number };
+  configs: number;
+}
+
+export interface AuditEntry {
+  at: string;
+  actor: string;
+  action: string;
+  target: string;
+  detail: Record<string, unknown>;
+}

@@ -1,0 +1,162 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { ApiProblem } from '../api-client.ts';
+import type { ConfigVersion, Finding } from '../api-types.ts';
+import { CliError } from '../cli-error.ts';
+import type { Context } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
+import { oneLine } from '../table.ts';
+
+/** `NAME` or `NAME@VERSION`. */
+export interface ConfigArgument {
+  name: string;
+  version: number | undefined;
+}
+
+/** Reads `NAME[@VERSION]`. Throws a CliError. */
+export function parseConfigArgument(text: string): ConfigArgument {
+  const match = /^([^@\s]+)(?:@(\d{1,9}))?$/.exec(text);
+  if (match?.[1] === undefined || match[2] === '0') throw new CliError(`${JSON.stringify(text)}: expected NAME or NAME@VERSION`);
+  return { name: match[1], version: match[2] === undefined ? undefined : Number(match[2]) };
+}
+
+/** The given version of a config, or its newest. */
+export async function fetchConfig(context: Context, { name, version }: ConfigArgument): Promise<ConfigVersion> {
+  const path = `/configs/${encodeURIComponent(name)}`;
+  return await context.api.get<ConfigVersion>(version === undefined ? path : `${path}/versions/${version}`);
+}
+
+/** `opampctl config …` */
+export function addConfigCommands(program: Command, context: Context): void {
+  const config = program.command('config').description('named configs and their versions');
+
+  config
+    .command('push')
+    .description('store a version of a config; the same content again makes no new version')
+    .argument('<name>', 'name of the config')
+    .argument('<file>', 'YAML file, - for standard input')
+    .option('-m, --message <text>', 'why')
+    .action(async (name: string, file: string, options: { message?: string }) => {
+      const body = await readText(context, file);
+      try {
+        const answer = await context.api.send<ConfigVersion>('PUT', `/configs/${encodeURIComponent(name)}`, {
+          files: { '': { body, contentType: 'text/yaml' } },
+          ...(options.message === undefined ? {} : { message: options.message }),
+        });
+        for (const finding of answer.validation.findings) context.note(formatFinding(file, finding));
+        context.show(answer, () => `${answer.name}@${answer.version}  ${answer.hash.slice(0, 12)}\n`);
+      } catch (error) {
+        throw withFindings(error, file, context);
+      }
+    });
+
+  config
+    .command('validate')
+    .description('check a config without storing it; exit code 1 when it has errors')
+    .argument('<file>', 'YAML file, - for standard input')
+    .action(async (file: string) => {
+      const answer = await context.api.send<{ findings: Finding[] }>('POST', '/configs/validate', { yaml: await readText(context, file) });
+      const errors = answer.findings.filter(({ severity }) => severity === 'error').length;
+      context.show(
+        answer,
+        () =>
+          `${answer.findings.map((finding) => `${formatFinding(file, finding)}\n`).join('')}${errors} errors, ${answer.findings.length - errors} warnings\n`,
+      );
+      if (errors > 0) context.exitCode = EXIT.error;
+    });
+
+  config
+    .command('list')
+    .description('the newest version of every config')
+    .action(async () => {
+      const items = await context.api.list<ConfigVersion>('/configs', {}, Number.MAX_SAFE_INTEGER);
+      showVersions(context, items, 'no configs yet; `opampctl config push NAME FILE` stores one');
+    });
+
+  config
+    .command('get')
+    .description('print a config')
+    .argument('<name[@version]>', 'name, and version unless it is the newest')
+    .action(async (argument: string) => {
+      const version = await fetchConfig(context, parseConfigArgument(argument));
+      context.show(version, () => {
+        const files = Object.entries(version.files);
+        const single = files.length === 1;
+        return files
+          .map(([name, { body = '' }]) => `${single ? '' : `# --- ${oneLine(name)}\n`}${body}${body.endsWith('\n') ? '' : '\n'}`)
+          .join('');
+      });
+    });
+
+  config
+    .command('versions')
+    .description('the history of a config, newest first')
+    .argument('<name>', 'name of the config')
+    .option('--limit <n>', 'most versions shown', '50')
+    .action(async (name: string, options: { limit: string }) => {
+      const items = await context.api.list<ConfigVersion>(
+        `/configs/${encodeURIComponent(name)}/versions`,
+        {},
+        parseCount(options.limit, '--limit'),
+      );
+      showVersions(context, items, 'no versions');
+    });
+
+  config
+    .command('diff')
+    .description('what changed between two versions')
+    .argument('<name>', 'name of the config')
+    .argument('<from>', 'older version')
+    .argument('<to>', 'newer version')
+    .action(async (name: string, from: string, to: string) => {
+      const answer = await context.api.get<{ unified: string }>(`/configs/${encodeURIComponent(name)}/diff`, { from, to });
+      context.show(answer, () => answer.unified);
+    });
+}
+
+/** Reads a whole number of at least 1. Throws a CliError. */
+export function parseCount(text: string, option: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new CliError(`${option}: expected a whole number from 1, not ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+async function readText(context: Context, file: string): Promise<string> {
+  if (file === '-') return await context.terminal.readStdin();
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new CliError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error });
+  }
+}
+
+function showVersions(context: Context, items: readonly ConfigVersion[], empty: string): void {
+  context.table(
+    items,
+    [
+      { title: 'CONFIG', value: ({ name, version }) => `${name}@${version}` },
+      { title: 'HASH', value: ({ hash }) => hash.slice(0, 12) },
+      { title: 'CREATED', value: ({ createdAt }) => createdAt.replace(/\.\d+Z$/, 'Z') },
+      { title: 'BY', value: ({ createdBy }) => createdBy, cut: true },
+      { title: 'MESSAGE', value: ({ message }) => message, cut: true },
+    ],
+    empty,
+  );
+}
+
+/** The way compilers write it, so that editors find the place. */
+function formatFinding(file: string, finding: Partial<Finding> & { path: string; message: string }): string {
+  const place = [file === '-' ? '<stdin>' : file, finding.line, finding.column]
+    .filter((part) => part !== null && part !== undefined)
+    .join(':');
+  const code = finding.code === undefined ? '' : ` ${finding.code}`;
+  const hint = finding.suggestion === undefined ? '' : ` (${finding.suggestion})`;
+  return oneLine(`${place}: ${finding.severity ?? 'error'}${code}: ${finding.message}${hint}`);
+}
+
+function withFindings(error: unknown, file: string, context: Context): unknown {
+  if (!(error instanceof ApiProblem) || error.problem !== 'invalid-config' || context.json) return error;
+  for (const finding of error.errors) context.note(formatFinding(file, finding));
+  return new CliError(`${file} was not stored: ${error.errors.filter(({ severity }) => severity === 'error').length} errors`, error.next, {
+    cause: error,
+  });
+}

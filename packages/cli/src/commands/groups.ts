@@ -1,0 +1,110 @@
+import type { Command } from 'commander';
+import { ApiProblem } from '../api-client.ts';
+import type { Group, Impact } from '../api-types.ts';
+import { CliError } from '../cli-error.ts';
+import type { Context } from '../context.ts';
+
+interface SetOptions {
+  selector?: string;
+  priority?: string;
+  mode?: string;
+  expectAgents?: string;
+  dryRun?: boolean;
+}
+
+/** `opampctl group …` */
+export function addGroupCommands(program: Command, context: Context): void {
+  const group = program.command('group').description('groups of agents');
+
+  group
+    .command('set')
+    .description('create a group, or change what is given of one')
+    .argument('<name>', 'name of the group')
+    .option('-s, --selector <selector>', 'which agents: k=v, k!=v, k in (a,b), k notin (a,b), k, !k, joined by commas')
+    .option('-p, --priority <n>', 'the highest that matches is an agent’s group (default 0)')
+    .option('--mode <mode>', 'manage, or observe: counted, offered nothing (default manage)')
+    .option('--expect-agents <n>', 'how many agents you expect to change config; needed above 20')
+    .option('--dry-run', 'say how many agents would change config')
+    .action(async (name: string, options: SetOptions) => {
+      const path = `/groups/${encodeURIComponent(name)}`;
+      const old = await findGroup(context, path);
+      const selector = options.selector ?? old?.selector;
+      if (selector === undefined)
+        throw new CliError(`there is no group ${name} yet, so it needs a selector`, 'add --selector; an empty one ("") takes every agent');
+      const body = {
+        selector,
+        priority: options.priority === undefined ? (old?.priority ?? 0) : parseInteger(options.priority, '--priority'),
+        mode: options.mode ?? old?.mode ?? 'manage',
+        ...(options.expectAgents === undefined ? {} : { expectAgents: parseInteger(options.expectAgents, '--expect-agents') }),
+      };
+      if (options.dryRun === true) return showImpact(context, await context.api.send<Impact>('PUT', `${path}?dryRun=true`, body));
+      const answer = await context.api.send<Group>('PUT', path, body);
+      return context.show(
+        answer,
+        () =>
+          `group ${answer.name}: ${answer.selector === '' ? 'every agent' : answer.selector}, priority ${answer.priority}, ${answer.mode}\n`,
+      );
+    });
+
+  group
+    .command('list')
+    .description('all groups, with counts')
+    .action(async () => {
+      const items = await context.api.list<Group>('/groups', {}, Number.MAX_SAFE_INTEGER);
+      context.table(
+        items,
+        [
+          { title: 'GROUP', value: ({ name }) => name },
+          { title: 'PRIORITY', value: ({ priority }) => String(priority), align: 'right' },
+          { title: 'MODE', value: ({ mode }) => mode },
+          { title: 'SELECTOR', value: ({ selector }) => (selector === '' ? '(every agent)' : selector), cut: true },
+          { title: 'STABLE', value: ({ stable }) => (stable === null ? '-' : `${stable.name}@${stable.version}`), cut: true },
+          { title: 'AGENTS', value: ({ counts }) => String(counts.agents), align: 'right' },
+          { title: 'CONNECTED', value: ({ counts }) => String(counts.connected), align: 'right' },
+          { title: 'UNHEALTHY', value: ({ counts }) => String(counts.health['unhealthy'] ?? 0), align: 'right' },
+          { title: 'ROLLOUT', value: ({ activeRollout }) => activeRollout ?? '-', cut: true },
+        ],
+        'no groups yet; `opampctl group set NAME --selector …` makes one',
+      );
+    });
+
+  group
+    .command('delete')
+    .description('delete a group; its agents fall to the next that matches')
+    .argument('<name>', 'name of the group')
+    .option('--expect-agents <n>', 'how many agents you expect to change config; needed above 20')
+    .option('--dry-run', 'say how many agents would change config')
+    .action(async (name: string, options: Pick<SetOptions, 'expectAgents' | 'dryRun'>) => {
+      const path = `/groups/${encodeURIComponent(name)}`;
+      if (options.dryRun === true) return showImpact(context, await context.api.send<Impact>('DELETE', `${path}?dryRun=true`));
+      await context.api.send(
+        'DELETE',
+        path,
+        options.expectAgents === undefined ? undefined : { expectAgents: parseInteger(options.expectAgents, '--expect-agents') },
+      );
+      return context.show({ deleted: name }, () => `group ${name} is deleted\n`);
+    });
+}
+
+async function findGroup(context: Context, path: string): Promise<Group | undefined> {
+  try {
+    return await context.api.get<Group>(path);
+  } catch (error) {
+    if (error instanceof ApiProblem && error.problem === 'group-not-found') return undefined;
+    throw error;
+  }
+}
+
+function showImpact(context: Context, impact: Impact): void {
+  const about = impact.estimated ? 'about ' : '';
+  const blocked =
+    impact.activeRollout === null || impact.activeRollout === undefined
+      ? ''
+      : `the active rollout ${impact.activeRollout} forbids it now\n`;
+  context.show(impact, () => `${about}${impact.agentsChanging} of ${impact.agents} agents would change config\n${blocked}`);
+}
+
+function parseInteger(text: string, option: string): number {
+  if (!/^-?\d{1,9}$/.test(text)) throw new CliError(`${option}: expected a whole number, not ${JSON.stringify(text)}`);
+  return Number(text);
+}

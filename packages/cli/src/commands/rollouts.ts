@@ -1,0 +1,262 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { Page, Rollout, RolloutEvent } from '../api-types.ts';
+import { CliError } from '../cli-error.ts';
+import type { Context } from '../context.ts';
+import { formatAge, parseDurationMs } from '../duration.ts';
+import { formatCounts, formatRef, rolloutFields } from '../rollout-text.ts';
+import { renderFields } from '../table.ts';
+import { WATCH_DEFAULTS, watchRollout } from '../watch.ts';
+import type { WatchOptions } from '../watch.ts';
+import { fetchConfig, parseConfigArgument, parseCount } from './configs.ts';
+
+const ACTIONS = {
+  pause: 'offer to nobody new; who was offered goes on',
+  resume: 'go on, once the gates pass',
+  promote: 'approve, or skip a soak',
+  abort: 'stop, and take everybody back',
+  cancel: 'end a rollout that has offered nothing yet',
+  rollback: 'take back a rollout, also one that succeeded',
+  retry: 'try again the agents that failed',
+} as const;
+
+interface StartOptions extends WatchFlags {
+  group: string;
+  config: string;
+  strategy?: string;
+  baseline?: string;
+  reason?: string;
+  idempotencyKey?: string;
+  supersede?: boolean;
+  watch?: boolean;
+  dryRun?: boolean;
+}
+
+interface WatchFlags {
+  timeout?: string;
+  interval?: string;
+  waitHeld?: boolean;
+}
+
+interface Preview {
+  group: string;
+  from: { name: string; version: number } | null;
+  to: { name: string; version: number };
+  agents: Record<string, unknown>;
+  waves: { agents: number; soak: string }[];
+  eta: string;
+  conflict: string | null;
+  warnings: string[];
+}
+
+/** `opampctl rollout …` */
+export function addRolloutCommands(program: Command, context: Context): void {
+  const rollout = program.command('rollout').description('rollouts');
+  const pathOf = (id: string): string => `/rollouts/${encodeURIComponent(id)}`;
+
+  addStart(rollout, context);
+
+  rollout
+    .command('watch')
+    .description('print what happens until the rollout ends; the exit code says how it ended')
+    .argument('<id>', 'id of the rollout')
+    .option('--timeout <duration>', 'give up after this long (exit code 3), for example 30m')
+    .option('--wait-held', 'go on waiting when the rollout waits for a person')
+    .option('--interval <duration>', 'how often counts are looked at when nothing happens (default 2s)')
+    .action(async (id: string, flags: WatchFlags) => {
+      context.exitCode = await watchRollout(context, id, toWatchOptions(flags));
+    });
+
+  rollout
+    .command('get')
+    .description('one rollout')
+    .argument('<id>', 'id of the rollout')
+    .action(async (id: string) => {
+      const answer = await context.api.get<Rollout>(pathOf(id));
+      context.show(answer, () => renderFields(rolloutFields(answer, context.terminal.nowMs())));
+    });
+
+  rollout
+    .command('list')
+    .description('rollouts, newest first')
+    .option('-g, --group <name>', 'of this group only')
+    .option('--phase <phase>', 'running, rolling_back, succeeded, cancelled, rolled_back or rollback_failed')
+    .option('--limit <n>', 'most rollouts shown', '20')
+    .action(async ({ group, phase, limit }: { group?: string; phase?: string; limit: string }) => {
+      const items = await context.api.list<Rollout>('/rollouts', { group, phase }, parseCount(limit, '--limit'));
+      context.table(
+        items,
+        [
+          { title: 'ROLLOUT', value: ({ id }) => id },
+          { title: 'GROUP', value: (item) => item.group, cut: true },
+          { title: 'CONFIG', value: ({ to }) => formatRef(to), cut: true },
+          { title: 'PHASE', value: ({ phase: at, holds }) => (holds.length === 0 ? at : `${at} (${holds.join(', ')})`), cut: true },
+          { title: 'WAVE', value: ({ waveIndex, waves }) => `${waveIndex + 1}/${waves.length}`, align: 'right' },
+          { title: 'AGENTS', value: ({ counts }) => formatCounts(counts) || '-', cut: true },
+          { title: 'AGE', value: ({ createdAt }) => formatAge(createdAt, context.terminal.nowMs()), align: 'right' },
+          { title: 'BY', value: ({ createdBy }) => createdBy, cut: true },
+        ],
+        'no rollouts',
+      );
+    });
+
+  rollout
+    .command('failures')
+    .description('agents that failed, with their errors')
+    .argument('<id>', 'id of the rollout')
+    .action(async (id: string) => {
+      const { items } = await context.api.get<Page<{ uid: string; status: string; wave: string; error: string }>>(`${pathOf(id)}/failures`);
+      context.table(
+        items,
+        [
+          { title: 'UID', value: ({ uid }) => uid },
+          { title: 'STATUS', value: ({ status }) => status },
+          { title: 'WAVE', value: ({ wave }) => (/^\d+$/.test(wave) ? String(Number(wave) + 1) : wave), align: 'right' },
+          { title: 'ERROR', value: ({ error }) => error, cut: true },
+        ],
+        'no agent failed',
+      );
+    });
+
+  rollout
+    .command('events')
+    .description('what happened so far')
+    .argument('<id>', 'id of the rollout')
+    .action(async (id: string) => {
+      const { items } = await context.api.get<Page<RolloutEvent>>(`${pathOf(id)}/events`);
+      context.table(
+        items,
+        [
+          { title: 'SEQ', value: ({ seq }) => String(seq), align: 'right' },
+          { title: 'AT', value: ({ at }) => at.replace(/\.\d+Z$/, 'Z') },
+          { title: 'EVENT', value: ({ type }) => type },
+          { title: 'BY', value: ({ actor }) => actor, cut: true },
+          { title: 'PHASE', value: ({ to }) => to.phase },
+          { title: 'WAVE', value: ({ to }) => `${to.waveIndex + 1} ${to.wavePhase}` },
+          { title: 'DETAIL', value: ({ detail }) => detail, cut: true },
+        ],
+        'no events',
+      );
+    });
+
+  for (const [action, description] of Object.entries(ACTIONS)) {
+    rollout
+      .command(action)
+      .description(description)
+      .argument('<id>', 'id of the rollout')
+      .option('--reason <text>', 'why')
+      .option('--rev <n>', 'only if the rollout still has this revision')
+      .action(async (id: string, { reason, rev }: { reason?: string; rev?: string }) => {
+        const headers: Record<string, string> = rev === undefined ? {} : { 'if-match': `"${parseCount(rev, '--rev')}"` };
+        const answer = await context.api.send<Rollout | { id: string; created: boolean }>(
+          'POST',
+          `${pathOf(id)}/${action}`,
+          reason === undefined ? {} : { reason },
+          headers,
+        );
+        context.show(answer, () => {
+          if (answer.id !== id) return `rollout ${answer.id} takes it back; \`opampctl rollout watch ${answer.id}\` follows it\n`;
+          const { phase, holds = [] } = answer as Rollout;
+          return `rollout ${id}: ${phase}${holds.length === 0 ? '' : `, held: ${holds.join(', ')}`}\n`;
+        });
+      });
+  }
+}
+
+function addStart(rollout: Command, context: Context): void {
+  rollout
+    .command('start')
+    .description('start a rollout, or preview it')
+    .requiredOption('-g, --group <name>', 'group of agents')
+    .requiredOption('-c, --config <name[@version]>', 'config to bring them to, newest version unless given')
+    .option('--strategy <file|preset>', 'JSON file, or the name of a preset')
+    .option('--baseline <name@version>', 'what to go back to, for the first rollout of a group')
+    .option('--reason <text>', 'why')
+    .option('--idempotency-key <key>', 'the same key answers with the same rollout for 24 h')
+    .option('--supersede', 'abort the active rollout of the group first')
+    .option('-w, --watch', 'print what happens until it ends; the exit code says how it ended')
+    .option('--timeout <duration>', 'with --watch: give up after this long (exit code 3), for example 30m')
+    .option('--wait-held', 'with --watch: go on waiting when the rollout waits for a person')
+    .option('--interval <duration>', 'with --watch: how often counts are looked at when nothing happens (default 2s)')
+    .option('--dry-run', 'say what would happen')
+    .action(async (options: StartOptions) => {
+      const watch = toWatchOptions(options);
+      const body = await toBody(context, options);
+      const headers: Record<string, string> = options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey };
+      if (options.dryRun === true) {
+        const preview = await context.api.send<Preview>('POST', '/rollouts?dryRun=true', body, headers);
+        context.show(preview, () => renderFields(previewFields(preview)));
+        return;
+      }
+      const answer = await context.api.send<{ id: string; warnings?: string[]; created: boolean }>('POST', '/rollouts', body, headers);
+      for (const warning of answer.warnings ?? []) context.note(`warning: ${warning}`);
+      if (options.watch !== true) {
+        context.show(answer, () => `${answer.id}\n`);
+        return;
+      }
+      if (!context.json)
+        context.terminal.out(`rollout ${answer.id} ${answer.created ? 'has started' : 'had been started before with this key'}\n`);
+      context.exitCode = await watchRollout(context, answer.id, watch);
+    });
+}
+
+async function toBody(context: Context, options: StartOptions): Promise<Record<string, unknown>> {
+  const resolve = async (text: string): Promise<{ name: string; version: number }> => {
+    const argument = parseConfigArgument(text);
+    return { name: argument.name, version: argument.version ?? (await fetchConfig(context, argument)).version };
+  };
+  return {
+    group: options.group,
+    config: await resolve(options.config),
+    ...(options.strategy === undefined ? {} : { strategy: await readStrategy(options.strategy) }),
+    ...(options.baseline === undefined ? {} : { baseline: await resolve(options.baseline) }),
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
+    ...(options.supersede === true ? { supersede: true } : {}),
+  };
+}
+
+/** A word is the name of a preset; whatever looks like a path, or ends in `.json`, is read. */
+async function readStrategy(text: string): Promise<unknown> {
+  if (/^[A-Za-z0-9_-]+$/.test(text)) return text;
+  let content: string;
+  try {
+    content = await readFile(text, 'utf8');
+  } catch (error) {
+    throw new CliError(
+      `${text} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      'give a JSON file or the name of a preset',
+      { cause: error },
+    );
+  }
+  try {
+    return JSON.parse(content) as unknown;
+  } catch (error) {
+    throw new CliError(`${text} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error });
+  }
+}
+
+function toWatchOptions({ timeout, interval, waitHeld }: WatchFlags): WatchOptions {
+  return {
+    ...WATCH_DEFAULTS,
+    timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout, '--timeout'),
+    intervalMs: interval === undefined ? WATCH_DEFAULTS.intervalMs : Math.max(10, parseDurationMs(interval, '--interval')),
+    waitHeld: waitHeld === true,
+  };
+}
+
+function previewFields(preview: Preview): [string, string][] {
+  return [
+    ['group', preview.group],
+    ['config', `${formatRef(preview.from)} -> ${formatRef(preview.to)}`],
+    [
+      'agents',
+      Object.entries(preview.agents)
+        .map(([name, value]) => `${name} ${String(value)}`)
+        .join(', '),
+    ],
+    ...preview.waves.map(({ agents, soak }, index) => [`wave ${index + 1}`, `${agents} agents, soak ${soak}`] as [string, string]),
+    ['takes at least', preview.eta],
+    ...(preview.conflict === null ? [] : [['conflict', `rollout ${preview.conflict} is active`] as [string, string]]),
+    ...preview.warnings.map((warning) => ['warning', warning] as [string, string]),
+  ];
+}
