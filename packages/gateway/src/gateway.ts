@@ -134,6 +134,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       onBlob: () => manager.desk.tick(),
     });
     manager = new SessionManager({
+      gatewayId: config.id,
       clock,
       events,
       spec: replica,

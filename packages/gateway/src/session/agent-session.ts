@@ -51,6 +51,8 @@ export class AgentSession {
   /** Facets as they were last written, to write only changes. */
   facetText = '';
 
+  /** The connection ended while the record was being loaded. */
+  outletEnded = false;
   queue: QueuedMessage[] = [];
   queuedBytes = 0;
 

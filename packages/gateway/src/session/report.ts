@@ -9,6 +9,8 @@ import { flattenDescription } from '@opamp-gateway/shared/key-value';
 
 /** Longest error text kept of an agent, in characters. */
 const MAX_ERROR_CHARS = 2048;
+/** Most bytes kept of a hash; ours have 32, an agent may report anything. */
+const MAX_HASH_BYTES = 128;
 /** Most nodes of a health tree kept per agent. */
 const MAX_HEALTH_NODES = 512;
 const MAX_HEALTH_DEPTH = 8;
@@ -101,7 +103,7 @@ export function mergeReport(
   if (message.remoteConfigStatus !== undefined) {
     const reported = message.remoteConfigStatus;
     changes.status = {
-      hash: Buffer.from(reported.lastRemoteConfigHash).toString('hex'),
+      hash: Buffer.from(reported.lastRemoteConfigHash.subarray(0, MAX_HASH_BYTES)).toString('hex'),
       status: STATUS_WORDS[reported.status] ?? 'UNSET',
       error: reported.errorMessage.slice(0, MAX_ERROR_CHARS),
     };

@@ -33,6 +33,7 @@ const AWAIT_REPORT_MS = 30_000;
 const CLAIM_RETRY_MS = 1_000;
 
 export interface SessionManagerOptions {
+  gatewayId: string;
   clock: Clock;
   events: GatewayEvents;
   spec: SpecSource;
@@ -137,10 +138,12 @@ export class SessionManager {
     if (identified === undefined || !decoded.ok) return;
     const digest = messageDigest(bytes);
     const session = this.registry.on(outlet, identified);
-    if (session === undefined || session.phase === 'closed') {
-      this.#open(outlet, identified, decoded.message, { digest, bytes: bytes.length });
-    } else if (session.phase === 'claiming') {
-      this.#enqueue(session, decoded.message, { digest, bytes: bytes.length });
+    if (session === undefined || session.phase === 'closed' || session.phase === 'claiming') {
+      // The message outlives this call, the bytes that it points into do not.
+      const kept = decodeWebSocketMessage(bytes.slice());
+      if (!kept.ok) return;
+      if (session?.phase === 'claiming') this.#enqueue(session, kept.message, { digest, bytes: bytes.length });
+      else this.#open(outlet, identified, kept.message, { digest, bytes: bytes.length });
     } else if (session.phase === 'superseded') {
       this.#identity.handleSuperseded(session, decoded.message, digest);
     } else {
@@ -169,7 +172,11 @@ export class SessionManager {
 
   /** A connection ended: all its agents are away, unless another connection has them by now. */
   outletClosed(outlet: Outlet): void {
-    for (const session of this.registry.allOn(outlet)) this.#end(session);
+    for (const session of this.registry.allOn(outlet)) {
+      // What was read before the end is still processed: the last message may be the agent's verdict.
+      if (session.phase === 'claiming') session.outletEnded = true;
+      else this.#end(session);
+    }
   }
 
   /** The agent's owner elsewhere asks for it: write everything, number included, then let go. */
@@ -184,13 +191,14 @@ export class SessionManager {
   }
 
   /**
-   * A write was refused. `owner` is who has the agent now: another session has claimed it, or nobody because the store has
-   * lost the record; then it is claimed again.
+   * A write was refused. `owner` is who has the agent now: another session has claimed it; or nobody, because the store has
+   * lost the record, or this gateway for a connection that is gone already: then it is claimed again.
    */
   fenced(session: AgentSession, owner: string): void {
     this.#replies.answerOwed(session);
     if (session.phase !== 'live') this.#forget(session);
-    else if (owner === '') void this.#reclaim(session);
+    else if (owner === '' || (owner === this.#options.gatewayId && this.registry.owner(session.uid) === session))
+      void this.#reclaim(session);
     else this.#supersede(session);
   }
 
@@ -326,14 +334,22 @@ export class SessionManager {
         for (const _ of session.queue) this.#unavailable(session, 'the store is not reachable');
         session.queue = [];
         session.queuedBytes = 0;
-        await this.#options.clock.sleep(CLAIM_RETRY_MS);
+        if (session.outletEnded) this.#forget(session);
+        else await this.#options.clock.sleep(CLAIM_RETRY_MS);
         if (session.phase !== 'claiming') return;
       }
     }
     const queue = session.queue;
     session.queue = [];
     session.queuedBytes = 0;
-    for (const { message, digest } of queue) this.#process(session, message, digest);
+    try {
+      for (const { message, digest } of queue) this.#process(session, message, digest);
+    } catch (thrown) {
+      const error = toError(thrown);
+      this.#options.events.logger.error({ uid: session.uid, error: error.message, stack: error.stack }, 'message could not be handled');
+      session.outlet.close(CLOSE_REASONS.internal);
+    }
+    if (session.outletEnded) this.#end(session);
   }
 
   /** A connection of ours that held the agent: its state is written before the new one claims. */
@@ -360,6 +376,7 @@ export class SessionManager {
       const former = this.registry.owner(claim.uid);
       if (former !== undefined && former !== session) await this.#giveUp(former);
       const again = await this.#options.records.claim(claim.uid, session.outlet.transport);
+      if (session.phase !== 'claiming') return;
       if (again.kind === 'alias') throw new Error(`instance uid ${claim.uid} leads to another alias`);
       if (session.outlet.transport === 'ws') {
         this.registry.remove(session);
@@ -370,7 +387,7 @@ export class SessionManager {
       this.#adopt(session, again.epoch, again.fields);
       return;
     }
-    this.#adopt(session, claim.epoch, claim.fields);
+    if (session.phase === 'claiming') this.#adopt(session, claim.epoch, claim.fields);
   }
 
   #adopt(session: AgentSession, epoch: string, fields: Record<string, string>): void {

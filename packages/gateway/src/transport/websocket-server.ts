@@ -170,7 +170,7 @@ export class WebSocketServer {
     const verdict = admission.admitUpgrade(req.getHeader('authorization'));
     if (!verdict.ok) {
       events.rejected(verdict.reason, { from: remoteAddress });
-      this.#refuse(res, verdict);
+      this.#refuse(res, verdict, true);
       return;
     }
     res.upgrade<UserData>(
@@ -182,9 +182,10 @@ export class WebSocketServer {
     );
   }
 
-  #refuse(res: HttpResponse, verdict: { status: 401 | 503; retryAfterSeconds?: number }): void {
-    if (verdict.status === 401) this.#answer(res, '401 Unauthorized', { 'WWW-Authenticate': 'Bearer' }, '', true);
-    else this.#answer(res, '503 Service Unavailable', { 'Retry-After': String(verdict.retryAfterSeconds ?? 30) }, '', true);
+  /** A refused POST keeps its connection: closing it while the body is on its way would reset it, and the status would be lost. */
+  #refuse(res: HttpResponse, verdict: { status: 401 | 503; retryAfterSeconds?: number }, close = false): void {
+    if (verdict.status === 401) this.#answer(res, '401 Unauthorized', { 'WWW-Authenticate': 'Bearer' }, '', close);
+    else this.#answer(res, '503 Service Unavailable', { 'Retry-After': String(verdict.retryAfterSeconds ?? 30) }, '', close);
   }
 
   #open(ws: WebSocket<UserData>): void {
@@ -287,11 +288,11 @@ export class WebSocketServer {
     const gzipReply = acceptsGzip(req.getHeader('accept-encoding'));
     const encoding = req.getHeader('content-encoding').trim().toLowerCase();
     if (!isProtobuf(req.getHeader('content-type'))) {
-      this.#answer(res, '415 Unsupported Media Type', {}, 'Content-Type must be application/x-protobuf\n', true);
+      this.#answer(res, '415 Unsupported Media Type', {}, 'Content-Type must be application/x-protobuf\n');
       return;
     }
     if (encoding !== '' && encoding !== 'identity' && encoding !== 'gzip') {
-      this.#answer(res, '415 Unsupported Media Type', { 'Accept-Encoding': 'gzip' }, 'Content-Encoding must be gzip or identity\n', true);
+      this.#answer(res, '415 Unsupported Media Type', { 'Accept-Encoding': 'gzip' }, 'Content-Encoding must be gzip or identity\n');
       return;
     }
     const verdict = admission.admitRequest(req.getHeader('authorization'));
@@ -328,7 +329,7 @@ export class WebSocketServer {
         if (exchange.aborted) return;
         if (error === null) void this.#exchange(res, exchange, inflated, { gzipReply, remoteAddress });
         else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') res.cork(() => this.#tooLarge(res, remoteAddress));
-        else res.cork(() => this.#answer(res, '400 Bad Request', {}, 'the body is not gzip\n', true));
+        else res.cork(() => this.#answer(res, '400 Bad Request', {}, 'the body is not gzip\n'));
       });
     });
   }
