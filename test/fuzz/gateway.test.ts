@@ -51,9 +51,6 @@ async function gauge(name: string): Promise<number> {
 /** The stored state of an agent, without what changes by itself. */
 async function stateOf(uid: Uint8Array): Promise<Record<string, string>> {
   const text = uidText(uid);
-  const {
-    default: { Redis },
-  } = { default: await import('ioredis') };
   const client = new Redis(stack.redisUrl);
   try {
     for (const shard of stack.keys.shards) {
