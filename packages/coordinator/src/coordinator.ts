@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '@opamp-gateway/shared/clock';
 import type { Clock } from '@opamp-gateway/shared/clock';
-import { ConfigurationError, toError, UnavailableError } from '@opamp-gateway/shared/errors';
+import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import { createService, ReleaserStack } from '@opamp-gateway/shared/lifecycle';
 import type { Service } from '@opamp-gateway/shared/lifecycle';
 import { createLogger } from '@opamp-gateway/shared/logger';
@@ -9,6 +9,7 @@ import type { Logger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
 import type { Metrics } from '@opamp-gateway/shared/metrics';
 import { addressOf, closeRedis, createRedis, waitUntilReady } from '@opamp-gateway/shared/redis/client';
+import type { RedisClient, RedisRole } from '@opamp-gateway/shared/redis/client';
 import { createKeys } from '@opamp-gateway/shared/redis/keys';
 import type { FastifyInstance } from 'fastify';
 import { startAdminServer } from './admin-server.ts';
@@ -18,7 +19,7 @@ import { createAgentReader } from './bus/agent-reader.ts';
 import { createCommandBus } from './bus/command-bus.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { createCoordinatorEvents } from './events.ts';
-import type { RolloutService } from './rollout/service.ts';
+import { createRolloutStack } from './rollout-stack.ts';
 import { createAuditLog } from './stores/audit-log.ts';
 import { createConfigStore } from './stores/config-store.ts';
 import { createGroupStore } from './stores/group-store.ts';
@@ -58,7 +59,6 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
   const clock = overrides.clock ?? systemClock;
   const open = new ReleaserStack();
   let notReady: string | undefined = 'starting';
-  let api: FastifyInstance | undefined;
   let apiUrl: string | undefined;
   let admin: AdminServer | undefined;
 
@@ -68,16 +68,27 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('metrics', () => metrics.close());
     const events = createCoordinatorEvents({ metrics, logger });
     const keys = createKeys(config.keyPrefix);
+    const connect = (role: RedisRole): RedisClient => {
+      const connection = createRedis(config.redisUrl, role, logger);
+      open.push(`redis ${role}`, () => closeRedis(connection));
+      return connection;
+    };
 
-    const client = createRedis(config.redisUrl, 'command', logger);
-    open.push('redis', () => closeRedis(client));
+    const client = connect('command');
+    admin = await openAdmin(
+      config,
+      metrics,
+      () => notReady ?? (client.status === 'ready' ? undefined : `Redis at ${addressOf(client)} is not reachable`),
+    );
+    const adminServer = admin;
+    open.push('admin server', () => adminServer.close());
+
     await waitUntilReady(client, config.redisWaitMs);
     for (const warning of await checkStore(client, keys, addressOf(client)))
       logger.warn({ warning }, 'redis could not be checked completely');
     await ensureMeta(client, keys);
 
-    const subscriber = createRedis(config.redisUrl, 'subscriber', logger);
-    open.push('redis subscriber', () => closeRedis(subscriber));
+    const subscriber = connect('subscriber');
     const commands = createCommandBus({
       client,
       subscriber,
@@ -89,13 +100,27 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       onOutcome: events.onCommand,
     });
     await waitUntilReady(subscriber, config.redisWaitMs);
-    await commands.start();
     open.push('command bus', () => commands.stop());
+    await commands.start();
 
-    const configs = createConfigStore({ client, keys });
-    const groups = createGroupStore({ client, keys });
     const audit = createAuditLog({ client, keys });
-    const agents = createAgentReader({ client, keys });
+    const stack = createRolloutStack({
+      client,
+      queues: config.queue ? { producer: connect('producer'), worker: connect('worker') } : undefined,
+      keys,
+      clock,
+      logger,
+      sweepMs: config.sweepMs,
+      minReplicas: config.minReplicas,
+      onJob: (job) => {
+        events.onJob(job.outcome);
+        if (job.outcome !== 'created') return;
+        const entry = { actor: `queue/${job.id}`, action: 'rollout.create', target: `rollout/${job.rollout ?? ''}`, detail: {} };
+        audit.append(entry).catch((error: unknown) => logger.warn({ err: error, job: job.id }, 'audit entry was lost'));
+      },
+    });
+    open.push('rollouts', () => stack.stop());
+    await stack.start();
 
     const housekeeping = clock.every(HOUSEKEEPING_MS, () => {
       refreshTokens(tokens, events);
@@ -105,31 +130,22 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     });
     open.push('housekeeping', () => housekeeping.cancel());
 
-    api = await createApiServer({
-      configs,
-      groups,
+    const api = await createApiServer({
+      configs: createConfigStore({ client, keys }),
+      groups: createGroupStore({ client, keys }),
       audit,
-      agents,
+      agents: createAgentReader({ client, keys }),
       commands,
-      rollouts: noRollouts(),
-      gateways: { list: async () => [] },
+      rollouts: stack.rollouts,
+      gateways: stack.gateways,
       validate: (yaml) => validateCollectorConfig(yaml).findings,
       logger,
       tokens,
       onAnswer: events.onAnswer,
     });
-    const server = api;
-    open.push('api', () => closeApi(server));
-    admin = await startAdminServer({
-      host: config.adminHost,
-      port: config.adminPort,
-      metrics,
-      notReadyBecause: () => notReady ?? (client.status === 'ready' ? undefined : `Redis at ${addressOf(client)} is not reachable`),
-    });
-    const adminServer = admin;
-    open.push('admin server', () => adminServer.close());
-    await listen(server, config);
-    apiUrl = urlOf(server, config.host);
+    open.push('api', () => closeApi(api));
+    await listen(api, config);
+    apiUrl = urlOf(api, config.host);
     notReady = undefined;
     logger.info({ apiUrl, adminUrl: admin.url, redis: addressOf(client), authenticated: tokens !== undefined }, 'coordinator is running');
   };
@@ -159,14 +175,6 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
   };
 }
 
-/** Stands in until the rollout engine is wired. */
-function noRollouts(): RolloutService {
-  const away = (): never => {
-    throw new UnavailableError('this coordinator has no rollout engine');
-  };
-  return { create: away, get: away, list: away, act: away, tune: away, failures: away, events: away, follow: away };
-}
-
 function started<Value>(value: Value | undefined): Value {
   if (value === undefined) throw new Error('the coordinator has not been started');
   return value;
@@ -186,6 +194,15 @@ function refreshTokens(tokens: TokenFile | undefined, events: ReturnType<typeof 
     if (tokens?.refresh() === true) events.onTokensChanged();
   } catch (error) {
     events.onTokensUnreadable(toError(error));
+  }
+}
+
+async function openAdmin(config: CoordinatorConfig, metrics: Metrics, notReadyBecause: () => string | undefined): Promise<AdminServer> {
+  const { adminHost: host, adminPort: port } = config;
+  try {
+    return await startAdminServer({ host, port, metrics, notReadyBecause });
+  } catch (error) {
+    throw new ConfigurationError([`the admin endpoints cannot listen on ${host}:${port}: ${toError(error).message}`], { cause: error });
   }
 }
 

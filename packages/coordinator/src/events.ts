@@ -18,6 +18,8 @@ export interface AnsweredRequest {
 export interface CoordinatorEvents {
   onAnswer(request: AnsweredRequest): void;
   onCommand(type: AgentCommand['type'], outcome: CommandOutcome['kind']): void;
+  /** A job of the public queue is done. */
+  onJob(outcome: 'created' | 'existing' | 'failed'): void;
   onTokensChanged(): void;
   onTokensUnreadable(error: Error): void;
 }
@@ -39,6 +41,10 @@ export function createCoordinatorEvents({ metrics, logger }: { metrics: Metrics;
     help: 'Commands sent to gateways, by what became of them',
     labels: ['type', 'outcome'],
   });
+  const jobs = metrics.counter('jobs_total', {
+    help: 'Jobs of the public queue that are done, by what became of them',
+    labels: ['outcome'],
+  });
   const tokenFailures = metrics.counter('token_file_failures_total', { help: 'Times the file of API tokens could not be read again' });
 
   return {
@@ -50,6 +56,9 @@ export function createCoordinatorEvents({ metrics, logger }: { metrics: Metrics;
     },
     onCommand(type, outcome) {
       commands.inc({ type, outcome });
+    },
+    onJob(outcome) {
+      jobs.inc({ outcome });
     },
     onTokensChanged() {
       logger.info('API tokens were read again');
