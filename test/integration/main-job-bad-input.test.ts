@@ -113,10 +113,10 @@ async function runToEnd(kind: 'gateway' | 'coordinator', env: Readonly<Record<st
   });
 }
 
-describe.each(['gateway', 'coordinator'] as const)('a %s', (kind) => {
+describe.concurrent.each(['gateway', 'coordinator'] as const)('a %s', (kind) => {
   const upper = kind.toUpperCase();
 
-  test('does not start with settings that are wrong, names every one of them, and exits with 78', async () => {
+  test.concurrent('does not start with settings that are wrong, names every one of them, and exits with 78', async () => {
     const { code, output } = await runToEnd(kind, {
       [`OPAMP_${upper}_PORT`]: 'eighty',
       OPAMP_LOG_LEVEL: 'loud',
@@ -129,7 +129,7 @@ describe.each(['gateway', 'coordinator'] as const)('a %s', (kind) => {
     expect(code).toBe(78);
   });
 
-  test('that cannot reach Redis says at which host and port, and does not start', async () => {
+  test.concurrent('that cannot reach Redis says at which host and port, and does not start', async () => {
     const port = await findFreePort();
     const { code, output } = await runToEnd(kind, {
       OPAMP_REDIS_URL: `redis://user:secret@127.0.0.1:${port}`,

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { RolloutView } from '../support/api-client.ts';
-import type { AgentRecord, Fleet } from '../support/fleet.ts';
+import { type AgentRecord, APPLY_MS, type Fleet } from '../support/fleet.ts';
 import { shareStack, useFleet, useSleepingFleet } from '../support/lifetimes.ts';
 import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
-import { notOn, offeredTo } from '../support/truth.ts';
+import { notOn, offeredTo, tooManyAtOnce } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
 
 const stack = shareStack({ gateways: 2, coordinators: 2 });
@@ -205,6 +205,7 @@ describe('the brakes', () => {
     await api.act(id, 'resume');
     const rollout = await deployment.finish(id, 'succeeded');
     expect(rollout.counts).toEqual({ applied: 120 });
+    expect(tooManyAtOnce(await fleet.records(), config.hash, { maxInFlight: 10, applyMs: APPLY_MS })).toEqual([]);
     expect(before.hash).not.toBe(config.hash);
     await expectTruth(api, fleet, id);
   });

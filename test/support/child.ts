@@ -20,6 +20,7 @@ export interface ChildOptions {
 
 const READY_DEADLINE_MS = 60_000;
 const TAIL_LINES = 30;
+const MAX_LINE_CHARS = 400;
 
 /** Everything that was started and has not ended: a test process that dies takes it along. */
 const running = new Set<ChildProcess>();
@@ -70,9 +71,11 @@ export class Child {
     return this.#ended;
   }
 
-  /** The last lines of its output. */
+  /** The last lines of its output, shortened; requests that went well are left out. */
   tail(lines = TAIL_LINES): string {
-    return readFileSync(this.#logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+    const all = readFileSync(this.#logFile, 'utf8').trimEnd().split('\n');
+    const telling = all.filter((line) => !line.includes('"msg":"api request"'));
+    return telling.slice(-lines).map(shortenLine).join('\n');
   }
 
   /** Waits until `isReady`; rejects with the last lines of its output when it has ended, or is not ready in a minute. */
@@ -115,6 +118,27 @@ export class Child {
     await this.exited;
     clearTimeout(timer);
     return inTime;
+  }
+}
+
+/** Keeps time, level, message and the fields in between; stacks and ids that repeat are left out. */
+function shortenLine(line: string): string {
+  try {
+    const {
+      time,
+      level,
+      msg,
+      err,
+      pid: _pid,
+      name: _name,
+      gateway: _gateway,
+      coordinator: _coordinator,
+      ...fields
+    } = JSON.parse(line) as Record<string, unknown>;
+    const rest = { ...fields, ...(err === undefined ? {} : { err: (err as { readonly message?: string }).message }) };
+    return `${String(time).slice(11)} ${String(level)} ${String(msg)} ${JSON.stringify(rest)}`.slice(0, MAX_LINE_CHARS);
+  } catch {
+    return line.slice(0, MAX_LINE_CHARS);
   }
 }
 

@@ -8,6 +8,8 @@ export type { AgentRecord, OfferRecord } from '@opamp-gateway/loadtest/agent-rec
 
 /** A supervisor's 5 s of applying take 100 ms; 20 s take 400 ms. */
 export const TIME_SCALE = 0.02;
+/** Shortest time from an offer to APPLIED of a normal agent. */
+export const APPLY_MS = 5_000 * TIME_SCALE;
 /** Agents come back within a second, as Retry-After allows. */
 const RECONNECT_SCALE = 0.2;
 const HEARTBEAT_MS = 1_000;

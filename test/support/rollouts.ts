@@ -25,6 +25,11 @@ export const FAST_STRATEGY: Strategy = {
 /** Everybody at once. */
 export const ONE_WAVE: Strategy = { ...FAST_STRATEGY, waves: [{ size: { percent: 100 }, soak: '0s' }] };
 
+/** True when a rollout has ended, whichever way. */
+export function isEnded({ phase }: Pick<RolloutView, 'phase'>): boolean {
+  return ENDED.has(phase);
+}
+
 /** One group and config name for one fleet. */
 export class Deployment {
   readonly name: string;
@@ -53,7 +58,7 @@ export class Deployment {
 
   /** Waits until the rollout has ended, which has to be in this phase. */
   async finish(id: string, phase: string, options?: WaitOptions): Promise<RolloutView> {
-    const rollout = await waitForRollout(this.#api, id, 'to end', (view) => ENDED.has(view.phase), options);
+    const rollout = await waitForRollout(this.#api, id, 'to end', isEnded, options);
     if (rollout.phase !== phase) throw new Error(`rollout ${id} ended as ${rollout.phase}, not ${phase}: ${show(summaryOf(rollout))}`);
     return rollout;
   }

@@ -108,6 +108,11 @@ export class Stack {
     return url;
   }
 
+  /** Base of the REST API of one coordinator. */
+  apiUrlOf(name: string): string {
+    return `http://${HOST}:${this.port(name)}`;
+  }
+
   get redisUrl(): string {
     return this.redis.url;
   }

@@ -160,3 +160,28 @@ export function offeredTooEarly(
     }),
   );
 }
+
+/**
+ * Invariant I8: never more than `maxInFlight` agents with an offer and no answer. Who has an offer keeps its place for at
+ * least the time that applying takes, so any `maxInFlight` + 1 offers in a row have to span that. Only for fleets that
+ * stayed online and answer no faster.
+ */
+export function tooManyAtOnce(
+  records: readonly AgentRecord[],
+  hash: string,
+  limits: { readonly maxInFlight: number; readonly applyMs: number },
+): readonly string[] {
+  const times = offeredTo(records, hash)
+    .map(({ offers }) => offers.find((offer) => offer.hash === hash)?.atMs ?? 0)
+    .toSorted((left, right) => left - right);
+  return atMost(
+    times.flatMap((atMs, index) => {
+      const next = times[index + limits.maxInFlight];
+      // Timers may be a millisecond early.
+      if (next === undefined || next - atMs >= limits.applyMs - 1) return [];
+      return [
+        `${limits.maxInFlight + 1} agents were offered ${hash.slice(0, SHORT)} within ${next - atMs} ms, applying takes ${limits.applyMs} ms`,
+      ];
+    }),
+  );
+}

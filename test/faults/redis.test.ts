@@ -1,0 +1,158 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { expect, test } from 'vitest';
+import { useFleet, useStack } from '../support/lifetimes.ts';
+import { Deployment, expectTruth, FAST_STRATEGY, isEnded, waitForRollout } from '../support/rollouts.ts';
+import { notOn } from '../support/truth.ts';
+import { waitUntil } from '../support/wait-for.ts';
+
+const IN_STEPS = { ...FAST_STRATEGY, maxInFlight: 20 };
+
+test('a restart of Redis in the middle of a rollout delays it, and nothing else', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 2, redis: { appendOnly: true } });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'restarted', agents: 200 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('restarted 1');
+  const config = await deployment.store('restarted 2');
+  const id = await deployment.start(config, IN_STEPS);
+  await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 40);
+
+  await stack.stopRedis('SIGKILL');
+  await stack.startRedis();
+  const rollout = await deployment.finish(id, 'succeeded');
+
+  expect(rollout.counts).toEqual({ applied: 200 });
+  expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+  await expectTruth(api, fleet, id);
+});
+
+test('while Redis is away agents stay connected and are offered nothing; the rollout goes on when it is back', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 1, redis: { appendOnly: true } });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'away', agents: 200 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('away 1');
+  const config = await deployment.store('away 2');
+  const id = await deployment.start(config, IN_STEPS);
+  await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 40);
+
+  await stack.stopRedis();
+  const settled = await waitUntil(
+    'every agent to be done with what it had been offered',
+    async () => await fleet.records(),
+    (records) => records.every(({ lastReported }) => lastReported.status === 'APPLIED'),
+  );
+  const offers = settled.reduce((sum, { offerCount }) => sum + offerCount, 0);
+  const messages = settled.reduce((sum, { messagesReceived }) => sum + messagesReceived, 0);
+  // Heartbeats are answered as before: several from every agent, which takes some seconds.
+  const later = await waitUntil(
+    'the gateways to have answered every agent several times',
+    async () => await fleet.records(),
+    (records) => records.reduce((sum, { messagesReceived }) => sum + messagesReceived, 0) >= messages + 4 * 200,
+  );
+  expect(later.filter(({ connected }) => connected)).toHaveLength(200);
+  expect(later.reduce((sum, { offerCount }) => sum + offerCount, 0)).toBe(offers);
+  const answer = await api.request('GET', `/rollouts/${id}`);
+  expect(answer.status).toBe(503);
+  expect(answer.headers.get('content-type')).toContain('application/problem+json');
+
+  await stack.startRedis();
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 200 });
+  expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+  expect((await fleet.records()).every(({ connects }) => connects === 1)).toBe(true);
+  await expectTruth(api, fleet, id);
+});
+
+test('rollouts finish although the keys of the queues are deleted again and again', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 2 });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'flushed', agents: 100 });
+  const deployment = await Deployment.create(api, fleet);
+  const redis = new Redis(stack.redisUrl);
+  context.onTestFinished(() => redis.disconnect());
+  let isDone = false;
+  let flushes = 0;
+  const flushing = (async () => {
+    while (!isDone) {
+      const keys = [...(await redis.keys('{opamp}:opamp-rollouts*')), ...(await redis.keys('{opamp}:opamp-wakes*'))];
+      if (keys.length > 0) {
+        await redis.del(keys);
+        flushes += 1;
+      }
+      await sleep(150);
+    }
+  })();
+
+  for (let round = 1; round <= 3; round += 1) {
+    const config = await deployment.store(`flushed ${round}`);
+    const id = await deployment.start(config, IN_STEPS);
+    const rollout = await waitForRollout(api, id, 'to end while the queues are emptied', isEnded);
+    expect(rollout.phase, rollout.outcome).toBe('succeeded');
+    expect(rollout.counts).toEqual({ applied: 100 });
+    expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+    await expectTruth(api, fleet, id);
+  }
+  isDone = true;
+  await flushing;
+  expect(flushes).toBeGreaterThan(3);
+});
+
+test('a gateway whose connection to Redis is a black hole holds up nobody else, and catches up', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 1, redis: { proxied: true } });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'hole', agents: 100 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('hole 1');
+  const config = await deployment.store('hole 2');
+  const port = stack.port('gateway-1');
+
+  stack.redisProxy('gateway-1').blackhole();
+  await waitUntil(
+    'the API to show the agents of that gateway as away',
+    async () => (await api.listAgents({ selector: fleet.selector, connected: 'false' })).length,
+    (away) => away > 0,
+  );
+  const id = await deployment.start(config, FAST_STRATEGY);
+  await deployment.finish(id, 'succeeded');
+  const others = (await fleet.records()).filter(({ server, connected }) => connected && server !== `127.0.0.1:${port}`);
+  expect(others.length).toBeGreaterThan(0);
+  expect(notOn(others, config.hash)).toEqual([]);
+
+  stack.redisProxy('gateway-1').heal();
+  await waitUntil(
+    'every agent to be connected again',
+    async () => (await api.listAgents({ selector: fleet.selector, connected: 'true' })).length,
+    (connected) => connected === 100,
+  );
+  await expectTruth(api, fleet, id, { compareCounters: false });
+  expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+});
+
+test('a store that came back empty knows every agent again, and takes a new rollout', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 1 });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'emptied', agents: 100 });
+  const before = await Deployment.create(api, fleet);
+  const former = await before.prove('emptied 1');
+
+  await stack.stopRedis('SIGKILL');
+  await stack.startRedis();
+  await waitUntil(
+    'the API to know every agent and what it runs again',
+    async () =>
+      (await api.listAgents({ selector: fleet.selector, connected: 'true' })).filter(({ config }) => config.hash === former.hash).length,
+    (known) => known === 100,
+  );
+  expect(await api.listRollouts()).toEqual([]);
+  // Nothing is desired any more: everybody keeps what it has.
+  expect(notOn(await fleet.records(), former.hash)).toEqual([]);
+
+  const deployment = await Deployment.create(api, fleet);
+  const config = await deployment.store('emptied 2');
+  const id = await deployment.start(config);
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 100 });
+  await expectTruth(api, fleet, id);
+});
