@@ -1,15 +1,20 @@
 // Writes the generated part of reference pages: what stands between `<!-- generated: NAME -->` and
 // `<!-- end of generated part -->`. The text around it is written by hand. `--check` compares instead of writing.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-// The two processes' own lists of metrics, read here and nowhere else outside them.
-// oxlint-disable-next-line no-restricted-imports
+// Reference pages show what the processes themselves go by, so this file looks deeper into them than anything else may.
+/* oxlint-disable no-restricted-imports */
 import { createCoordinatorEvents } from '@opamp-gateway/coordinator/events';
-// oxlint-disable-next-line no-restricted-imports
+import { parseStrategy } from '@opamp-gateway/coordinator/rollout/strategy-parser';
+import { toStrategyView } from '@opamp-gateway/coordinator/rollout/strategy-view';
+import { STRATEGY_PRESETS } from '@opamp-gateway/coordinator/rollout/strategy';
+import { ROLLOUT_TRANSITIONS, WAVE_TRANSITIONS } from '@opamp-gateway/coordinator/rollout/transition';
 import { GatewayEvents } from '@opamp-gateway/gateway/events';
+/* oxlint-enable no-restricted-imports */
 import { renderConfigurationTable } from '@opamp-gateway/shared/environment';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
 import type { Metrics } from '@opamp-gateway/shared/metrics';
+import { UNSETTLED_STATUSES } from '@opamp-gateway/shared/rollout-types';
 
 interface Page {
   /** Relative to docs/. */
@@ -23,6 +28,11 @@ const PAGES: readonly Page[] = [
   { file: 'configuration.md', part: 'configuration', render: renderConfigurationTable },
   { file: 'metrics.md', part: 'gateway metrics', render: () => renderMetrics(new GatewayEvents(createSilentLogger()).metrics) },
   { file: 'metrics.md', part: 'coordinator metrics', render: () => renderMetrics(coordinatorMetrics()) },
+  { file: 'rollout.md', part: 'phases of a rollout', render: renderRolloutPhases },
+  { file: 'rollout.md', part: 'phases of a wave', render: renderWavePhases },
+  { file: 'rollout.md', part: 'moves of an agent', render: renderMoves },
+  { file: 'rollout.md', part: 'default strategy', render: () => json(toStrategyView(parseStrategy({}, []))) },
+  { file: 'rollout.md', part: 'presets', render: renderPresets },
 ];
 
 function coordinatorMetrics(): Metrics {
@@ -37,6 +47,58 @@ async function renderMetrics(metrics: Metrics): Promise<string> {
     ({ name, kind, labels, help }) => `| \`${name}\` | ${kind} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
   );
   return ['| metric | kind | labels | meaning |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** One row for each trigger, one column for each phase. */
+function renderMatrix<Cell>(
+  table: Readonly<Record<string, Readonly<Record<string, Cell>>>>,
+  text: (cell: Cell, phase: string) => string,
+): string {
+  const phases = Object.keys(table);
+  const triggers = Object.keys(Object.values(table)[0] ?? {});
+  const row = (trigger: string): string =>
+    `| \`${trigger}\` | ${phases.map((phase) => text(table[phase]?.[trigger] as Cell, phase)).join(' | ')} |`;
+  return [
+    `| | ${phases.map((phase) => `\`${phase}\``).join(' | ')} |`,
+    `|---|${phases.map(() => '---|').join('')}`,
+    ...triggers.map(row),
+  ].join('\n');
+}
+
+function renderRolloutPhases(): string {
+  return renderMatrix(ROLLOUT_TRANSITIONS, (cell, phase) => (typeof cell !== 'string' ? '' : cell === phase ? 'stays' : `→ \`${cell}\``));
+}
+
+function renderWavePhases(): string {
+  return renderMatrix(WAVE_TRANSITIONS, (cell) => (cell === null ? '' : `→ \`${cell}\``));
+}
+
+/** The table that the scripts go by, as it stands in their common part. */
+function renderMoves(): string {
+  const lua = readFileSync(new URL('../packages/shared/lua/common.lua', import.meta.url), 'utf8');
+  const body = /^local MOVES = \{\n(.*?)^\}/ms.exec(lua)?.[1] ?? '';
+  const rows = [...body.matchAll(/^ {2}(\w+) = \{(.*?)\},$/gm)].map(([, from = '', to = '']) => {
+    const targets = [...to.matchAll(/(\w+) = 1/g)].map(([, status = '']) => `\`${status}\``);
+    return `| \`${from}\` | ${[...UNSETTLED_STATUSES].some((status) => status === from) ? 'yes' : ''} | ${targets.join(', ')} |`;
+  });
+  if (rows.length === 0) throw new Error('common.lua has no table MOVES');
+  return ['| status | waits for something | may become |', '|---|---|---|', ...rows].join('\n');
+}
+
+function renderPresets(): string {
+  return Object.entries(STRATEGY_PRESETS)
+    .map(([name, strategy]) => `\`${name}\`\n\n${json(strategy)}`)
+    .join('\n\n');
+}
+
+/** A code block with one member a line, nested ones in one. */
+function json(value: Readonly<Record<string, unknown>>): string {
+  const line = (member: unknown): string => JSON.stringify(member).replaceAll(/([,:])(?=["[{\d-]|null|true|false)/g, '$1 ');
+  const members = Object.entries(value).map(([name, member]) => {
+    const list = Array.isArray(member) && member.some((item) => typeof item === 'object');
+    return `  "${name}": ${list ? `[\n${(member as unknown[]).map((item) => `    ${line(item)}`).join(',\n')}\n  ]` : line(member)}`;
+  });
+  return `\`\`\`json\n{${members.length === 0 ? '' : `\n${members.join(',\n')}\n`}}\n\`\`\``;
 }
 
 const END = '<!-- end of generated part -->';
