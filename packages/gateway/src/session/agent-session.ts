@@ -70,6 +70,8 @@ export class AgentSession {
   greeted = false;
   /** A gap was seen and no full state has come or been asked for since. */
   fullStateOwed = false;
+  /** An offer of before the claim has no answer, and the agent has not been asked about it yet. */
+  offerQuestion = false;
   /** No remote_config_status has been read on this connection yet. */
   statusSeen = false;
   /** An offer of before the claim has no answer: nothing is offered until the agent reports, or until this time (ms). */

@@ -218,7 +218,8 @@ export class OfferDesk {
   #bookGroup(session: AgentSession, outcome: Desired): void {
     const { record } = session;
     const group = outcome.group?.name ?? NO_GROUP;
-    const takes = acceptsRemoteConfig(record.capabilities);
+    // A pinned agent takes no part in its group's rollouts: it counts neither for percents nor as unreached.
+    const takes = acceptsRemoteConfig(record.capabilities) && record.pin === null;
     if (record.group === group && session.takesConfig === takes) return;
     record.group = group;
     session.takesConfig = takes;

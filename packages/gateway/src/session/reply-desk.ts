@@ -7,13 +7,14 @@ import { encodeReply, OWN_CAPABILITIES, REPORT_AVAILABLE_COMPONENTS, REPORT_FULL
 import type { ReplyParts } from '../protocol/replies.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { FullStateLimiter } from './full-state.ts';
-import type { ComponentStore, SpecSource } from './ports.ts';
+import type { ComponentStore, SessionWriter, SpecSource } from './ports.ts';
 
 export interface ReplyDeskOptions {
   clock: Clock;
   events: GatewayEvents;
   spec: SpecSource;
   components: ComponentStore;
+  writer: SessionWriter;
   fullState: FullStateLimiter;
   customCapabilities: readonly string[];
 }
@@ -46,8 +47,10 @@ export class ReplyDesk {
     let flags = 0n;
     if (session.handedUid !== undefined && session.handedUid === session.uid && uidFromBytes(session.wireUid) !== session.uid) {
       parts.agentIdentification = { newInstanceUid: uidToBytes(session.uid) } as ReplyParts['agentIdentification'];
-    } else if (session.fullStateOwed && this.#options.fullState.take(session, this.#options.clock.nowMs())) {
+    } else if ((session.fullStateOwed || session.offerQuestion) && this.#options.fullState.take(session, this.#options.clock.nowMs())) {
+      if (session.offerQuestion) this.#noteQuestion(session);
       session.fullStateOwed = false;
+      session.offerQuestion = false;
       flags |= REPORT_FULL_STATE;
       this.#options.events.fullStateRequested();
     }
@@ -63,6 +66,14 @@ export class ReplyDesk {
     }
     if (flags !== 0n) parts.flags = flags;
     return parts;
+  }
+
+  /** Remembers, beyond this connection, that the agent was asked about its unanswered offer: once per offer. */
+  #noteQuestion(session: AgentSession): void {
+    const { record } = session;
+    record.asked = { hash: record.offered, atMs: this.#options.clock.nowMs() };
+    session.write().set.asked = `${record.asked.hash}:${record.asked.atMs}`;
+    this.#options.writer.markDirty(session, session.outlet.transport === 'http');
   }
 
   /** Answers now, or holds the answer back until the offer that belongs into it is recorded. */

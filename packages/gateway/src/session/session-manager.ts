@@ -102,6 +102,7 @@ export class SessionManager {
       events: options.events,
       spec: options.spec,
       components: options.components,
+      writer: options.writer,
       fullState: this.#fullState,
       customCapabilities: options.customCapabilities,
     });
@@ -182,6 +183,11 @@ export class SessionManager {
   /** The agent's owner elsewhere asks for it: write everything, number included, then let go. */
   async release(uid: string): Promise<void> {
     const session = this.registry.owner(uid);
+    if (session?.phase === 'closed') {
+      // Its connection has just ended, and its last state is on its way to Redis.
+      await this.#options.writer.settled(session);
+      return;
+    }
     if (session === undefined || session.phase !== 'live') return;
     this.desk.offerUnsent(session);
     this.#replies.answerOwed(session);
@@ -407,13 +413,8 @@ export class SessionManager {
     }
     const unanswered = record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered;
     if (unanswered && reportsRemoteConfig(record.capabilities)) {
-      if (record.asked?.hash !== record.offered) {
-        session.fullStateOwed = true;
-        record.asked = { hash: record.offered, atMs: now };
-        session.write().set.asked = `${record.offered}:${now}`;
-        options.writer.markDirty(session);
-      }
-      session.awaitingReportUntilMs = record.asked.atMs + AWAIT_REPORT_MS;
+      session.offerQuestion = record.asked?.hash !== record.offered;
+      session.awaitingReportUntilMs = (session.offerQuestion ? now : (record.asked?.atMs ?? now)) + AWAIT_REPORT_MS;
     }
     if (record.healthy === false) this.health.watch(session);
   }
@@ -533,7 +534,10 @@ export class SessionManager {
       session.reidentifying = this.#identity.reidentify(session, 'requested');
       return;
     }
-    if (session.awaitingReportUntilMs !== 0 && changes.status !== undefined) session.awaitingReportUntilMs = 0;
+    if (changes.status !== undefined) {
+      session.awaitingReportUntilMs = 0;
+      session.offerQuestion = false;
+    }
     if (session.outlet.transport === 'http') this.health.judge(session, now);
     this.desk.evaluate(session, 'session');
     this.#replies.reply(session, this.#replies.partsFor(session, message));
