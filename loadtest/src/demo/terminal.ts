@@ -13,6 +13,7 @@ export class Terminal {
   readonly #out: NodeJS.WriteStream;
   readonly #color: boolean;
   readonly #isLive: boolean;
+  readonly #startedMs = Date.now();
   #liveLines = 0;
   #lastPlain = new Map<string, string>();
 
@@ -43,13 +44,17 @@ export class Terminal {
       for (const { name, key, text } of lines) {
         if (this.#lastPlain.get(name) === key) continue;
         this.#lastPlain.set(name, key);
-        this.#out.write(`${text}\n`);
+        this.#out.write(`${this.#elapsed()}${text}\n`);
       }
       return;
     }
     const up = this.#liveLines > 0 ? `\u001B[${this.#liveLines}A` : '';
     this.#out.write(`${up}${lines.map(({ text }) => `\u001B[2K${text}\n`).join('')}`);
     this.#liveLines = lines.length;
+  }
+
+  #elapsed(): string {
+    return `${((Date.now() - this.#startedMs) / 1_000).toFixed(1).padStart(6)} s`;
   }
 
   /** A bar of which `done` of `total` is full, and `bad` of it marked. */
