@@ -45,6 +45,7 @@ const NAMES = [
   'OPAMP_COORDINATOR_ADMIN_PORT',
   'OPAMP_COORDINATOR_SWEEP_MS',
   'OPAMP_COORDINATOR_QUEUE',
+  'OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS',
   'OPAMP_API_TOKENS_FILE',
 ] as const;
 
@@ -63,6 +64,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     sweepMs: values.OPAMP_COORDINATOR_SWEEP_MS,
     queue: values.OPAMP_COORDINATOR_QUEUE,
     minReplicas: values.OPAMP_REDIS_MIN_REPLICAS,
+    commandTimeoutMs: values.OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS,
     apiTokensFile: values.OPAMP_API_TOKENS_FILE,
   });
   return { config, ignored: ignoredServiceLinks(environment) };

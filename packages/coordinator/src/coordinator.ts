@@ -23,6 +23,7 @@ import { createRolloutStack } from './rollout-stack.ts';
 import { createAuditLog } from './stores/audit-log.ts';
 import { createConfigStore } from './stores/config-store.ts';
 import { createGroupStore } from './stores/group-store.ts';
+import { createReplicaWait } from './stores/replica-wait.ts';
 import { checkStore, ensureMeta } from './stores/store-check.ts';
 import { openTokenFile } from './stores/token-file.ts';
 import type { TokenFile } from './stores/token-file.ts';
@@ -103,6 +104,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('command bus', () => commands.stop());
     await commands.start();
 
+    const replicas = createReplicaWait({ client, keys, minReplicas: config.minReplicas });
     const audit = createAuditLog({ client, keys });
     const stack = createRolloutStack({
       client,
@@ -131,14 +133,14 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('housekeeping', () => housekeeping.cancel());
 
     const api = await createApiServer({
-      configs: createConfigStore({ client, keys }),
-      groups: createGroupStore({ client, keys }),
+      configs: createConfigStore({ client, keys, replicas }),
+      groups: createGroupStore({ client, keys, replicas }),
       audit,
       agents: createAgentReader({ client, keys }),
       commands,
       rollouts: stack.rollouts,
       gateways: stack.gateways,
-      validate: (yaml) => validateCollectorConfig(yaml).findings,
+      validate: validateCollectorConfig,
       logger,
       tokens,
       onAnswer: events.onAnswer,

@@ -1,3 +1,4 @@
+import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
 import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { formatGroupField, formatRolloutField, formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
@@ -25,6 +26,9 @@ export interface FakeState {
   /** Fields of records by uid. */
   agents: Map<string, Record<string, string>>;
   facets: Map<string, number>;
+  /** Component types by kind, by the hash of a build. */
+  builds: Map<string, Record<string, string[]>>;
+  effective: Map<string, EffectiveConfigDocument>;
   audit: AuditItem[];
   gateways: GatewayEntry[];
   sent: { gateway: string; command: AgentCommand }[];
@@ -63,6 +67,8 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     spec: {},
     agents: new Map(),
     facets: new Map(),
+    builds: new Map(),
+    effective: new Map(),
     audit: [],
     gateways: [],
     sent: [],
@@ -78,8 +84,10 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     commands: fakeCommands(state),
     rollouts: fakeRollouts(),
     gateways: { list: async () => state.gateways },
-    validate: (yaml) =>
-      yaml.includes('bad') ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }] : [],
+    validate: (yaml) => ({
+      findings: yaml.includes('bad') ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }] : [],
+      components: [{ kind: 'exporters', type: 'kafka' }],
+    }),
     logger: createSilentLogger(),
     tokens: undefined,
     ...overrides,
@@ -287,7 +295,7 @@ function fakeAgents(state: FakeState): AgentReader {
       }
       return { records, next: undefined };
     },
-    effective: async () => undefined,
+    effective: async (uid) => state.effective.get(uid),
     total: async () => state.pretendTotal ?? state.agents.size,
     async sample({ visit }) {
       const records = inOrder().flatMap(({ uid }) => recordOf(uid) ?? []);
@@ -295,6 +303,8 @@ function fakeAgents(state: FakeState): AgentReader {
       return { read: records.length, total: state.pretendTotal ?? records.length };
     },
     facets: async () => state.facets,
+    componentLists: async (hashes) =>
+      new Map(hashes.flatMap((hash) => (state.builds.has(hash) ? [[hash, state.builds.get(hash) ?? {}]] : []))),
     async edit(uid, { set, del }) {
       const fields = state.agents.get(uid);
       if (fields === undefined) return undefined;

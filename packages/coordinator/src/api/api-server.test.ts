@@ -57,7 +57,7 @@ describe('every answer but success is a problem', () => {
     const { call } = await createFakeApi();
     const answer = await call('PUT', '/groups/a', { priority: 1.5, mode: 'manage!', colour: 'red' });
     expect(answer.status).toBe(422);
-    expect(answer.body.errors.map(({ path }) => path).toSorted()).toEqual(['colour', 'mode', 'priority', 'selector']);
+    expect(answer.body.errors.map(({ path }) => String(path)).toSorted()).toEqual(['colour', 'mode', 'priority', 'selector']);
     expect(answer.body.errors.find(({ path }) => path === 'colour')).toMatchObject({ message: 'there is no such field' });
   });
 

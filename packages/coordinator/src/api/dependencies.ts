@@ -6,10 +6,11 @@ import type { AuditLog } from '../stores/audit-log.ts';
 import type { ConfigStore } from '../stores/config-store.ts';
 import type { GroupStore } from '../stores/group-store.ts';
 import type { TokenFile } from '../stores/token-file.ts';
+import type { ComponentType } from '../validation/component-set.ts';
 import type { Finding } from '../validation/finding.ts';
 
-/** Checks the text of a collector config. Pure. */
-export type ConfigValidator = (yaml: string) => readonly Finding[];
+/** Checks the text of a collector config; `components` are the types it defines. Pure. */
+export type ConfigValidator = (yaml: string) => { findings: readonly Finding[]; components: readonly ComponentType[] };
 
 /** A gateway as the directory lists it. */
 export interface GatewayEntry {

@@ -228,3 +228,12 @@ export function fromRolloutProblem(problem: RolloutProblem): ProblemError {
     errors: problem.errors.map(({ path, message }) => ({ path, message })),
   });
 }
+
+/** The table of all problem types, as docs/errors.md shows it. */
+export function renderProblemTable(): string {
+  const rows = (Object.keys(PROBLEMS) as ProblemType[]).map((type) => {
+    const { status, title, help } = PROBLEMS[type];
+    return `| \`${problemUri(type)}\` | ${status} | ${title} | ${help} |`;
+  });
+  return ['| type | status | title | what to do |', '|---|---|---|---|', ...rows].join('\n');
+}

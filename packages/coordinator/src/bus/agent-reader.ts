@@ -82,6 +82,8 @@ export interface AgentReader {
   }): Promise<{ read: number; total: number }>;
   /** Counters of all shards added up: `<facet>|<1 connected, 0 away>` -> agents. */
   facets(): Promise<Map<string, number>>;
+  /** What collector builds contain, by the hashes that agents report: `<kind>` -> types. Builds whose list nobody sent are left out. */
+  componentLists(hashes: readonly string[]): Promise<Map<string, Record<string, string[]>>>;
   /** Changes pin or labels and lists the agent as edited; the owner's name ('' = away), undefined when there is no such agent. */
   edit(uid: string, change: { set: Readonly<Record<string, string>>; del: readonly string[] }): Promise<string | undefined>;
   /** Forgets an agent that is away and in no rollout. */
@@ -202,6 +204,17 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
       return sums;
     },
 
+    async componentLists(hashes) {
+      if (hashes.length === 0) return new Map();
+      const texts = await client.mget(...hashes.map((hash) => keys.components(hash)));
+      return new Map(
+        hashes.flatMap((hash, index) => {
+          const text = texts[index];
+          return text === null || text === undefined ? [] : [[hash, toTypes(JSON.parse(text) as StoredComponents)] as const];
+        }),
+      );
+    },
+
     async edit(uid, change) {
       return await editAgent(client, shardAt(shardIndex(uid)), { uid, ...change });
     },
@@ -210,4 +223,11 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
       return await deleteAgent(client, shardAt(shardIndex(uid)), uid);
     },
   };
+}
+
+/** As gateways store it. [OpAMP AvailableComponents.components] */
+type StoredComponents = Record<string, { components?: Record<string, unknown> }>;
+
+function toTypes(stored: StoredComponents): Record<string, string[]> {
+  return Object.fromEntries(Object.entries(stored).map(([kind, { components = {} }]) => [kind, Object.keys(components)]));
 }

@@ -6,6 +6,7 @@ import { putConfig } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import { redisNowMs } from './redis-time.ts';
+import type { ReplicaWait } from './replica-wait.ts';
 
 /** What the validation said when a version was stored. */
 export interface StoredValidation {
@@ -66,8 +67,8 @@ export interface ConfigStore {
 }
 
 /** Builds the store on one Redis. */
-export function createConfigStore(options: { client: RedisClient; keys: Keys }): ConfigStore {
-  const { client, keys } = options;
+export function createConfigStore(options: { client: RedisClient; keys: Keys; replicas?: ReplicaWait }): ConfigStore {
+  const { client, keys, replicas } = options;
 
   return {
     async put(input) {
@@ -98,6 +99,7 @@ export function createConfigStore(options: { client: RedisClient; keys: Keys }):
         metadata: JSON.stringify(metadata),
         audit: JSON.stringify(audit),
       });
+      await replicas?.();
       return { created: stored.created, version: toVersion(input.name, stored.version, stored.metadata) };
     },
 

@@ -1,8 +1,10 @@
 import { formatGroupField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
 import type { FleetSpec, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
 import { commitSpec } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { SpecCommit } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import type { ReplicaWait } from './replica-wait.ts';
 
 /** Most groups. */
 export const MAX_GROUPS = 1000;
@@ -26,14 +28,20 @@ export interface GroupStore {
 }
 
 /** Builds the store on the hash `{opamp}:spec`. */
-export function createGroupStore(options: { client: RedisClient; keys: Keys }): GroupStore {
-  const { client, keys } = options;
+export function createGroupStore(options: { client: RedisClient; keys: Keys; replicas?: ReplicaWait }): GroupStore {
+  const { client, keys, replicas } = options;
+  const commit = async (change: SpecCommit): Promise<GroupChange> => {
+    const outcome = await commitSpec(client, keys, change);
+    if (outcome.kind === 'ok') await replicas?.();
+    return outcome;
+  };
+
   return {
     async spec() {
       return parseSpec(await client.hgetall(keys.spec));
     },
     async put(group, { guarded, audit }) {
-      return await commitSpec(client, keys, {
+      return await commit({
         guardGroup: guarded ? group.name : null,
         mustExist: null,
         set: { [specField.group(group.name)]: formatGroupField(group) },
@@ -42,7 +50,7 @@ export function createGroupStore(options: { client: RedisClient; keys: Keys }): 
       });
     },
     async delete(name, { audit }) {
-      return await commitSpec(client, keys, {
+      return await commit({
         guardGroup: name,
         mustExist: specField.group(name),
         set: {},
@@ -51,7 +59,7 @@ export function createGroupStore(options: { client: RedisClient; keys: Keys }): 
       });
     },
     async setFrozen(frozen, { audit }) {
-      return await commitSpec(client, keys, {
+      return await commit({
         guardGroup: null,
         mustExist: null,
         set: { [specField.frozen]: frozen ? '1' : '0' },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createFakeApi } from '../../../test-support/api-fakes.ts';
-import { MAX_CONFIG_BYTES } from './configs.ts';
+import { MAX_CONFIG_BYTES } from '../../validation/yaml-limits.ts';
 
 describe('PUT /configs/{name}', () => {
   it('stores versions, and answers 200 with the same version for the same content', async () => {

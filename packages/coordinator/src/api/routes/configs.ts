@@ -3,15 +3,15 @@ import { diffConfigs } from '../config-diff.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { compareKeys, decodeCursor, encodeCursor, pageOf } from '../pagination.ts';
 import type { Page } from '../pagination.ts';
+import { checkBuilds } from '../agent-builds.ts';
 import { ProblemError } from '../problem.ts';
+import { readSelector } from '../selector-input.ts';
 import type { ProblemItem } from '../problem.ts';
 import * as schema from '../schemas.ts';
 import { hashOfFiles, MAX_CONFIGS } from '../../stores/config-store.ts';
 import type { ConfigFiles, ConfigVersion, StoredValidation } from '../../stores/config-store.ts';
 import type { Finding } from '../../validation/finding.ts';
-
-/** Bytes of all files of one config together, as UTF-8. */
-export const MAX_CONFIG_BYTES = 1024 * 1024;
+import { MAX_CONFIG_BYTES } from '../../validation/yaml-limits.ts';
 
 /** JSON escapes can make a body six times as long as the text it carries. */
 const CONFIG_BODY_LIMIT_BYTES = 6 * MAX_CONFIG_BYTES + 64 * 1024;
@@ -38,10 +38,20 @@ const PUT_BODY = schema.body(
   ['files'],
 );
 
+const PREFLIGHT = schema.view({
+  agents: schema.integer('Agents that the selector matches.'),
+  able: schema.integer('Of these: their build has every component.'),
+  unable: schema.integer('Their build lacks one.'),
+  unknown: schema.integer('Their build has not told its components.'),
+  missing: schema.list({ type: 'object' }, 'One entry for each component that some lack: `kind`, `type`, `agents`, `builds`, `text`.'),
+  lines: schema.list({ type: 'string' }, 'The same in sentences.'),
+  estimated: schema.flag('Whether the numbers are those of a sample.'),
+});
+
 type PutBody = { files: ConfigFiles; message?: string };
 
 /** Named configs: immutable versions, history, diff and validation. */
-export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDependencies): void {
+export function configRoutes(app: FastifyInstance, { configs, agents, validate }: ApiDependencies): void {
   app.addContentTypeParser(YAML_TYPES, { parseAs: 'string', bodyLimit: CONFIG_BODY_LIMIT_BYTES }, (_request, text, done) =>
     done(null, text),
   );
@@ -236,22 +246,36 @@ export function configRoutes(app: FastifyInstance, { configs, validate }: ApiDep
       schema: {
         tags: ['configs'],
         summary: 'Check a config without storing it',
-        body: schema.body({ yaml: schema.text('The text of a collector config.') }, ['yaml']),
+        description: 'With `selector` it also says which agents could load the config, by the component lists that they sent.',
+        body: schema.body(
+          { yaml: schema.text('The text of a collector config.'), selector: schema.text('Agents that would get it.', { maxLength: 4096 }) },
+          ['yaml'],
+        ),
         response: {
           200: schema.answer(
             'Also when there are errors.',
-            schema.view({
-              findings: schema.list(schema.ref('Finding'), 'By line.'),
-              hash: schema.text('Hash it would get as a single file.'),
-            }),
+            schema.view(
+              {
+                findings: schema.list(schema.ref('Finding'), 'By line.'),
+                hash: schema.text('Hash it would get as a single file.'),
+                preflight: PREFLIGHT,
+              },
+              ['preflight'],
+            ),
           ),
-          ...schema.problems('malformed-body', 'body-too-large', 'invalid-body'),
+          ...schema.problems('malformed-body', 'body-too-large', 'invalid-body', 'invalid-selector'),
         },
       },
     },
     async (request) => {
-      const { yaml } = request.body as { yaml: string };
-      return { findings: validate(yaml), hash: hashOfFiles({ '': { body: yaml, contentType: 'text/yaml' } }) };
+      const { yaml, selector } = request.body as { yaml: string; selector?: string };
+      const selected = selector === undefined ? undefined : readSelector(selector, 'selector');
+      const { findings, components } = validate(yaml);
+      return {
+        ...(selected === undefined ? {} : { preflight: await checkBuilds(agents, selected, components) }),
+        findings,
+        hash: hashOfFiles({ '': { body: yaml, contentType: 'text/yaml' } }),
+      };
     },
   );
 }
@@ -284,7 +308,7 @@ function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']
   const findings = Object.entries(files).flatMap(([name, file]) => {
     const mediaType = file.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
     if (!VALIDATED_TYPES.has(mediaType)) return [];
-    return validate(file.body).map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
+    return validate(file.body).findings.map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
   });
   const errors = findings.filter(({ severity }) => severity === 'error').length;
   if (errors > 0) {

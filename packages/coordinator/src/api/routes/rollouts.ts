@@ -48,7 +48,16 @@ const CREATED = schema.view(
 
 /** Rollouts: start, watch, steer. The rules are in the rollout service; here is only HTTP. */
 export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencies): void {
-  const { rollouts } = dependencies;
+  const { rollouts, audit, logger } = dependencies;
+
+  /** The rollout's own events are the record of what happened; an audit entry that is lost must not turn success into failure. */
+  const note = async (actor: string, action: string, id: string, detail: Record<string, unknown>): Promise<void> => {
+    try {
+      await audit.append({ actor, action: `rollout.${action}`, target: `rollout/${id}`, detail });
+    } catch (error) {
+      logger.warn({ err: error, rollout: id, action }, 'audit entry was lost');
+    }
+  };
 
   app.post(
     '/rollouts',
@@ -105,6 +114,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         case 'preview':
           return outcome.preview;
         case 'created':
+          await note(request.actor, 'create', outcome.id, { group: outcome.view.group, to: outcome.view.to, reason: outcome.view.reason });
           return await sendCreated(reply, outcome);
         case 'existing':
           return await reply.code(202).header('location', `/api/v1/rollouts/${outcome.id}`).send({ id: outcome.id, created: false });
@@ -236,7 +246,10 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
       async (request, reply) => {
         const { id } = request.params as { id: string };
         const { reason } = request.body as { reason?: string };
-        return await sendOutcome(reply, await rollouts.act(id, action, { actor: request.actor, reason, expectedRev: ifMatch(request) }));
+        const outcome = await rollouts.act(id, action, { actor: request.actor, reason, expectedRev: ifMatch(request) });
+        if (outcome.kind !== 'problem')
+          await note(request.actor, action, id, { reason: reason ?? '', ...(outcome.kind === 'created' ? { rollout: outcome.id } : {}) });
+        return await sendOutcome(reply, outcome);
       },
     );
   }
@@ -265,7 +278,9 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     async (request, reply) => {
       const { id } = request.params as { id: string };
       const { strategy, reason } = request.body as { strategy: unknown; reason?: string };
-      return await sendOutcome(reply, await rollouts.tune(id, strategy, { actor: request.actor, reason, expectedRev: ifMatch(request) }));
+      const outcome = await rollouts.tune(id, strategy, { actor: request.actor, reason, expectedRev: ifMatch(request) });
+      if (outcome.kind !== 'problem') await note(request.actor, 'tune', id, { reason: reason ?? '', strategy });
+      return await sendOutcome(reply, outcome);
     },
   );
 }
