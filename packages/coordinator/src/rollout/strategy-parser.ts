@@ -1,6 +1,6 @@
 import { isUid } from '@opamp-gateway/shared/instance-uid';
 import { parseSelector } from '@opamp-gateway/shared/selector';
-import { MAX_DURATION_MS } from './duration.ts';
+import { formatDuration, MAX_DURATION_MS } from './duration.ts';
 import { FieldReader } from './field-reader.ts';
 import type { FieldProblem } from './service.ts';
 import { GATE_NAMES, MAX_CANARY, MAX_WAVES, STRATEGY_PRESETS } from './strategy.ts';
@@ -55,6 +55,10 @@ export function parseStrategy(input: unknown, problems: FieldProblem[], path = '
   fields.unavailable('offline', (value) => value === 'defer', '"defer"');
   fields.unavailable('maxInFlightPer', (value) => value === null, 'null');
   fields.rejectUnknown();
+  const soaksMs = strategy.waves.reduce((sum, wave) => sum + wave.soakMs, 0);
+  if (soaksMs >= strategy.deadlines.totalMs) {
+    fields.problem('deadlines.total', `must be longer than all soaks together, which take ${formatDuration(soaksMs)}`);
+  }
   return strategy;
 }
 

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { healthRegression } from './gates.ts';
+import type { HealthSample } from './gates.ts';
+
+function samples(count: number, over: { unhealthy?: number; reconnected?: number; stratum?: string } = {}): HealthSample[] {
+  return Array.from({ length: count }, (_, index) => ({
+    stratum: over.stratum ?? '',
+    unhealthy: index < (over.unhealthy ?? 0),
+    reconnected: index < (over.reconnected ?? 0),
+  }));
+}
+
+describe('healthRegression', () => {
+  it('says nothing over fewer than 20 agents of either side', () => {
+    expect(healthRegression({ cohort: samples(19, { unhealthy: 19 }), control: samples(100) }).outcome).toBe('notApplicable');
+    expect(healthRegression({ cohort: samples(100, { unhealthy: 100 }), control: samples(19) }).outcome).toBe('notApplicable');
+  });
+
+  it('compares with the control group at the same time: a bad day for all is no regression', () => {
+    expect(healthRegression({ cohort: samples(100, { unhealthy: 40 }), control: samples(100, { unhealthy: 39 }) }).outcome).toBe('pass');
+    expect(healthRegression({ cohort: samples(100, { unhealthy: 5 }), control: samples(100, { unhealthy: 2 }) }).outcome).toBe('fail');
+    expect(healthRegression({ cohort: samples(100, { unhealthy: 4 }), control: samples(100, { unhealthy: 2 }) }).outcome).toBe('pass');
+  });
+
+  it('fails when many more lost their connection', () => {
+    expect(healthRegression({ cohort: samples(100, { reconnected: 7 }), control: samples(100, { reconnected: 1 }) }).outcome).toBe('fail');
+    expect(healthRegression({ cohort: samples(100, { reconnected: 6 }), control: samples(100, { reconnected: 1 }) }).outcome).toBe('pass');
+  });
+
+  it('takes only agents of the same strata as control', () => {
+    const control = [...samples(50, { stratum: 'other', unhealthy: 50 }), ...samples(50, { stratum: 'same' })];
+    expect(healthRegression({ cohort: samples(50, { stratum: 'same', unhealthy: 10 }), control }).outcome).toBe('fail');
+    expect(healthRegression({ cohort: samples(50, { stratum: 'third' }), control }).outcome).toBe('notApplicable');
+  });
+});

@@ -1,0 +1,220 @@
+import { describe, expect, it } from 'vitest';
+import type { FieldProblem } from './service.ts';
+import { parseStrategy } from './strategy-parser.ts';
+import { STRATEGY_PRESETS } from './strategy.ts';
+import { toStrategyView } from './strategy-view.ts';
+
+function problemsOf(input: unknown): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  parseStrategy(input, problems);
+  return problems;
+}
+
+function read(input: unknown): ReturnType<typeof parseStrategy> {
+  const problems: FieldProblem[] = [];
+  const strategy = parseStrategy(input, problems);
+  expect(problems).toEqual([]);
+  return strategy;
+}
+
+describe('defaults', () => {
+  it('are a canary, then 5, 25, 50 and 100 percent', () => {
+    const strategy = read(undefined);
+    expect(strategy.waves.map((wave) => wave.size)).toEqual([
+      { kind: 'share', count: 20, percent: 1 },
+      { kind: 'share', count: null, percent: 5 },
+      { kind: 'share', count: null, percent: 25 },
+      { kind: 'share', count: null, percent: 50 },
+      { kind: 'share', count: null, percent: 100 },
+    ]);
+    expect(strategy.waves.map((wave) => wave.soakMs / 60_000)).toEqual([10, 5, 5, 5, 15]);
+    expect(strategy.waves.map((wave) => wave.canary)).toEqual([true, false, false, false, false]);
+    expect(strategy).toMatchObject({
+      maxInFlight: null,
+      rate: { start: 10, factor: 2, per: 1000, max: 500 },
+      ackTimeoutMs: 120_000,
+      healthHoldMs: 30_000,
+      offline: 'defer',
+      gates: ['ackRatio', 'healthRegression'],
+      deadlines: { waveMs: 3_600_000, totalMs: 86_400_000 },
+      revertWithinMs: 72 * 3_600_000,
+    });
+  });
+
+  it('judge the canary by the number of failures alone, later waves by shares', () => {
+    const [canary, second] = read({}).waves;
+    expect(canary).toMatchObject({
+      failure: { maxCount: 0, maxPercent: null },
+      success: { minRatio: null, minReached: 0.9 },
+      unverifiedMaxRatio: 0,
+    });
+    expect(second).toMatchObject({
+      failure: { maxCount: null, maxPercent: 2, minDecided: 50 },
+      success: { minRatio: 0.98 },
+      unverifiedMaxRatio: 0.2,
+    });
+  });
+
+  it('add a last wave that reaches everybody', () => {
+    const strategy = read({ waves: [{ size: { count: 3 } }] });
+    expect(strategy.waves.at(-1)).toMatchObject({ size: { kind: 'share', count: null, percent: 100 }, soakMs: 900_000 });
+    expect(strategy.waves).toHaveLength(2);
+  });
+});
+
+describe('waves', () => {
+  it('take top-level values, and override them one by one', () => {
+    const strategy = read({
+      waves: [
+        { size: { count: 2 } },
+        { size: { percent: 50 }, failure: { maxPercent: 9 }, onFailure: 'pause', soak: '2m' },
+        { size: { percent: 100 } },
+      ],
+      soak: '1m',
+      failure: { maxCount: 7, minDecided: 3 },
+      success: { minRatio: 0.5 },
+      onFailure: 'rollback',
+    });
+    expect(strategy.waves[0]).toMatchObject({
+      soakMs: 60_000,
+      failure: { maxCount: 7, maxPercent: null, minDecided: 3 },
+      success: { minRatio: null },
+    });
+    expect(strategy.waves[1]).toMatchObject({
+      soakMs: 120_000,
+      failure: { maxCount: 7, maxPercent: 9 },
+      success: { minRatio: 0.5 },
+      onFailure: 'pause',
+    });
+    expect(strategy.waves[2]).toMatchObject({ soakMs: 60_000, onFailure: 'rollback' });
+  });
+
+  it('read the example of the interface', () => {
+    const strategy = read({
+      waves: [
+        { size: { count: 5 }, soak: '1s' },
+        { size: { percent: 50 }, soak: '1s' },
+        { size: { percent: 100 }, soak: '1s', onFailure: 'pause' },
+      ],
+      maxInFlight: 1000,
+      rate: 'unlimited',
+      ackTimeout: '10s',
+      healthHold: '0s',
+      failure: { maxCount: 1 },
+      onFailure: 'rollback',
+    });
+    expect(strategy).toMatchObject({ rate: 'unlimited', maxInFlight: 1000, ackTimeoutMs: 10_000, healthHoldMs: 0 });
+    expect(strategy.waves.map((wave) => [wave.soakMs, wave.onFailure, wave.failure.maxCount])).toEqual([
+      [1000, 'rollback', 1],
+      [1000, 'rollback', 1],
+      [1000, 'pause', 1],
+    ]);
+  });
+
+  it('take labels, and agents in the first only', () => {
+    const uid = '0192f000-0000-7000-8000-000000000001';
+    expect(read({ waves: [{ size: { agents: [uid, uid] } }, { size: { labels: 'env=test' } }] }).waves.map((wave) => wave.size)).toEqual([
+      { kind: 'agents', agents: [uid] },
+      { kind: 'labels', selector: 'env=test', percent: 100 },
+      { kind: 'share', count: null, percent: 100 },
+    ]);
+    expect(problemsOf({ waves: [{ size: { percent: 1 } }, { size: { agents: [uid] } }] }).map((entry) => entry.path)).toEqual([
+      'strategy.waves[1].size',
+    ]);
+  });
+});
+
+describe('problems', () => {
+  it('are reported all at once, each with its path', () => {
+    const paths = problemsOf({
+      waves: [
+        { size: {} },
+        { size: { percent: 0 } },
+        { size: { percent: 101 }, soak: 'soon' },
+        { soak: '1m' },
+        { size: { labels: 'a in (' } },
+        5,
+      ],
+      maxInFlight: 0,
+      rate: 'fast',
+      ackTimeout: 5,
+      healthHold: '-1s',
+      failure: { maxCount: -1, wat: 1 },
+      success: 5,
+      onFailure: 'explode',
+      deadlines: { wave: 'x', nope: '1m' },
+      spreadBy: ['a', 'b', 'c', 'd'],
+      gates: ['ackRatio', 'prometheus', 'horoscope'],
+      colour: 'red',
+    }).map((entry) => entry.path);
+    for (const path of [
+      'strategy.waves[0].size',
+      'strategy.waves[1].size.percent',
+      'strategy.waves[2].size.percent',
+      'strategy.waves[2].soak',
+      'strategy.waves[3].size',
+      'strategy.waves[4].size.labels',
+      'strategy.waves[5]',
+      'strategy.maxInFlight',
+      'strategy.rate',
+      'strategy.ackTimeout',
+      'strategy.healthHold',
+      'strategy.failure.maxCount',
+      'strategy.failure.wat',
+      'strategy.success',
+      'strategy.onFailure',
+      'strategy.deadlines.wave',
+      'strategy.deadlines.nope',
+      'strategy.spreadBy',
+      'strategy.gates[2]',
+      'strategy.colour',
+    ]) {
+      expect(paths, path).toContain(path);
+    }
+  });
+
+  it('refuse shares that do not grow, and soaks that do not fit the deadline', () => {
+    expect(
+      problemsOf({ waves: [{ size: { percent: 50 } }, { size: { percent: 50 } }, { size: { percent: 10 } }] }).map((entry) => entry.path),
+    ).toEqual(['strategy.waves[1].size.percent', 'strategy.waves[2].size.percent']);
+    expect(problemsOf({ waves: [{ size: { percent: 100 }, soak: '2h' }], deadlines: { total: '2h' } }).map((entry) => entry.path)).toEqual([
+      'strategy.deadlines.total',
+    ]);
+  });
+
+  it('refuse what is not built, except at its off value', () => {
+    expect(problemsOf({ offline: 'wait' }).map((entry) => entry.path)).toEqual(['strategy.offline']);
+    expect(problemsOf({ offline: 'defer', maxInFlightPer: null, schedule: 'now', gates: [] })).toEqual([]);
+  });
+
+  it.each([5, [], true, 'breakneck', { preset: 'breakneck' }])('refuse %j as a strategy', (input) => {
+    expect(problemsOf(input).length).toBeGreaterThan(0);
+  });
+});
+
+describe('presets', () => {
+  it.each(Object.keys(STRATEGY_PRESETS))('%s is valid, by its name and as a base', (name) => {
+    expect(read(name)).toEqual(read({ preset: name }));
+    expect(read({ preset: name, ackTimeout: '7s' }).ackTimeoutMs).toBe(7_000);
+  });
+});
+
+describe('the view of a strategy', () => {
+  it.each([
+    undefined,
+    ...Object.keys(STRATEGY_PRESETS),
+    {
+      waves: [{ size: { percent: 10 } }, { size: { labels: 'a=b', percent: 20 }, approval: 'after' }],
+      rate: 'unlimited',
+      unverified: { maxRatio: 1 },
+    },
+    {
+      waves: [{ size: { count: 3 }, failure: { maxPercent: 5 }, success: { minRatio: 0.9 } }],
+      schedule: { startAt: '2030-01-01T00:00:00Z' },
+      gates: [],
+    },
+  ])('reads back as the same strategy: %j', (input) => {
+    const strategy = read(input);
+    expect(read(toStrategyView(strategy))).toEqual(strategy);
+  });
+});
