@@ -6,7 +6,10 @@ export const REDACTED = '[redacted]';
 
 /** Keys whose values are secrets, wherever they stand. */
 const SECRET_KEY =
-  /pass(?:word|wd|phrase)|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|key[-_.]?pem|credential|authorization|cookie|bearer|connection[-_.]?string|(?:^|[-_.])(?:auth|pwd|dsn|sas)$/i;
+  /pass(?:word|wd|phrase)|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|key[-_.]?pem|credential|authorization|cookie|bearer|connection[-_.]?string|(?:^|[-_.])(?:pwd|dsn|sas)$/i;
+
+/** A secret where the value is text; a map under it only says which authenticator to use. */
+const SECRET_TEXT_KEY = /(?:^|[-_.])auth$/i;
 
 /** Keys that look like one of those and say nothing secret. */
 const HARMLESS_KEY = /(?:token|secret|credential|password)s?[-_.]?(?:file|path|url|name|type|ttl|expir\w*)$|^authenticator$/i;
@@ -47,7 +50,9 @@ export function redactConfig(text: string): string {
 type Range = [start: number, end: number];
 
 function collect(pair: Pair, document: Document, ranges: Range[]): void {
-  if (!isScalar(pair.key) || !isSecretKey(String(pair.key.value)) || !isNode(pair.value)) return;
+  if (!isScalar(pair.key) || !isNode(pair.value)) return;
+  const name = String(pair.key.value);
+  if (!isSecretKey(name) && !(isScalar(pair.value) && SECRET_TEXT_KEY.test(name))) return;
   const add = (node: Scalar): void => {
     const { value, range } = node;
     const harmless = typeof value === 'boolean' || value === null || value === '' || (typeof value === 'string' && REFERENCE.test(value));

@@ -65,7 +65,7 @@ export const CONFIG_NAME = text('Name of the config.', { pattern: CONFIG_NAME_PA
 export const GROUP_NAME = text('Name of the group.', { pattern: GROUP_NAME_PATTERN });
 export const VERSION_NUMBER = integer('Number of the version, from 1.', { minimum: 1, maximum: 2 ** 31 });
 export const UID = text("The agent's instance uid as UUID text.", { pattern: UID_PATTERN });
-export const REASON = text('Why; kept with the event and the audit entry.', { maxLength: 1024 });
+export const REASON = text('Why; kept with the event and the audit entry.', { maxLength: 4096 });
 
 /** Path parameters of one resource. */
 export function params(properties: Record<string, JsonSchema>): JsonSchema {
