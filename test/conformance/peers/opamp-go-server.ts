@@ -9,16 +9,29 @@ import type { RunningPeer } from './mock-opamp-server.ts';
 
 const SOURCE = join(import.meta.dirname, 'opamp-go');
 
-/** Whether a Go toolchain is there to build the peer. */
-export const hasGo = (): boolean => spawnSync('go', ['version']).status === 0;
+/** A built peer. */
+export interface BuiltPeer {
+  readonly binary: string;
+  remove(): void;
+}
 
-/** Builds the opamp-go peer into a temporary directory. Throws with the compiler's words when that fails. */
-export const buildOpampGoServer = (): { readonly binary: string; remove(): void } => {
+/** The compiler cannot get at the library: no network, no module proxy. */
+const UNREACHABLE = /dial tcp|lookup |i\/o timeout|connection refused|module lookup disabled|TLS handshake/;
+
+/**
+ * Builds the opamp-go peer into a temporary directory; answers with the reason when this machine cannot (no Go, no way to
+ * the library). Throws with the compiler's words when the source is wrong.
+ */
+export const tryToBuildOpampGoServer = (): BuiltPeer | { readonly reason: string } => {
+  if (spawnSync('go', ['version']).status !== 0) return { reason: 'there is no Go toolchain' };
   const directory = mkdtempSync(join(tmpdir(), 'opamp-go-peer-'));
   const binary = join(directory, 'peer');
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
   const build = spawnSync('go', ['build', '-o', binary, '.'], { cwd: SOURCE, encoding: 'utf8' });
-  if (build.status !== 0) throw new Error(`go build failed: ${build.stderr}`);
-  return { binary, remove: () => rmSync(directory, { recursive: true, force: true }) };
+  if (build.status === 0) return { binary, remove };
+  remove();
+  if (UNREACHABLE.test(build.stderr)) return { reason: 'the opamp-go library cannot be downloaded' };
+  throw new Error(`go build failed: ${build.stderr}`);
 };
 
 /** Starts a built peer on a free port. `compress` lets it negotiate permessage-deflate. */

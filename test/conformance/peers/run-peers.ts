@@ -3,7 +3,7 @@
 import { renderReport } from '../report.ts';
 import { runConformance } from '../run.ts';
 import { startMockOpampServer, type RunningPeer } from './mock-opamp-server.ts';
-import { buildOpampGoServer, hasGo, startOpampGoServer } from './opamp-go-server.ts';
+import { startOpampGoServer, tryToBuildOpampGoServer } from './opamp-go-server.ts';
 
 const DEADLINE_MS = 3_000;
 
@@ -17,14 +17,14 @@ const show = async (name: string, peer: RunningPeer): Promise<void> => {
 };
 
 await show('@elastic/mockopampserver', await startMockOpampServer());
-if (hasGo()) {
-  const { binary, remove } = buildOpampGoServer();
-  try {
-    await show('opamp-go', await startOpampGoServer(binary));
-    await show('opamp-go with compression', await startOpampGoServer(binary, { compress: true }));
-  } finally {
-    remove();
-  }
+const built = tryToBuildOpampGoServer();
+if ('reason' in built) {
+  process.stdout.write(`\nopamp-go: not tried, ${built.reason}\n`);
 } else {
-  process.stdout.write('\nopamp-go: skipped, no Go toolchain\n');
+  try {
+    await show('opamp-go', await startOpampGoServer(built.binary));
+    await show('opamp-go with compression', await startOpampGoServer(built.binary, { compress: true }));
+  } finally {
+    built.remove();
+  }
 }
