@@ -410,7 +410,9 @@ export class SimAgent implements ConnectionOwner {
       this.#setStatus({ status: APPLIED, config, error: '' });
       return;
     }
-    this.#applyTimer = setTimeout(() => this.#handleApplyTimer(), this.#draw(this.#behaviour.applyMs, `apply:${config.hashHex}`));
+    const applyMs = this.#draw(this.#behaviour.applyMs, `apply:${config.hashHex}`);
+    const dueAtMs = performance.now() + applyMs;
+    this.#applyTimer = setTimeout(() => this.#handleApplyTimer(dueAtMs), applyMs);
     if (config.isEmptyMap) this.#collector.kill();
     else this.#startCollector(deployment);
   }
@@ -445,7 +447,8 @@ export class SimAgent implements ConnectionOwner {
     this.#fail(applying, applying.rule?.error ?? SUPERVISOR_ERRORS.crash);
   }
 
-  #handleApplyTimer(): void {
+  #handleApplyTimer(dueAtMs: number): void {
+    this.#collector.catchUp(dueAtMs);
     const applying = this.#applying;
     if (applying === undefined) return;
     const { config, rule } = applying;

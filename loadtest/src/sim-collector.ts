@@ -42,6 +42,7 @@ export class SimCollector {
   crashes = 0;
   readonly #events: CollectorEvents;
   #timer: NodeJS.Timeout | undefined;
+  #next: { readonly dueAtMs: number; readonly run: () => void } | undefined;
 
   constructor(events: CollectorEvents) {
     this.#events = events;
@@ -50,13 +51,24 @@ export class SimCollector {
   /** Replaces whatever runs. The health is forgotten, as a supervisor does. */
   start(config: SimConfig | undefined, plan: CollectorPlan): void {
     this.kill();
-    this.#timer = setTimeout(() => this.#startNow(config, plan), plan.startMs);
+    this.#schedule(plan.startMs, () => this.#startNow(config, plan));
+  }
+
+  /**
+   * Does what was due until a time on the monotonic clock and has not happened yet: a busy event loop fires a long timer
+   * before a short one that was set later and is overdue as well.
+   */
+  catchUp(untilMs: number): void {
+    while (this.#next !== undefined && this.#next.dueAtMs <= untilMs) {
+      const { run } = this.#next;
+      this.#clearTimer();
+      run();
+    }
   }
 
   /** Ends the process without a report. */
   kill(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#clearTimer();
     this.running = undefined;
     this.health = NOT_STARTED;
   }
@@ -76,11 +88,10 @@ export class SimCollector {
 
   /** Turns unhealthy after a time, and healthy again after another one (0 = never). */
   becomeUnhealthy(afterMs: number, recoverAfterMs: number, error: string): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    this.#schedule(afterMs, () => {
       this.setHealth(false, error);
-      if (recoverAfterMs > 0) this.#timer = setTimeout(() => this.setHealth(true, error), recoverAfterMs);
-    }, afterMs);
+      if (recoverAfterMs > 0) this.#schedule(recoverAfterMs, () => this.setHealth(true, error));
+    });
   }
 
   #startNow(config: SimConfig | undefined, plan: CollectorPlan): void {
@@ -94,7 +105,7 @@ export class SimCollector {
       this.#becomeHealthy();
       return;
     }
-    this.#timer = setTimeout(() => this.#becomeHealthy(), plan.unhealthyForMs);
+    this.#schedule(plan.unhealthyForMs, () => this.#becomeHealthy());
   }
 
   #becomeHealthy(): void {
@@ -112,7 +123,22 @@ export class SimCollector {
       startedAtMs: 0,
     };
     // The loop goes on before anybody hears of the exit: a listener may replace the process.
-    this.#timer = setTimeout(() => this.#crash(plan), plan.restartMs + plan.startMs);
+    this.#schedule(plan.restartMs + plan.startMs, () => this.#crash(plan));
     this.#events.onExit();
+  }
+
+  #schedule(delayMs: number, run: () => void): void {
+    this.#clearTimer();
+    this.#next = { dueAtMs: performance.now() + delayMs, run };
+    this.#timer = setTimeout(() => {
+      this.#next = undefined;
+      run();
+    }, delayMs);
+  }
+
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#next = undefined;
   }
 }
