@@ -7,7 +7,7 @@
 --   nRows, (rollout, wave, status, attempt, deadlineInMs (-1 = keep), ackTimeoutMs, soft ('0'|'1'), error) x nRows
 -- returns per agent: {'ok', rollout, standing row text ('' = ended), ...} for every row written, or {'fenced', owner}
 -- A write is taken iff its epoch is >= the stored one. Errors are kept as `status|text` for at most 1,000 agents per rollout
--- and shard, until the agent recovers.
+-- and shard, until the agent recovers; an agent that was taken back stays listed.
 
 local gateway = ARGV[2]
 local BAD = { failed = true, degraded = true, lost = true, timedOut = true, restoreFailed = true }
@@ -88,7 +88,7 @@ while at <= #ARGV do
             if redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1 then
               redis.call('HSET', failures, uid, status .. '|' .. err)
             end
-          elseif old and BAD[old.status] and not BAD[status] then
+          elseif old and BAD[old.status] and status == 'applied' then
             redis.call('HDEL', failures, uid)
           end
           rec['r:' .. id] = format_row(row)

@@ -1,6 +1,6 @@
 -- Judges the rows of one rollout that are past their deadline, then returns the shard's counters: reading is the timeout.
 -- KEYS[1] any key of the shard (routing only)
--- ARGV    prefix, rollout, judge ('1' | '0': within one lease time of an outage nothing is judged), limit
+-- ARGV    prefix, rollout, judge ('1' | '0': within one lease time of an outage only good verdicts count), limit
 -- returns {now ms, overdue rows left, flat counters}
 -- Not connected: lost (a restoring row is only listed, its agent repairs itself when it returns). Connected: offered ->
 -- timedOut; applying -> unverified if healthy, else degraded; verifying -> applied if healthy, else degraded (failed when
@@ -33,7 +33,7 @@ local REASONS = {
 
 local failures = key .. ':failures'
 local left = 0
-if judge and redis.call('HEXISTS', key, 'ended') == 0 then
+if redis.call('HEXISTS', key, 'ended') == 0 then
   local overdue = redis.call('ZRANGEBYSCORE', open, '-inf', int(now_ms), 'LIMIT', 0, limit)
   for _, uid in ipairs(overdue) do
     local rec = to_table(redis.call('HGETALL', agent_key(uid)))
@@ -43,9 +43,11 @@ if judge and redis.call('HEXISTS', key, 'ended') == 0 then
       redis.call('ZREM', open, uid)
     else
       local status = verdict(row, rec)
+      -- A good verdict needs no grace: the agent is here, has applied the config and is healthy.
+      if not judge and status ~= 'applied' then status = false end
       if status == nil then
         redis.call('ZREM', open, uid)
-      else
+      elseif status then
         local column = (rec.owner or '') ~= '' and 1 or 0
         local new = parse_row(text)
         new.status = status
@@ -61,7 +63,7 @@ if judge and redis.call('HEXISTS', key, 'ended') == 0 then
       end
     end
   end
-  left = redis.call('ZCOUNT', open, '-inf', int(now_ms))
+  if judge then left = redis.call('ZCOUNT', open, '-inf', int(now_ms)) end
 end
 
 return { int(now_ms), left, redis.call('HGETALL', key) }
