@@ -203,6 +203,21 @@ export class CheckContext {
     return inner;
   }
 
+  /** Takes the server's store away; the function returned brings it back, at the latest when the check ends. */
+  async beginStoreOutage(): Promise<() => Promise<void>> {
+    const { stopStore, startStore } = this.target.control ?? {};
+    if (stopStore === undefined || startStore === undefined) this.notApplicable('no control over the store');
+    await stopStore();
+    let isOver = false;
+    const end = async (): Promise<void> => {
+      if (isOver) return;
+      isOver = true;
+      await startStore();
+    };
+    this.onEnd(end);
+    return end;
+  }
+
   /** Registers something to undo when the check ends, whatever its result. Last in, first out. */
   onEnd(cleanup: () => Promise<void> | void): void {
     this.#cleanups.push(cleanup);

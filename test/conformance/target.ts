@@ -63,7 +63,7 @@ export interface TargetApi {
   ): Promise<void>;
 }
 
-/** Power over the processes under test. Each call resolves when its effect is complete. */
+/** Power over the processes under test. Each call resolves when its effect is complete; none needs `this`. */
 export interface TargetControl {
   stopStore?(): Promise<void>;
   startStore?(): Promise<void>;

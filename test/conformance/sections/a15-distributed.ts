@@ -195,17 +195,15 @@ const checks: readonly Check[] = [
     transports: BOTH,
     needs: ['store-control'],
     async run(context: CheckContext) {
-      const { control } = context.target;
       const known = await context.agent();
       await known.first();
-      await control?.stopStore?.();
-      context.onEnd(() => control?.startStore?.());
+      const endOutage = await context.beginStoreOutage();
       const reaction = await knockDuringOutage(context);
       const isOpen =
         (reaction.kind === 'message' && reaction.message.errorResponse?.type === ERROR_TYPE.unavailable) ||
         (reaction.kind === 'status' && reaction.status === 503);
       context.expect(isOpen, `a new agent got ${describeReaction(reaction)}`);
-      await control?.startStore?.();
+      await endOutage();
       await context.eventually('new agents to be served again', async () => {
         const again = await knockDuringOutage(context);
         return again.kind === 'message' && again.message.errorResponse === undefined;

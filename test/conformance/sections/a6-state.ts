@@ -214,13 +214,11 @@ const checks: readonly Check[] = [
     async run(context: CheckContext) {
       const agent = await context.agent();
       await agent.first();
-      const { control } = context.target;
-      await control?.stopStore?.();
-      context.onEnd(() => control?.startStore?.());
+      const endOutage = await context.beginStoreOutage();
       const body = encodeMessage(agent.next({ health: { healthy: false } }));
       const bytes = context.transport === 'ws' ? Buffer.concat([Buffer.from([0]), body]) : body;
       const reaction = await agent.link.provoke(bytes);
-      await control?.startStore?.();
+      await endOutage();
       const isRefused =
         (reaction.kind === 'message' && reaction.message.errorResponse !== undefined) ||
         (reaction.kind === 'status' && reaction.status >= 400);
