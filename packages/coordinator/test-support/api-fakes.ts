@@ -232,6 +232,7 @@ function fakeGroups(state: FakeState): GroupStore {
     void state.audit.unshift({ id: `${state.audit.length + 1}-0`, ...(JSON.parse(entry) as Omit<AuditItem, 'id'>) });
   return {
     spec: async () => parseSpec(state.spec),
+    activeRollouts: async () => new Map([...parseSpec(state.spec).rollouts.values()].map(({ id, group }) => [group, id])),
     async put(group, { guarded, audit }) {
       const active = activeOf(group.name);
       if (guarded && active !== undefined) return { kind: 'active', id: active };

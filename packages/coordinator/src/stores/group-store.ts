@@ -19,6 +19,8 @@ export type GroupChange = { kind: 'ok'; generation: number } | { kind: 'active';
 export interface GroupStore {
   /** The whole fleet spec as it stands. */
   spec(): Promise<FleetSpec>;
+  /** Id of the active rollout by group. The spec lacks those that have offered nothing yet. */
+  activeRollouts(): Promise<Map<string, string>>;
   /** Writes a group. With `guarded` only when the group has no active rollout; check and write are one step. */
   put(group: GroupInput, options: { guarded: boolean; audit: string }): Promise<GroupChange>;
   /** Removes a group and what it was proven on, only when it has no active rollout. Its agents keep what they run. */
@@ -39,6 +41,9 @@ export function createGroupStore(options: { client: RedisClient; keys: Keys; rep
   return {
     async spec() {
       return parseSpec(await client.hgetall(keys.spec));
+    },
+    async activeRollouts() {
+      return new Map(Object.entries(await client.hgetall(keys.rolloutsActive)));
     },
     async put(group, { guarded, audit }) {
       return await commit({

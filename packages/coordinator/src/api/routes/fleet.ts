@@ -1,13 +1,18 @@
+import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import type { FastifyInstance } from 'fastify';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFacets } from '../facets.ts';
 import * as schema from '../schemas.ts';
+import type { RolloutService } from '../../rollout/service.ts';
+
+/** Active rollouts that the answer lists; `GET /rollouts?phase=running` lists all. */
+const MAX_LISTED_ROLLOUTS = 100;
 
 const COUNTS = schema.mapOf(schema.integer('Agents.'), 'Connected agents.');
 
 /** The fleet as a whole: counts, and the brake for everything. */
-export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, audit, configs }: ApiDependencies): void {
+export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, audit, configs, rollouts }: ApiDependencies): void {
   app.get(
     '/fleet',
     {
@@ -55,8 +60,9 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
       },
     },
     async () => {
-      const [spec, counters, total, gatewayList, names] = await Promise.all([
+      const [spec, activeRollouts, counters, total, gatewayList, names] = await Promise.all([
         groups.spec(),
+        groups.activeRollouts(),
         agents.facets(),
         agents.total(),
         gateways.list(),
@@ -80,7 +86,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
           versions: facets.kinds.get('version') ?? {},
         },
         groups: [...spec.groups.map(({ name }) => ({ name, ...countsOf(name) })), { name: null, ...countsOf(NO_GROUP) }],
-        rollouts: [...spec.rollouts.values()].map(({ id, group, to, direction, held }) => ({ id, group, to, direction, held })),
+        rollouts: await listActive(activeRollouts, spec, rollouts),
         gateways: { alive: alive.length, draining: alive.filter(({ draining }) => draining).length },
         configs: names.size,
       };
@@ -120,4 +126,19 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
       },
     );
   }
+}
+
+/** Active rollouts as gateways see them; those that have offered nothing yet are not in the spec and are looked up. */
+async function listActive(
+  active: ReadonlyMap<string, string>,
+  spec: FleetSpec,
+  rollouts: RolloutService,
+): Promise<Record<string, unknown>[]> {
+  const entries = [...active].slice(0, MAX_LISTED_ROLLOUTS).map(async ([group, id]) => {
+    const known = spec.rollouts.get(group);
+    if (known?.id === id) return [{ id, group, to: known.to, direction: known.direction, held: known.held }];
+    const view = await rollouts.get(id);
+    return view === undefined ? [] : [{ id, group, to: view.to, direction: 'forward', held: view.holds.length > 0 }];
+  });
+  return (await Promise.all(entries)).flat();
 }

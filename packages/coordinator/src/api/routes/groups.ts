@@ -73,10 +73,10 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       const { expectAgents, ...fields } = request.body as PutBody;
       const group: GroupInput = { name, ...fields, selector: fields.selector.trim() };
       readSelector(group.selector, 'selector');
-      const spec = await groups.spec();
+      const [spec, activeRollouts] = await Promise.all([groups.spec(), groups.activeRollouts()]);
       const old = spec.groups.find((candidate) => candidate.name === name);
       const changed = old === undefined || !isSameGroup(old, group);
-      const active = changed ? (spec.rollouts.get(name)?.id ?? null) : null;
+      const active = changed ? (activeRollouts.get(name) ?? null) : null;
       if (old === undefined && spec.groups.length >= MAX_GROUPS)
         throw new ProblemError('limit-exceeded', `there are ${MAX_GROUPS} groups already`);
 
@@ -98,7 +98,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       const facets = readFacets(await agents.facets());
       return await reply
         .code(old === undefined ? 201 : 200)
-        .send(toView({ ...(old ?? { stable: null, previous: null, trailingHeld: false }), ...group }, spec, facets));
+        .send(toView({ ...(old ?? { stable: null, previous: null, trailingHeld: false }), ...group }, activeRollouts, facets));
     },
   );
 
@@ -113,11 +113,11 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       },
     },
     async (request) => {
-      const [spec, counters] = await Promise.all([groups.spec(), agents.facets()]);
+      const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
       const facets = readFacets(counters);
       const sorted = spec.groups.toSorted((left, right) => compareKeys(left.name, right.name));
       const page = pageOf(sorted, request.query as { limit: number; cursor?: string }, ({ name }) => name, compareKeys);
-      return { items: page.items.map((group) => toView(group, spec, facets)), nextCursor: page.nextCursor };
+      return { items: page.items.map((group) => toView(group, activeRollouts, facets)), nextCursor: page.nextCursor };
     },
   );
 
@@ -133,8 +133,8 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
     },
     async (request) => {
       const { name } = request.params as { name: string };
-      const [spec, counters] = await Promise.all([groups.spec(), agents.facets()]);
-      return toView(findGroup(spec, name), spec, readFacets(counters));
+      const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
+      return toView(findGroup(spec, name), activeRollouts, readFacets(counters));
     },
   );
 
@@ -159,9 +159,9 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       const { name } = request.params as { name: string };
       const query = request.query as { dryRun?: boolean; expectAgents?: number };
       const expectAgents = (request.body as { expectAgents?: number }).expectAgents ?? query.expectAgents;
-      const spec = await groups.spec();
+      const [spec, activeRollouts] = await Promise.all([groups.spec(), groups.activeRollouts()]);
       const old = findGroup(spec, name);
-      const active = spec.rollouts.get(name)?.id ?? null;
+      const active = activeRollouts.get(name) ?? null;
       const impact: Impact = await countImpact(agents, spec, { ...spec, groups: spec.groups.filter((group) => group !== old) });
       if (query.dryRun === true) return { dryRun: true, ...impact, activeRollout: active };
       if (active !== null) throw activeProblem(name, active);
@@ -205,8 +205,8 @@ function unwrap(name: string, change: GroupChange): void {
   if (change.kind === 'missing') throw new ProblemError('group-not-found', `there is no group ${name}`);
 }
 
-function toView(group: GroupSpec, spec: FleetSpec, facets: Facets): Record<string, unknown> {
+function toView(group: GroupSpec, activeRollouts: ReadonlyMap<string, string>, facets: Facets): Record<string, unknown> {
   const { name, selector, priority, mode, stable, previous, trailingHeld } = group;
   const counts = facets.groups.get(name) ?? { agents: 0, connected: 0, health: {} };
-  return { name, selector, priority, mode, stable, previous, trailingHeld, activeRollout: spec.rollouts.get(name)?.id ?? null, counts };
+  return { name, selector, priority, mode, stable, previous, trailingHeld, activeRollout: activeRollouts.get(name) ?? null, counts };
 }
