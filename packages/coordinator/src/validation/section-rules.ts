@@ -46,7 +46,7 @@ function readSection(kind: ComponentKind, entry: MapEntry | undefined, root: Map
   if (entry === undefined) return { ...nothing, state: 'absent', offset: root.offset };
   const offset = entry.keyOffset;
   if (isNull(entry.value)) {
-    if (kind === 'extensions') warnNullExtensions(offset, context);
+    if (kind === 'extensions' && context.policy.supervised === true) warnNullExtensions(offset, context);
     return { ...nothing, state: 'null', offset };
   }
   if (entry.value.kind !== 'map') {

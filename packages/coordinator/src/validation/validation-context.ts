@@ -14,6 +14,8 @@ export interface ValidationPolicy {
   readonly allowNoPipelines?: boolean;
   /** The text is one part of what the agent merges, so what it lacks may come from elsewhere; default false. */
   readonly allowFragments?: boolean;
+  /** The agents are supervisors, which merge the text last over their own part; adds W_NULL_SECTION; default false. */
+  readonly supervised?: boolean;
   /** Collectors run with the gate `service.profilesSupport`; default false. */
   readonly profilesSupport?: boolean;
   /** Substitution schemes of the build; default env, file, http, https, yaml. */

@@ -1,5 +1,5 @@
 import type { BodyView, ObjectSchema, Schema } from './schema.ts';
-import { ANY, BOOL, DURATION, list, object, openObject, TEXT, TEXTS, UINT } from './schema.ts';
+import { ANY, BOOL, DURATION, list, mapOf, object, openObject, TEXT, TEXTS, UINT } from './schema.ts';
 import { SECOND } from './go-values.ts';
 import { isDynamic } from '../substitution.ts';
 
@@ -136,7 +136,7 @@ function requireActions(key: string): (body: BodyView) => void {
 
 const RESOURCE: ObjectSchema = object('resourceprocessor.Config', { attributes: list(ACTION) }, requireActions('attributes'));
 
-const MATCH: Schema = openObject('filterconfig.MatchProperties', { match_type: TEXT });
+const MATCH: Schema = mapOf(ANY);
 
 const ATTRIBUTES: ObjectSchema = object(
   'attributesprocessor.Config',

@@ -140,7 +140,7 @@ const PROMETHEUS: ObjectSchema = openObject(
       'prometheusreceiver.PromConfig',
       {
         global: mapOf(ANY),
-        scrape_configs: list(openObject('config.ScrapeConfig', { job_name: TEXT })),
+        scrape_configs: list(mapOf(ANY)),
         scrape_config_files: TEXTS,
         otlp: ANY,
         runtime: ANY,
