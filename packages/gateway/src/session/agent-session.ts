@@ -74,6 +74,8 @@ export class AgentSession {
   offerQuestion = false;
   /** No remote_config_status has been read on this connection yet. */
   statusSeen = false;
+  /** An offer was made on this connection: a report that names another hash was composed before it arrived. */
+  offeredHere = false;
   /** An offer of before the claim has no answer: nothing is offered until the agent reports, or until this time (ms). */
   awaitingReportUntilMs = 0;
   /** The agent comes into effect as applied at this time if it is healthy then. */

@@ -250,6 +250,7 @@ export class OfferDesk {
     const { record } = session;
     const prior = session.offer?.prior ?? { offered: record.offered, offerAnswered: record.offerAnswered, offeredFor: record.offeredFor };
     session.offer = { config: plan.config, bytes, prior, kind: plan.kind, recorded: false };
+    session.offeredHere = true;
     record.offered = plan.config.hash;
     record.offerAnswered = !reportsRemoteConfig(record.capabilities);
     record.offeredFor = plan.offeredFor;
@@ -315,6 +316,7 @@ export class OfferDesk {
     const { record } = session;
     this.returnCredit(session);
     if (record.offered !== offer.config.hash) return;
+    session.offeredHere = false;
     record.offered = offer.prior.offered;
     record.offerAnswered = offer.prior.offerAnswered;
     record.offeredFor = offer.prior.offeredFor;

@@ -9,7 +9,7 @@ import { CLOSE_REASONS } from '../close-reasons.ts';
 import type { GatewayEvents } from '../events.ts';
 import { decodeBody, decodeWebSocketMessage } from '../protocol/codec.ts';
 import type { Decoded } from '../protocol/codec.ts';
-import { encodeError } from '../protocol/replies.ts';
+import { encodeError, REPORT_FULL_STATE } from '../protocol/replies.ts';
 import type { PendingWrite } from '../pending-write.ts';
 import { AgentSession } from './agent-session.ts';
 
@@ -538,9 +538,15 @@ export class SessionManager {
       session.awaitingReportUntilMs = 0;
       session.offerQuestion = false;
     }
-    if (session.outlet.transport === 'http') this.health.judge(session, now);
+    const parts = this.#replies.partsFor(session, message);
+    if (session.outlet.transport === 'http') {
+      this.health.judge(session, now);
+      // The full state that is asked for here is composed before an offer beside the question is looked at, so that it
+      // would seem to deny the offer: the offer waits for the next poll.
+      if (((parts.flags ?? 0n) & REPORT_FULL_STATE) !== 0n) session.awaitingReportUntilMs = now + AWAIT_REPORT_MS;
+    }
     this.desk.evaluate(session, 'session');
-    this.#replies.reply(session, this.#replies.partsFor(session, message));
+    this.#replies.reply(session, parts);
   }
 
   /** The agent's last message on this connection. [OpAMP AgentDisconnect] */

@@ -41,7 +41,7 @@ export class StatusDesk {
 
     const outcome = applyStatusReport(this.#options.spec.spec, record, report);
     if (outcome.stale) events.staleStatus(session.uid, report.hash);
-    const mayForget = first || session.awaitingReportUntilMs !== 0;
+    const mayForget = (first || session.awaitingReportUntilMs !== 0) && !session.offeredHere;
     if (
       mayForget &&
       record.offered !== '' &&
