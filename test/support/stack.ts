@@ -47,6 +47,8 @@ export interface StackOptions {
   readonly coordinatorEnv?: Settings;
   /** Default `opamp`. */
   readonly keyPrefix?: string;
+  /** Directory whose `packages` run. Default: this repository. */
+  readonly root?: string;
   readonly redis?: {
     /** Keeps its data over a restart. Default false. */
     readonly appendOnly?: boolean;
@@ -63,6 +65,7 @@ interface Member {
   readonly adminPort: number;
   readonly proxy: TcpProxy | undefined;
   readonly env: Settings;
+  readonly root: string;
   child: Child;
   starts: number;
   /** A test ended it on purpose. */
@@ -138,9 +141,9 @@ export class Stack {
     return proxy;
   }
 
-  /** Starts one more gateway; answers its name. */
-  async startGateway(env: Settings = {}): Promise<string> {
-    return await this.#add('gateway', env);
+  /** Starts one more gateway, of another root when one is given; answers its name. */
+  async startGateway(env: Settings = {}, root?: string): Promise<string> {
+    return await this.#add('gateway', env, root);
   }
 
   /** Starts one more coordinator; answers its name. */
@@ -241,13 +244,14 @@ export class Stack {
     return member;
   }
 
-  async #add(kind: Kind, env: Settings): Promise<string> {
+  async #add(kind: Kind, env: Settings, root = this.#options.root ?? REPOSITORY): Promise<string> {
     this.#counts[kind] += 1;
     const name = `${kind}-${this.#counts[kind]}`;
     const shell = {
       kind,
       name,
       env,
+      root,
       port: await findFreePort(),
       adminPort: await findFreePort(),
       proxy: this.#options.redis?.proxied === true ? await TcpProxy.start(this.redis.port) : undefined,
@@ -258,12 +262,12 @@ export class Stack {
     return name;
   }
 
-  #spawn({ kind, name, port, adminPort, proxy, env }: Omit<Member, 'child' | 'starts' | 'wasKilled'>, start: number): Child {
+  #spawn({ kind, name, port, adminPort, proxy, env, root }: Omit<Member, 'child' | 'starts' | 'wasKilled'>, start: number): Child {
     const upper = kind.toUpperCase();
     const own = kind === 'gateway' ? this.#options.gatewayEnv : this.#options.coordinatorEnv;
     return new Child({
       name,
-      command: [process.execPath, '--enable-source-maps', join(REPOSITORY, 'packages', kind, 'dist', 'main.js')],
+      command: [process.execPath, '--enable-source-maps', join(root, 'packages', kind, 'dist', 'main.js')],
       environment: {
         OPAMP_REDIS_URL: proxy === undefined ? this.redis.url : `redis://${HOST}:${proxy.port}`,
         OPAMP_KEY_PREFIX: this.keyPrefix,
