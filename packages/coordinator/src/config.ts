@@ -5,6 +5,7 @@ import { ignoredServiceLinks, parseEnvironment } from '@opamp-gateway/shared/env
 import { ConfigurationError } from '@opamp-gateway/shared/errors';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
 import { isLoopbackHost } from './api/auth.ts';
+import type { RetentionDays } from './bus/retention.ts';
 
 /** Everything that one coordinator is told at its start. */
 export interface CoordinatorConfig {
@@ -29,6 +30,8 @@ export interface CoordinatorConfig {
   apiTokensFile: string | undefined;
   /** How long a gateway may take to answer a command. */
   commandTimeoutMs: number;
+  /** For how many days things are kept; 0 = for ever. */
+  retentionDays: RetentionDays;
   /** How long the start waits for Redis. */
   redisWaitMs: number;
 }
@@ -85,6 +88,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     minReplicas: 0,
     apiTokensFile: undefined,
     commandTimeoutMs: 5000,
+    retentionDays: { agents: 7, rollouts: 90, audit: 365 },
     redisWaitMs: 10_000,
     ...given,
     host,

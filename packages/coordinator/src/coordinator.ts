@@ -17,6 +17,7 @@ import type { AdminServer } from './admin-server.ts';
 import { createApiServer } from './api/api-server.ts';
 import { createAgentReader } from './bus/agent-reader.ts';
 import { createCommandBus } from './bus/command-bus.ts';
+import { createRetention } from './bus/retention.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { createCoordinatorEvents } from './events.ts';
 import { createRolloutStack } from './rollout-stack.ts';
@@ -124,6 +125,9 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('rollouts', () => stack.stop());
     await stack.start();
 
+    const retention = createRetention({ client, keys, clock, logger, days: config.retentionDays });
+    open.push('retention', () => retention.stop());
+    await retention.start();
     const housekeeping = clock.every(HOUSEKEEPING_MS, () => {
       refreshTokens(tokens, events);
       // An emptied store gets a new incarnation, by which gateways notice.

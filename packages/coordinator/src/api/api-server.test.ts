@@ -61,6 +61,19 @@ describe('every answer but success is a problem', () => {
     expect(answer.body.errors.find(({ path }) => path === 'colour')).toMatchObject({ message: 'there is no such field' });
   });
 
+  it.each(['application/json', 'text/yaml'])('refuses %s that is not UTF-8 instead of changing it', async (type) => {
+    const { app, state } = await createFakeApi();
+    const payload = type === 'text/yaml' ? Buffer.from('a: \xff', 'latin1') : Buffer.from('{"files":{"":{"body":"\xff"}}}', 'latin1');
+    const answer = await app.inject({
+      method: 'PUT',
+      url: '/api/v1/configs/a',
+      headers: { host: 'localhost', 'content-type': type },
+      payload,
+    });
+    expect(answer.json()).toMatchObject({ status: 400, type: '/problems/malformed-body', detail: 'the body is not valid UTF-8' });
+    expect(state.configs.size).toBe(0);
+  });
+
   it('says which methods a path takes', async () => {
     const { call } = await createFakeApi();
     const answer = await call('PATCH', '/groups/a');

@@ -8,6 +8,7 @@ import type { ApiDependencies } from './dependencies.ts';
 import { toProblem } from './error-answers.ts';
 import { isProblemType, ProblemError, PROBLEMS } from './problem.ts';
 import { SHARED_SCHEMAS } from './schemas.ts';
+import { decodeUtf8 } from './utf8.ts';
 import { agentCommandRoutes } from './routes/agent-commands.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { auditRoutes } from './routes/audit.ts';
@@ -156,11 +157,17 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Prob
 function readJsonBodies(app: FastifyInstance): void {
   app.removeContentTypeParser(['application/json', 'text/plain']);
   const parse = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
-    if (text === '') return done(null, undefined);
-    return parse(request, text as string, (error, parsed) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
+    if (bytes.length === 0) return done(null, undefined);
+    let text: string;
+    try {
+      text = decodeUtf8(bytes as Buffer);
+    } catch (error) {
+      return done(toError(error));
+    }
+    return parse(request, text, (error, parsed) => {
       if (error === null) done(null, parsed);
-      else done(new ProblemError('malformed-body', jsonProblem(text as string)));
+      else done(new ProblemError('malformed-body', jsonProblem(text)));
     });
   });
 }

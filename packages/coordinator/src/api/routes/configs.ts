@@ -5,6 +5,7 @@ import { compareKeys, decodeCursor, encodeCursor, pageOf } from '../pagination.t
 import type { Page } from '../pagination.ts';
 import { checkBuilds } from '../agent-builds.ts';
 import { ProblemError } from '../problem.ts';
+import { decodeUtf8 } from '../utf8.ts';
 import { readSelector } from '../selector-input.ts';
 import type { ProblemItem } from '../problem.ts';
 import * as schema from '../schemas.ts';
@@ -52,8 +53,10 @@ type PutBody = { files: ConfigFiles; message?: string };
 
 /** Named configs: immutable versions, history, diff and validation. */
 export function configRoutes(app: FastifyInstance, { configs, agents, validate }: ApiDependencies): void {
-  app.addContentTypeParser(YAML_TYPES, { parseAs: 'string', bodyLimit: CONFIG_BODY_LIMIT_BYTES }, (_request, text, done) =>
-    done(null, text),
+  app.addContentTypeParser(
+    YAML_TYPES,
+    { parseAs: 'buffer', bodyLimit: CONFIG_BODY_LIMIT_BYTES },
+    async (_request: unknown, bytes: Buffer) => decodeUtf8(bytes),
   );
 
   app.put(
