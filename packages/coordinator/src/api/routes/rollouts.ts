@@ -14,7 +14,7 @@ const MAX_EVENTS = 1000;
 
 const STRATEGY: schema.JsonSchema = {
   type: 'object',
-  description: 'See docs/rollouts.md for every field and its default. Unknown fields are refused.',
+  description: 'See docs/rollout.md for every field and its default. Unknown fields are refused.',
   examples: [
     { waves: [{ size: { count: 20 }, soak: '10m' }, { size: { percent: 25 } }, { size: { percent: 100 } }], onFailure: 'rollback' },
   ],
