@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { RolloutView } from '../support/api-client.ts';
 import { type AgentRecord, APPLY_MS, type Fleet } from '../support/fleet.ts';
 import { shareStack, useFleet, useSleepingFleet } from '../support/lifetimes.ts';
-import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
+import { Deployment, expectCountersAreRows, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { notOn, offeredTo, tooManyAtOnce } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
 
@@ -182,7 +182,7 @@ describe('the brakes', () => {
     const paused = await api.act(id, 'pause');
     expect(paused.holds).toEqual(['manual']);
     await waitUntilObserved();
-    await waitForRollout(api, id, 'to have nobody under way', ({ counts }) => (counts['offered'] ?? 0) + (counts['applying'] ?? 0) === 0);
+    await expectCountersAreRows(api, id);
     const moved = offeredTo(await fleet.records(), config.hash).map(({ uid }) => uid);
     expect(moved.length).toBeLessThan(120);
 
@@ -201,6 +201,7 @@ describe('the brakes', () => {
     await waitUntilObserved();
     expect(offeredTo(await fleet.records(), config.hash).map(({ uid }) => uid)).toEqual(moved);
     expect((await api.getRollout(id)).holds).toEqual(['manual']);
+    await expectCountersAreRows(api, id);
 
     await api.act(id, 'resume');
     const rollout = await deployment.finish(id, 'succeeded');
@@ -240,6 +241,7 @@ describe('the brakes', () => {
     const id = await deployment.start(config, HALF_THEN_WAIT);
     await waitForSoak(id);
     expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(20);
+    await expectCountersAreRows(api, id);
     await api.act(id, 'promote');
     await deployment.finish(id, 'succeeded');
     expect(notOn(await fleet.records(), config.hash)).toEqual([]);
@@ -273,28 +275,33 @@ describe('the brakes', () => {
 
   test('a group change that moves more than 20 agents needs their number', async (context) => {
     const { api } = stack();
-    const fleet = await useFleet(context, stack(), { name: 'guarded', agents: 40, attributes: { tier: { cycle: ['one', 'two'] } } });
+    const fleet = await useFleet(context, stack(), {
+      name: 'guarded',
+      agents: 40,
+      attributes: { tier: { cycle: ['two', 'two', 'two', 'one'] } },
+    });
     const deployment = await Deployment.create(api, fleet);
     const config = await deployment.prove('guarded 1');
-    await api.putGroup('guarded-two', { selector: 'env=guarded,tier=two', priority: 5 });
-    const second = await Deployment.create(api, { name: 'guarded-two', selector: 'env=guarded,tier=two' }, { priority: 5 });
-    const other = await second.store('guarded-two 1');
-    const change = { selector: 'env=guarded', priority: 1 };
+    const selector = 'env=guarded,tier=two';
+    const second = await Deployment.create(api, { name: 'guarded-two', selector }, { priority: 90 });
+    const other = await second.prove('guarded-two 1');
+    const isTwo = ({ attributes }: AgentRecord): boolean => attributes['tier'] === 'two';
+    expect(notOn((await fleet.records()).filter(isTwo), other.hash)).toEqual([]);
 
-    const dryRun = (await api.call('PUT', '/groups/guarded?dryRun=true', { body: change })) as { readonly agentsChanging: number };
-    expect(dryRun.agentsChanging).toBe(20);
-    expect(other.hash).not.toBe(config.hash);
-
-    const all = (await api.call('DELETE', '/groups/guarded?dryRun=true', { body: {} })) as { readonly agentsChanging: number };
-    expect(all.agentsChanging).toBe(40);
-    const problem = await api.refusal('DELETE', '/groups/guarded', { body: {} });
+    const change = { selector, priority: 1 };
+    expect(await api.call('PUT', '/groups/guarded-two?dryRun=true', { body: change })).toMatchObject({ dryRun: true, agentsChanging: 30 });
+    const problem = await api.refusal('PUT', '/groups/guarded-two', { body: change });
     expect(problem).toMatchObject({ status: 409, type: '/problems/expect-agents' });
-    expect(problem.detail).toContain('40');
-    expect(await api.refusal('DELETE', '/groups/guarded', { body: { expectAgents: 20 } })).toMatchObject({ status: 409 });
-    expect((await api.getGroup('guarded')).stable?.hash).toBe(config.hash);
-    expect(notOn(await fleet.records(), config.hash)).toEqual([]);
-    await api.call('DELETE', '/groups/guarded', { body: { expectAgents: 40 } });
-    expect(await api.refusal('GET', '/groups/guarded')).toMatchObject({ status: 404 });
+    expect(problem.detail).toContain('30');
+    expect(await api.refusal('PUT', '/groups/guarded-two', { body: { ...change, expectAgents: 40 } })).toMatchObject({ status: 409 });
+    await waitUntilObserved();
+    expect(notOn((await fleet.records()).filter(isTwo), other.hash)).toEqual([]);
+
+    await api.putGroup('guarded-two', { ...change, expectAgents: 29 });
+    await waitUntilOn(fleet, config.hash);
+
+    const problemOfDelete = await api.refusal('DELETE', '/groups/guarded', { body: {} });
+    expect(problemOfDelete).toMatchObject({ status: 409, type: '/problems/expect-agents' });
   });
 });
 

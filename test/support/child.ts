@@ -71,10 +71,10 @@ export class Child {
     return this.#ended;
   }
 
-  /** The last lines of its output, shortened; requests that went well are left out. */
-  tail(lines = TAIL_LINES): string {
+  /** The last lines of its output since a time, shortened; lines about requests are left out. */
+  tail(lines = TAIL_LINES, sinceMs = 0): string {
     const all = readFileSync(this.#logFile, 'utf8').trimEnd().split('\n');
-    const telling = all.filter((line) => !line.includes('"msg":"api request"'));
+    const telling = all.filter((line) => !line.includes('"msg":"api request"') && timeOf(line) >= sinceMs);
     return telling.slice(-lines).map(shortenLine).join('\n');
   }
 
@@ -119,6 +119,12 @@ export class Child {
     clearTimeout(timer);
     return inTime;
   }
+}
+
+/** When a line was logged; infinite for what is no log line, which always matters. */
+function timeOf(line: string): number {
+  const time = /"time":"([^"]+)"/.exec(line)?.[1];
+  return time === undefined ? Number.POSITIVE_INFINITY : Date.parse(time);
 }
 
 /** Keeps time, level, message and the fields in between; stacks and ids that repeat are left out. */

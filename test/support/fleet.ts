@@ -103,7 +103,10 @@ export async function startFleet(stack: Stack, options: FleetOptions): Promise<F
     await fleet.waitUntilConnected();
     await waitUntil(
       `the API to show ${fleet.size} agents of ${fleet.name} as connected`,
-      async () => (await stack.api.listAgents({ selector: fleet.selector, connected: 'true' })).length,
+      async () => {
+        const shown = new Set((await stack.api.listAgents({ selector: fleet.selector, connected: 'true' })).map(({ uid }) => uid));
+        return (await fleet.records()).filter(({ uid }) => shown.has(uid)).length;
+      },
       (known) => known === fleet.size,
     );
   } catch (error) {

@@ -3,16 +3,18 @@ import { afterAll, afterEach, beforeAll, type TestContext } from 'vitest';
 import { createFleet, type Fleet, type FleetOptions, startFleet } from './fleet.ts';
 import { type Stack, type StackOptions, startStack } from './stack.ts';
 
-async function report(stack: Stack, test: string): Promise<void> {
+/** Shows what the processes logged during a failed test. */
+async function reportFailure(stack: Stack, { name, result }: TestContext['task']): Promise<void> {
+  if (result?.state !== 'fail') return;
   const kept = await stack.keepLogs();
-  process.stderr.write(`\nlogs of the processes of "${test}", in full in ${kept}\n${stack.logs()}\n`);
+  process.stderr.write(`\nlogs of the processes of "${name}", in full in ${kept}\n${stack.logs(result.startTime)}\n`);
 }
 
 /** A stack for this one test. */
 export async function useStack(context: TestContext, options: StackOptions = {}): Promise<Stack> {
   const stack = await startStack(options);
   context.onTestFinished(async ({ task }) => {
-    if (task.result?.state === 'fail') await report(stack, task.name);
+    await reportFailure(stack, task);
     await stack.stop();
   });
   return stack;
@@ -25,7 +27,7 @@ export function shareStack(options: StackOptions = {}): () => Stack {
     stack = await startStack(options);
   });
   afterEach(async ({ task }) => {
-    if (task.result?.state === 'fail' && stack !== undefined) await report(stack, task.name);
+    if (stack !== undefined) await reportFailure(stack, task);
   });
   afterAll(async () => {
     await stack?.stop();

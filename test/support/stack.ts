@@ -193,9 +193,9 @@ export class Stack {
     return await (await fetch(`http://${HOST}:${this.#member(name).adminPort}/metrics`, { signal: AbortSignal.timeout(5_000) })).text();
   }
 
-  /** The last lines of every log, for a failed test. */
-  logs(lines = 40): string {
-    return [...this.#members.values()].map(({ name, child }) => `--- ${name}\n${child.tail(lines)}`).join('\n');
+  /** The last lines of every log since a time, for a failed test. */
+  logs(sinceMs = 0, lines = 40): string {
+    return [...this.#members.values()].map(({ name, child }) => `--- ${name}\n${child.tail(lines, sinceMs)}`).join('\n');
   }
 
   /** Copies the logs to a directory that stays; answers its path. */
