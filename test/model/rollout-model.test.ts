@@ -5,9 +5,10 @@ import { maxInFlightOf } from '@opamp-gateway/coordinator/rollout/plan';
 import { createRolloutService } from '@opamp-gateway/coordinator/rollout/rollout-service';
 import type { RolloutAction, RolloutService } from '@opamp-gateway/coordinator/rollout/service';
 import { systemClock } from '@opamp-gateway/shared/clock';
-import { desired, formatGroupField, formatStableField, specField } from '@opamp-gateway/shared/fleet-spec';
+import { desired, formatGroupField, formatRolloutField, formatStableField, specField } from '@opamp-gateway/shared/fleet-spec';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
-import { TERMINAL_PHASES } from '@opamp-gateway/shared/rollout-types';
+import { FAILING_STATUSES, TERMINAL_PHASES, UNSETTLED_STATUSES } from '@opamp-gateway/shared/rollout-types';
+import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BrokenConnectionError, SimFleet } from './sim-fleet.ts';
@@ -23,7 +24,7 @@ type Op =
   | { kind: 'answer'; pick: number; verdict: 'applied' | 'failed' }
   | { kind: 'time'; ms: number }
   | { kind: 'act'; action: RolloutAction }
-  | { kind: 'crash' };
+  | { kind: 'crash' | 'everybodyFollows' | 'everybodyAnswers' };
 
 const pick = fc.nat(1_000);
 const op: fc.Arbitrary<Op> = fc.oneof(
@@ -43,13 +44,14 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(100, 400, 1_000, 6_000) }) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('act' as const),
-      action: fc.constantFrom<RolloutAction>('pause', 'resume', 'promote', 'retry', 'abort', 'cancel'),
+      action: fc.constantFrom<RolloutAction>('pause', 'resume', 'resume', 'promote', 'retry', 'retry', 'abort', 'cancel'),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: 'crash' as const }) },
+  { weight: 4, arbitrary: fc.constantFrom({ kind: 'everybodyFollows' as const }, { kind: 'everybodyAnswers' as const }) },
 );
 
 const strategy = fc.record({
@@ -86,9 +88,10 @@ async function build(agents: number, pollers: number, strategyInput: unknown): P
   for (const agent of sim.agents.values()) agent.offered = STABLE.hash;
   // A violation inside a commit would look like a broken connection to the engine, so it is kept and thrown later.
   const violations: unknown[] = [];
-  sim.onCommit = (before, after) => {
+  sim.onCommit = (step) => {
     try {
-      checkCommit(sim, before, after);
+      checkCommit(sim, step.before, step.after);
+      checkEvents(sim, step);
     } catch (error) {
       violations.push(error);
     }
@@ -101,6 +104,7 @@ async function build(agents: number, pollers: number, strategyInput: unknown): P
     engine: engines[0] as RolloutEngine,
     clock: systemClock,
     waker: { wake: () => undefined },
+    newId: () => 'r1',
   });
   const outcome = await service.create({ group: 'g', config: { name: 'base', version: 2 }, strategy: strategyInput }, { actor: 'model' });
   if (outcome.kind !== 'created') throw new Error(JSON.stringify(outcome));
@@ -141,6 +145,35 @@ function checkCommit(sim: SimFleet, before: RolloutDocument | undefined, after: 
   }
 }
 
+const RESTORED: ReadonlySet<RowStatus> = new Set<RowStatus>(['restored', 'restoreFailed', 'skipped', 'left']);
+
+/** What must be the case when a step says that something has happened. */
+function checkEvents(sim: SimFleet, { before, after, events, fieldBefore }: Parameters<SimFleet['onCommit']>[0]): void {
+  const rows = [...sim.agents.values()].flatMap((agent) => {
+    const row = agent.rows.get(after.id);
+    return row === undefined ? [] : [{ agent, row }];
+  });
+  for (const event of events) {
+    // A wave is assigned, and a rollback has ended, only when every gateway follows what was said before this step.
+    if (event.type === 'wave.assigned' || (event.type === 'rollout.rolled_back' && fieldBefore !== undefined)) {
+      for (const gateway of sim.gatewayList) {
+        const followed = gateway.spec.rollouts.get(after.group);
+        expect(followed === undefined ? undefined : formatRolloutField(followed), event.type).toBe(fieldBefore);
+      }
+    }
+    if (event.type === 'rollout.rolled_back' || event.type === 'rollout.rollback_failed') {
+      expect(rows.filter(({ agent, row }) => agent.connected && !RESTORED.has(row.status))).toEqual([]);
+    }
+    if (event.type === 'wave.converged') {
+      expect(rows.filter(({ row }) => row.wave === String(event.to.waveIndex) && UNSETTLED_STATUSES.has(row.status))).toEqual([]);
+    }
+    if (event.type === 'wave.passed') {
+      const limit = before?.strategy.waves[event.from?.waveIndex ?? 0]?.failure.maxCount ?? Number.POSITIVE_INFINITY;
+      expect(rows.filter(({ row }) => FAILING_STATUSES.has(row.status)).length).toBeLessThanOrEqual(limit);
+    }
+  }
+}
+
 /** Invariants of the offers that were made. */
 function checkOffers({ sim, id, violations }: World): void {
   if (violations.length > 0) throw violations[0];
@@ -171,6 +204,13 @@ async function happen(world: World, next: Op): Promise<void> {
       return;
     case 'follow':
       return sim.follow(next.pick % GATEWAYS);
+    case 'everybodyFollows':
+      for (let gateway = 0; gateway < GATEWAYS; gateway += 1) sim.follow(gateway);
+      for (const each of uids) sim.poll(each);
+      return;
+    case 'everybodyAnswers':
+      for (const each of uids) sim.answer(each, 'applied');
+      return;
     case 'join':
       return sim.join(uid, next.pick % GATEWAYS, sim.agents.get(uid)?.http);
     case 'disconnect':
@@ -227,7 +267,7 @@ describe('a rollout under random histories', () => {
         fc.integer({ min: 1, max: 14 }),
         fc.nat(3),
         strategy,
-        fc.array(op, { maxLength: 120 }),
+        fc.array(op, { minLength: 20, maxLength: 150, size: 'max' }),
         async (agents, pollers, input, ops) => {
           const world = await build(agents, Math.min(pollers, agents - 1), input);
           for (const next of ops) {
@@ -239,6 +279,8 @@ describe('a rollout under random histories', () => {
           const { sim } = world;
           expect(sim.currentSpec.rollouts.size).toBe(0);
           expect(sim.currentSpec.groups[0]?.stable).toEqual(document.phase === 'succeeded' ? TO : STABLE);
+          // Whoever was away all the time comes back now.
+          for (const uid of world.uids) sim.join(uid, sim.agents.get(uid)?.gateway ?? 0, sim.agents.get(uid)?.http);
           for (let gateway = 0; gateway < GATEWAYS; gateway += 1) sim.follow(gateway);
           for (const uid of world.uids) sim.poll(uid);
           for (const agent of sim.agents.values()) {
@@ -259,7 +301,7 @@ describe('a rollout under random histories', () => {
           }
         },
       ),
-      { numRuns: 400, verbose: 0 },
+      { numRuns: 800 },
     );
   });
 });

@@ -46,7 +46,8 @@ export class BrokenConnectionError extends Error {
   override name = 'BrokenConnectionError';
 }
 
-interface SimGateway {
+/** A gateway and the spec that it follows. */
+export interface SimGateway {
   spec: FleetSpec;
   alive: boolean;
 }
@@ -69,7 +70,12 @@ export class SimFleet implements FleetReader, RolloutStore {
   readonly active = new Map<string, string>();
   fields: Record<string, string> = { [specField.generation]: '1' };
   /** Called after each stored step. */
-  onCommit: (before: RolloutDocument | undefined, after: RolloutDocument) => void = () => undefined;
+  onCommit: (step: {
+    before: RolloutDocument | undefined;
+    after: RolloutDocument;
+    events: readonly RolloutEvent[];
+    fieldBefore: string | undefined;
+  }) => void = () => undefined;
   /** When set, the next commit fails after this many are done, as a process that dies does. */
   failCommits = 0;
 
@@ -341,6 +347,7 @@ export class SimFleet implements FleetReader, RolloutStore {
     }
     this.documents.get(document.id)?.push(structuredClone(document));
     this.eventLog.get(document.id)?.push(...structuredClone([...step.events]));
+    const fieldBefore = this.fields[specField.rollout(document.id)];
     const changes = Object.keys(step.specSet).length + step.specDel.length;
     Object.assign(this.fields, step.specSet);
     for (const field of step.specDel) delete this.fields[field];
@@ -349,7 +356,7 @@ export class SimFleet implements FleetReader, RolloutStore {
     if (step.nextEvalAtMs === null) this.due.delete(document.id);
     else this.due.set(document.id, step.nextEvalAtMs);
     if (step.active === 'clear' && this.active.get(document.group) === document.id) this.active.delete(document.group);
-    this.onCommit(before, document);
+    this.onCommit({ before, after: document, events: step.events, fieldBefore });
     return { kind: 'ok', generation };
   }
 

@@ -42,7 +42,7 @@ export function runForward(draft: Draft, view: FleetView): Need | null {
 function endRetry(draft: Draft, view: FleetView): void {
   const { document } = draft;
   if (!document.retrying || !allObserved(draft, view)) return;
-  const polls = insideCount(document, view.members).http > 0;
+  const polls = verdictsOf(view.counters.total).failing > 0 && insideCount(document, view.members).http > 0;
   if (polls && draft.nowMs - document.specChangedAtMs < RETRY_POLL_MS) return;
   document.retrying = false;
   draft.touch();
@@ -69,6 +69,8 @@ function failWave(draft: Draft, why: string): void {
 /** One transition of the current wave. True when there was one, a need when the view must be filled up for it. */
 function advance(draft: Draft, view: FleetView): boolean | Need {
   const { document, wave } = draft;
+  // Nothing goes on before it is known what the new attempt has changed.
+  if (document.retrying) return false;
   switch (wave.phase) {
     case 'pending':
       return startWave(draft, view);

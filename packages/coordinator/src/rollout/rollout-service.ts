@@ -25,6 +25,8 @@ export interface RolloutServiceOptions {
   waker: Waker;
   /** How often a follower looks for new events. */
   followMs?: number;
+  /** Ids of new rollouts; random unless a test wants them again. */
+  newId?: () => string;
 }
 
 const FOLLOW_MS = 500;
@@ -35,6 +37,7 @@ const LIST_SCAN = 10_000;
 /** Builds the service that the API and the queue call. */
 export function createRolloutService(options: RolloutServiceOptions): RolloutService {
   const { store, fleet, configs, engine, clock, waker } = options;
+  const newId = options.newId ?? newRolloutId;
   const previewer = createPreviewer(options);
 
   const viewOf = async (document: RolloutDocument): Promise<RolloutView> => {
@@ -128,7 +131,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     }
     const outcome = await storeNew(
       {
-        id: newRolloutId(),
+        id: newId(),
         group: request.group,
         to: resolved.to,
         from: resolved.from,
@@ -163,7 +166,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       return problem('action-forbidden', `another version has been proven in group ${document.group} since`);
     const outcome = await storeNew(
       {
-        id: newRolloutId(),
+        id: newId(),
         group: document.group,
         to: document.from,
         from: document.to,
