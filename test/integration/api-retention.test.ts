@@ -111,7 +111,7 @@ describe('retention', () => {
       await redis.client.rpush(keys.rolloutEvents(id), '{}');
     }
     expect(await build(keys).runOnce()).toEqual({ agents: 0, rollouts: 1 });
-    expect(await redis.client.zrange(keys.rollouts, 0, -1)).toEqual(['lately', 'running', 'new']);
+    expect(await redis.client.zrange(keys.rollouts, '0', '-1')).toEqual(['lately', 'running', 'new']);
     expect(await redis.client.exists(keys.rollout('ended'), keys.rolloutEvents('ended'))).toBe(0);
     expect(await redis.client.exists(keys.rollout('running'), keys.rolloutEvents('running'))).toBe(2);
   });
