@@ -1,7 +1,8 @@
 /** The coordinator's REST API, as far as the demo uses it. */
+import type { RolloutPhase, RowStatus } from '@opamp-gateway/shared/rollout-types';
 
 /** Agents by status. */
-export type Counts = Readonly<Record<string, number>>;
+export type Counts = Readonly<Partial<Record<RowStatus, number>>>;
 
 /** Size of a wave, as asked for. */
 export interface WaveSizeView {
@@ -12,7 +13,7 @@ export interface WaveSizeView {
 /** A rollout as the API shows it. */
 export interface RolloutView {
   readonly id: string;
-  readonly phase: string;
+  readonly phase: RolloutPhase;
   readonly holds: readonly string[];
   readonly waveIndex: number;
   readonly waves: readonly { readonly phase: string; readonly counts: Counts; readonly size: WaveSizeView }[];

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { childEnvironment, parseOptions, UsageError } from './config.ts';
-import { formatTable } from './terminal.ts';
 
 describe('parseOptions', () => {
   it('has defaults', () => {
@@ -25,19 +24,5 @@ describe('childEnvironment', () => {
   it('passes no OPAMP_ setting of the caller on', () => {
     const environment = childEnvironment({ OPAMP_LOG_LEVEL: 'warn' }, { PATH: '/bin', OPAMP_GATEWAY_PORT: 'tcp://10.0.0.1:4320' });
     expect(environment).toEqual({ PATH: '/bin', OPAMP_LOG_LEVEL: 'warn' });
-  });
-});
-
-describe('formatTable', () => {
-  it('aligns text left and numbers right', () => {
-    expect(
-      formatTable(
-        ['name', 'n'],
-        [
-          ['a', 5],
-          ['long name', 12],
-        ],
-      ),
-    ).toEqual(['name        n', '─────────  ──', 'a           5', 'long name  12']);
   });
 });

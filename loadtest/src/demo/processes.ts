@@ -9,7 +9,8 @@ import { childEnvironment, REPOSITORY } from './config.ts';
 
 const READY_DEADLINE_MS = 60_000;
 const POLL_MS = 50;
-const TERM_GRACE_MS = 8_000;
+/** A supervisor gives its collector 10 s to stop. */
+const TERM_GRACE_MS = 15_000;
 const LOG_TAIL_LINES = 15;
 const KEPT_COMPLAINTS = 5;
 /** A pino line of level warn and above, or a stack trace's first line. */
@@ -73,6 +74,7 @@ interface Started {
   readonly name: string;
   readonly child: ChildProcess;
   readonly exited: Promise<void>;
+  readonly stopSignal: NodeJS.Signals;
 }
 
 /** Child processes and their directory. Stopping goes in reverse order of starting. */
@@ -96,12 +98,13 @@ export class ProcessGroup {
     if (this.#failed !== undefined && this.#stopping === undefined) throw this.#failed;
   }
 
-  /** Starts a program and waits until it is ready. Throws StartError. */
+  /** Starts a program and waits until it is ready; `stopSignal` is what ends it cleanly. Throws StartError. */
   async start(
     name: string,
     command: readonly string[],
     environment: Readonly<Record<string, string>>,
     isReady: () => Promise<boolean>,
+    stopSignal: NodeJS.Signals = 'SIGTERM',
   ): Promise<void> {
     const [program = '', ...args] = command;
     const logFile = join(this.directory, `${name}.log`);
@@ -121,7 +124,7 @@ export class ProcessGroup {
       child.once('exit', (code, signal) => end(`ended (${signal ?? `exit code ${code}`})`));
       child.once('error', (error) => end(`could not be started: ${error.message}`));
     });
-    this.#started.push({ name, child, exited });
+    this.#started.push({ name, child, exited, stopSignal });
     const deadlineMs = Date.now() + READY_DEADLINE_MS;
     for (;;) {
       if (await isReady()) {
@@ -153,9 +156,9 @@ export class ProcessGroup {
   }
 
   async #stopAll(): Promise<void> {
-    for (const { child, exited } of this.#started.toReversed()) {
+    for (const { child, exited, stopSignal } of this.#started.toReversed()) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-      child.kill('SIGTERM');
+      child.kill(stopSignal);
       const timer = setTimeout(() => child.kill('SIGKILL'), TERM_GRACE_MS);
       await exited;
       clearTimeout(timer);

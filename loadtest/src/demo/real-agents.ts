@@ -79,5 +79,6 @@ storage:
 `;
   const file = join(group.directory, 'supervisor.yaml');
   await writeFile(file, config);
-  await group.start('supervisor', [resolve(supervisor), '--config', file], {}, async () => true);
+  // It stops its collector on an interrupt only; any other signal would leave the collector behind.
+  await group.start('supervisor', [resolve(supervisor), '--config', file], {}, async () => true, 'SIGINT');
 }

@@ -1,6 +1,7 @@
 /** Plays the acts one after the other and judges each by the agents' own records. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FAILING_STATUSES, type RowStatus, TERMINAL_PHASES, UNSETTLED_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import type { AgentRecord } from '../agent-record.ts';
 import type { Swarm } from '../swarm-api.ts';
 import { type Act, ACTS, CANARY, CONFIG_NAME } from './acts.ts';
@@ -13,10 +14,8 @@ import { compareWithApi, type Findings, judge } from './truth.ts';
 const REFRESH_MS = 200;
 const ACT_DEADLINE_MS = 120_000;
 const TRUTH_DEADLINE_MS = 15_000;
-const FINAL_PHASES: ReadonlySet<string> = new Set(['succeeded', 'cancelled', 'rolled_back', 'rollback_failed']);
-const GOING: readonly string[] = ['offered', 'applying', 'verifying', 'restoring'];
-const GOOD: readonly string[] = ['applied', 'restored'];
-const BAD: readonly string[] = ['failed', 'degraded', 'lost', 'timedOut', 'restoreFailed'];
+const GOOD: readonly RowStatus[] = ['applied', 'restored'];
+const BAD: readonly RowStatus[] = [...FAILING_STATUSES, 'restoreFailed'];
 
 /** What the acts need. */
 export interface Stage {
@@ -39,7 +38,7 @@ export interface ActResult {
   readonly seconds: number;
 }
 
-function sum(counts: RolloutView['counts'], statuses: readonly string[]): number {
+function sum(counts: RolloutView['counts'], statuses: readonly RowStatus[]): number {
   return statuses.reduce((total, status) => total + (counts[status] ?? 0), 0);
 }
 
@@ -56,7 +55,7 @@ function describe(
 ): { name: string; key: string; text: string } {
   const { counts, phase, waveIndex, waves, holds } = rollout;
   const wave = waves[waveIndex];
-  const [good, bad, going] = [sum(counts, GOOD), sum(counts, BAD), sum(counts, GOING)];
+  const [good, bad, going] = [sum(counts, GOOD), sum(counts, BAD), sum(counts, [...UNSETTLED_STATUSES])];
   const stage =
     phase === 'running'
       ? `wave ${waveIndex + 1}/${waves.length} (${sizeText(wave?.size ?? {})}) ${wave?.phase ?? ''}`
@@ -84,7 +83,7 @@ async function watch(
     const views = new Map<string, RolloutView>();
     for (const [group, id] of rollouts) views.set(group, await stage.api.getRollout(id));
     stage.terminal.live([...views].map(([group, view]) => describe(stage.terminal, group, version.version, members.get(group) ?? 0, view)));
-    if ([...views.values()].every(({ phase }) => FINAL_PHASES.has(phase)) || Date.now() > deadlineMs) return views;
+    if ([...views.values()].every(({ phase }) => TERMINAL_PHASES.has(phase)) || Date.now() > deadlineMs) return views;
     await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
   }
 }

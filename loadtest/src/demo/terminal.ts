@@ -25,7 +25,7 @@ export class Terminal {
 
   /** The text with a style, where colours are wanted. */
   paint(style: Style, text: string): string {
-    return this.#color ? `\u001B[${CODES[style]}m${text}\u001B[0m` : text;
+    return this.#color && text !== '' ? `\u001B[${CODES[style]}m${text}\u001B[0m` : text;
   }
 
   /** A line that stays; live lines above it stay too. */
@@ -49,7 +49,7 @@ export class Terminal {
       return;
     }
     const up = this.#liveLines > 0 ? `\u001B[${this.#liveLines}A` : '';
-    this.#out.write(`${up}${lines.map(({ text }) => `\u001B[2K${text}\n`).join('')}`);
+    this.#out.write(`${up}${lines.map(({ text }) => `\u001B[2K${clip(text, this.#out.columns)}\n`).join('')}`);
     this.#liveLines = lines.length;
   }
 
@@ -65,6 +65,20 @@ export class Terminal {
     const rest = BAR_CELLS - badCells - doneCells;
     return `${this.paint('green', '█'.repeat(doneCells))}${this.paint('red', '▒'.repeat(badCells))}${this.paint('dim', '·'.repeat(rest))}`;
   }
+}
+
+/** The text without what would go beyond the terminal's width: a wrapped line could not be replaced later. */
+export function clip(text: string, columns: number): string {
+  const [first = '', ...rest] = text.split('\u001B[');
+  let clipped = first.slice(0, columns);
+  let left = columns - clipped.length;
+  for (const part of rest) {
+    const codeLength = part.indexOf('m') + 1;
+    const visible = part.slice(codeLength, codeLength + left);
+    clipped += `\u001B[${part.slice(0, codeLength)}${visible}`;
+    left -= visible.length;
+  }
+  return clipped;
 }
 
 /** A table with aligned columns; numbers to the right. */
