@@ -1,10 +1,7 @@
 /** The releases that the interop suite builds. All are pinned; a change here or in a manifest makes a new build. */
 
-/** opampsupervisor and the collector under it: one release of opentelemetry-collector-contrib and core. */
+/** opampsupervisor (with opamp-go 0.23.0 inside) and the collector under it: one release of contrib and core. */
 export const COLLECTOR_VERSION = '0.149.0';
-
-/** The library of the supervisor of that release, the third opamp-go version in the suite. */
-export const SUPERVISOR_OPAMP_GO_VERSION = '0.23.0';
 
 /** Newest opamp-go; a reconnect goes on with the next sequence number and sends no full state. */
 export const OPAMP_GO_VERSION = '0.24.0';

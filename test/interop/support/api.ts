@@ -16,6 +16,7 @@ export interface AgentDetail {
   };
   readonly capabilities: readonly string[];
   readonly customCapabilities: readonly string[];
+  readonly history: readonly { readonly hash: string; readonly status: string; readonly error?: string }[];
   readonly failedHashes: readonly { readonly hash: string }[];
   readonly effective: { readonly files: Readonly<Record<string, { readonly body: string }>> } | null;
 }

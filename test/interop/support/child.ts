@@ -15,6 +15,14 @@ export interface ChildExit {
 /** Lines of output kept for error messages; older ones are dropped. */
 const KEPT_LINES = 4_000;
 
+/** Everything that runs: a test process that dies takes it along. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) {
+    child.kill('SIGKILL');
+  }
+});
+
 /** A started program whose output is kept line by line. */
 export class Child {
   readonly #process: ChildProcess;
@@ -24,9 +32,11 @@ export class Child {
 
   constructor(program: string, args: readonly string[], options: { readonly cwd?: string; readonly onLine?: (line: string) => void } = {}) {
     this.#process = spawn(program, args, { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), stdio: ['pipe', 'pipe', 'pipe'] });
+    running.add(this.#process);
     this.#exit = new Promise((resolve) => {
       // `close` and not `exit`: by then all output has been read.
       this.#process.once('close', (code, signal) => {
+        running.delete(this.#process);
         this.#ended = { code, signal };
         resolve(this.#ended);
       });

@@ -107,6 +107,8 @@ function supervisorYaml(binaries: InteropBinaries, stateDir: string, options: Su
     '  bootstrap_timeout: 60s',
     '  orphan_detection_interval: 1s',
     '  passthrough_logs: true',
+    // Its own metrics would listen on port 8888, also before there is a config, and taken it keeps the collector from starting.
+    '  args: ["--set=service.telemetry.metrics.level=none"]',
     ...(options.agentLines ?? []).map((line) => `  ${line}`),
     ...(attributes.length === 0 ? [] : ['  description:', '    non_identifying_attributes:', ...attributes]),
     'storage:',

@@ -1,11 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../../support/wait-for.ts';
 
-/** Time between two looks at a condition, in milliseconds. */
+/** Time between two looks, in milliseconds; some of what is waited for here lasts only tens of milliseconds. */
 const POLL_MS = 25;
 
 /**
- * Waits until `look` answers something else than undefined or false, and returns it.
- * @param what completes "timed out waiting for …"
+ * Waits until `look` answers something else than undefined or false, and returns it. A `look` that throws has found
+ * nothing yet.
+ * @param what completes "waited N s for …"
  * @param detail is added to the error, to show what was there instead
  * @throws Error after `deadlineMs` milliseconds.
  */
@@ -15,15 +16,10 @@ export async function waitFor<T>(
   look: () => Promise<T | false | undefined> | T | false | undefined,
   detail: () => string = () => '',
 ): Promise<T> {
-  const endMs = performance.now() + deadlineMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) {
-      return found;
-    }
-    if (performance.now() >= endMs) {
-      throw new Error(`timed out after ${deadlineMs} ms waiting for ${what}\n${detail()}`);
-    }
-    await sleep(POLL_MS);
+  try {
+    const found = await waitUntil(what, look, (value) => value !== undefined && value !== false, { deadlineMs, pollMs: POLL_MS });
+    return found as T;
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${detail()}`, { cause: error });
   }
 }
