@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe } from 'vitest';
 
 import { buildInterop, findGo } from '../build.ts';
 import type { InteropBinaries } from '../build.ts';
@@ -8,24 +8,26 @@ import type { InteropBinaries } from '../build.ts';
 const print = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /**
- * A block of tests that need the Go programs: builds them first, prints its time at the end, and skips everything with
- * a printed reason where there is no Go.
+ * A block of tests that need the Go programs: builds them first, prints its time at the end, and skips every test with
+ * the reason where there is no Go.
  */
 export function describeInterop(name: string, tests: (binaries: () => InteropBinaries) => void): void {
   const go = findGo();
-  if (go.kind === 'skipped') {
-    print(`${name}: ${go.reason}`);
-  }
-  describe.skipIf(go.kind === 'skipped')(`${name}`, () => {
+  describe(`${name}`, () => {
     let binaries: InteropBinaries | undefined;
     let startedMs = 0;
-    beforeAll(async () => {
-      binaries = await buildInterop(print);
-      startedMs = performance.now();
-    });
-    afterAll(() => {
-      print(`interop: ${name} took ${Math.round((performance.now() - startedMs) / 1_000)} s`);
-    });
+    if (go.kind === 'skipped') {
+      print(`${name}: ${go.reason}`);
+      beforeEach((context) => context.skip(go.reason));
+    } else {
+      beforeAll(async () => {
+        binaries = await buildInterop(print);
+        startedMs = performance.now();
+      });
+      afterAll(() => {
+        print(`interop: ${name} took ${Math.round((performance.now() - startedMs) / 1_000)} s`);
+      });
+    }
     tests(() => {
       if (binaries === undefined) {
         throw new Error('the programs are built before the first test');
