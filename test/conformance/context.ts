@@ -203,7 +203,10 @@ export class CheckContext {
     return inner;
   }
 
-  /** Takes the server's store away; the function returned brings it back, at the latest when the check ends. */
+  /**
+   * Takes the server's store away; the function returned brings it back and waits until new agents are served again. It
+   * runs at the latest when the check ends.
+   */
   async beginStoreOutage(): Promise<() => Promise<void>> {
     const { stopStore, startStore } = this.target.control ?? {};
     if (stopStore === undefined || startStore === undefined) this.notApplicable('no control over the store');
@@ -213,9 +216,23 @@ export class CheckContext {
       if (isOver) return;
       isOver = true;
       await startStore();
+      await this.#untilServing();
     };
     this.onEnd(end);
     return end;
+  }
+
+  async #untilServing(): Promise<void> {
+    await this.eventually('new agents to be served after the store came back', async () => {
+      try {
+        const agent = await this.agent();
+        const reply = await agent.first();
+        await agent.link.close();
+        return reply.errorResponse === undefined;
+      } catch {
+        return false;
+      }
+    });
   }
 
   /** Registers something to undo when the check ends, whatever its result. Last in, first out. */
