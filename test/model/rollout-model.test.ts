@@ -83,6 +83,7 @@ async function build(agents: number, pollers: number, strategyInput: unknown): P
   const sim = new SimFleet(GATEWAYS);
   sim.fields[specField.group('g')] = formatGroupField({ selector: '', priority: 1, mode: 'manage' });
   sim.fields[specField.stable('g')] = formatStableField({ stable: STABLE, previous: null });
+  for (let gateway = 0; gateway < GATEWAYS; gateway += 1) sim.follow(gateway);
   const uids = Array.from({ length: agents }, (_, index) => `agent-${index}`);
   uids.forEach((uid, index) => sim.join(uid, index % GATEWAYS, index < pollers));
   for (const agent of sim.agents.values()) agent.offered = STABLE.hash;

@@ -94,6 +94,8 @@ export class SimFleet implements FleetReader, RolloutStore {
     agent.connected = true;
     agent.gateway = gateway;
     this.agents.set(uid, agent);
+    // A gateway brings every session that it gets in line with the spec that it follows.
+    if (!agent.http) this.evaluate(agent);
   }
 
   /** One gateway reads the spec and brings all its agents in line with it. Pollers wait for their poll. */
