@@ -1,0 +1,501 @@
+import { BUCKET_SPACE } from '@opamp-gateway/shared/bucket';
+import { specField } from '@opamp-gateway/shared/fleet-spec';
+import { describe, expect, it } from 'vitest';
+import { sumCounters } from './counters.ts';
+import { decide, specPatch } from './decide.ts';
+import type { Decision } from './decide.ts';
+import { createDocument, toRolloutSpec } from './document.ts';
+import type { RolloutDocument } from './document.ts';
+import { Draft } from './draft.ts';
+import type { CanaryCandidate, Members } from './plan.ts';
+import { parseStrategy } from './strategy-parser.ts';
+import type { Command, FleetView } from './view.ts';
+
+const START_MS = 1_700_000_000_000;
+const STABLE = { name: 'c', version: 1, hash: 'a1' };
+const TO = { name: 'c', version: 2, hash: 'b2' };
+const QUICK = {
+  waves: [
+    { size: { count: 1 }, soak: '10s' },
+    { size: { percent: 50 }, soak: '10s' },
+    { size: { percent: 100 }, soak: '10s' },
+  ],
+  rate: 'unlimited',
+  maxInFlight: 1_000,
+  gates: ['ackRatio'],
+};
+
+function members(count: number, over: Partial<Extract<Members, { kind: 'ranked' }>['members'][number]> = {}): Members {
+  return {
+    kind: 'ranked',
+    members: Array.from({ length: count }, (_, index) => ({
+      hash: index * 1_000,
+      canary: index === 0 ? 0 : -1,
+      labels: [],
+      http: false,
+      ...over,
+    })),
+  };
+}
+
+function candidates(count: number): CanaryCandidate[] {
+  return Array.from({ length: count }, (_, index) => ({
+    uid: `u${index}`,
+    origin: `u${index}`,
+    hash: index,
+    canAcknowledge: true,
+    healthy: true,
+    healthSinceMs: 0,
+    connectedAtMs: 0,
+    pinned: false,
+    stratum: '',
+  }));
+}
+
+/** A rollout under the hand of a test: the view is what the test says, each step is applied. */
+class Bench {
+  document: RolloutDocument;
+  view: FleetView;
+  last: Decision | undefined;
+
+  constructor(strategy: unknown, over: Partial<RolloutDocument> = {}) {
+    const problems: { path: string; message: string }[] = [];
+    const draft = new Draft(
+      createDocument({
+        id: 'r1',
+        group: 'g',
+        to: TO,
+        from: STABLE,
+        baseline: null,
+        strategy: parseStrategy(strategy, problems),
+        reason: '',
+        createdBy: 'me',
+        createdAtMs: START_MS,
+        revertOf: null,
+        predecessor: null,
+      }),
+      START_MS,
+    );
+    expect(problems).toEqual([]);
+    draft.emit('rollout.created');
+    this.document = { ...draft.document, rev: 1, ...over };
+    this.view = {
+      nowMs: START_MS,
+      gateways: [{ id: 'gw', observed: true, backlog: 0 }],
+      counters: sumCounters([]),
+      overdue: 0,
+      members: members(10),
+      predecessorEnded: true,
+      stable: STABLE,
+      fleetBreaker: null,
+      lagHoldMs: 30_000,
+      candidates: candidates(10),
+    };
+  }
+
+  /** Time passes, and the world is now like this; then a step. */
+  step(over: Partial<FleetView> & { rows?: Record<string, number>; afterMs?: number } = {}, command?: Partial<Command>): Decision {
+    const { rows, afterMs, ...view } = over;
+    this.view = {
+      ...this.view,
+      nowMs: this.view.nowMs + (afterMs ?? 1_000),
+      ...view,
+      ...(rows === undefined ? {} : { counters: sumCounters([rows]) }),
+    };
+    const decision = decide(
+      this.document,
+      this.view,
+      command === undefined ? undefined : ({ actor: 'me', reason: '', ...command } as Command),
+    );
+    if (decision.kind === 'step') this.document = decision.document;
+    this.last = decision;
+    return decision;
+  }
+
+  act(action: Command['action'], over: Parameters<Bench['step']>[0] = {}): Decision {
+    return this.step(over, { action });
+  }
+
+  get holds(): string[] {
+    return this.document.holds.map((hold) => hold.reason);
+  }
+
+  get wave(): string | undefined {
+    return this.document.waves[this.document.waveIndex]?.phase;
+  }
+
+  get eventTypes(): string[] {
+    return this.last?.kind === 'step' ? this.last.events.map((event) => event.type) : [];
+  }
+}
+
+/** A rollout whose canary soaks. */
+function soaking(strategy: unknown = QUICK): Bench {
+  const bench = new Bench(strategy);
+  bench.step();
+  bench.step({ rows: { '0:applied:1': 1 } });
+  expect(bench.wave).toBe('soaking');
+  return bench;
+}
+
+describe('the way forward', () => {
+  it('starts with the canary and books its agents under wave 0', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    expect(bench.eventTypes).toEqual(['wave.started']);
+    expect(toRolloutSpec(bench.document)).toMatchObject({ wave: '0', canary: ['u0'], slices: [], held: false, direction: 'forward' });
+  });
+
+  it('is one step from the last answer of a wave to the first offers of the next', () => {
+    const bench = soaking();
+    expect(toRolloutSpec(bench.document)?.wave).toBe('late');
+    bench.step({ afterMs: 10_000 });
+    expect(bench.eventTypes).toEqual(['wave.soaked', 'wave.passed', 'wave.started']);
+    expect(toRolloutSpec(bench.document)).toMatchObject({ wave: '1' });
+    expect(toRolloutSpec(bench.document)?.slices[0]?.boundary).toBeGreaterThan(0);
+  });
+
+  it('does not leave assigning while a gateway lags, owes offers, or none lives', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    const rows = { '0:applied:1': 1 };
+    for (const gateways of [[{ id: 'gw', observed: false, backlog: 0 }], [{ id: 'gw', observed: true, backlog: 1 }], []]) {
+      expect(bench.step({ gateways, rows }).kind).toBe('idle');
+    }
+    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }] });
+    expect(bench.wave).toBe('soaking');
+  });
+
+  it('waits for pollers until enough are reached', () => {
+    const bench = new Bench({ ...QUICK, waves: [{ size: { percent: 100 }, soak: '0s' }] });
+    const pollers = members(10, { http: true, canary: -1 });
+    bench.step({ members: pollers });
+    bench.step({ rows: { '0:applied:1': 8 } });
+    expect(bench.wave).toBe('assigning');
+    bench.step({ rows: { '0:applied:1': 9 } });
+    expect(bench.document.phase).toBe('succeeded');
+  });
+
+  it('judges no row that is overdue as settled', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    bench.step({ rows: { '0:offered:1': 1 } });
+    expect(bench.wave).toBe('converging');
+    bench.step({ rows: { '0:applied:1': 1 }, overdue: 1 });
+    expect(bench.wave).toBe('converging');
+  });
+
+  it('ends with success, which leaves the spec and names the version proven', () => {
+    const bench = new Bench({ ...QUICK, waves: [{ size: { percent: 100 }, soak: '0s' }] });
+    bench.step();
+    const decision = bench.step({ rows: { '0:applied:1': 10 } });
+    expect(decision).toMatchObject({ kind: 'step', succeeded: true, ended: true });
+    expect(toRolloutSpec(bench.document)).toBeNull();
+    expect(specPatch(bench.document, '{}')).toEqual({ set: {}, del: [specField.rollout('r1')] });
+  });
+
+  it('never succeeds without an agent that proves it', () => {
+    const bench = new Bench({
+      ...QUICK,
+      waves: [{ size: { percent: 100 }, soak: '0s' }],
+      failure: { maxPercent: 100 },
+      success: { minRatio: null },
+    });
+    bench.step();
+    bench.step({ rows: { '0:timedOut:1': 10 } });
+    expect(bench.document.phase).toBe('running');
+    expect(bench.holds).toEqual(['no_agents']);
+    bench.step({ rows: { '0:timedOut:1': 9, '0:applied:1': 1 } });
+    expect(bench.document.phase).toBe('succeeded');
+  });
+
+  it('asks for what it needs, once it needs it', () => {
+    const bench = new Bench(QUICK);
+    const { candidates: _, ...view } = bench.view;
+    expect(decide(bench.document, view)).toEqual({ kind: 'need', need: 'candidates' });
+    const gating = soaking({ ...QUICK, gates: ['healthRegression'] });
+    expect(gating.step({ afterMs: 10_000 })).toEqual({ kind: 'need', need: 'healthSamples' });
+  });
+
+  it('writes nothing when nothing changes', () => {
+    const bench = soaking();
+    expect(bench.step({ afterMs: 1_000 })).toEqual({ kind: 'idle', nextEvalAtMs: bench.view.nowMs + 1_000 });
+  });
+});
+
+describe('canaries', () => {
+  it('that went away before their offer are replaced, while somebody fits', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    expect(bench.step({ rows: {} })).toEqual({ kind: 'need', need: 'canaryStates' });
+    bench.step({ canaryStates: [{ uid: 'u0', connected: false, http: false, hasRow: false }] });
+    expect(bench.eventTypes).toEqual(['canary.replaced']);
+    expect(toRolloutSpec(bench.document)?.canary).toEqual(['u1']);
+  });
+
+  it('that poll are waited for', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    expect(bench.step({ canaryStates: [{ uid: 'u0', connected: true, http: true, hasRow: false }] }).kind).toBe('idle');
+  });
+
+  it('are waited for when nobody fits', () => {
+    const bench = new Bench(QUICK);
+    bench.step({ candidates: candidates(10).map((candidate) => ({ ...candidate, healthy: false })) });
+    expect(bench.holds).toEqual(['no_agents']);
+    bench.step({ candidates: candidates(1) });
+    expect(bench.holds).toEqual([]);
+    expect(bench.wave).toBe('assigning');
+  });
+});
+
+describe('failure', () => {
+  it('comes before success: a wave that would pass is taken back', () => {
+    const bench = soaking();
+    bench.step({ afterMs: 10_000, rows: { '0:degraded:1': 1 } });
+    expect(bench.document).toMatchObject({ phase: 'rolling_back', direction: 'back', holds: [] });
+    expect(bench.eventTypes).toEqual(['rollback.started']);
+    expect(toRolloutSpec(bench.document)).toMatchObject({ direction: 'back', held: false });
+  });
+
+  it('takes a rollout back that somebody paused', () => {
+    const bench = soaking();
+    bench.act('pause');
+    bench.step({ rows: { '0:failed:1': 1 } });
+    expect(bench.document.phase).toBe('rolling_back');
+  });
+
+  it('only holds when the wave says so, and resume says why it refuses', () => {
+    const bench = soaking({ ...QUICK, onFailure: 'pause' });
+    bench.step({ rows: { '0:failed:1': 1 } });
+    expect(bench.holds).toEqual(['threshold']);
+    expect(bench.act('resume')).toMatchObject({ kind: 'refused', detail: expect.stringContaining('maxCount') });
+    bench.act('resume', { rows: { '0:applied:1': 1 } });
+    expect(bench.holds).toEqual([]);
+  });
+
+  it('of too few acknowledgements breaks a wave as soon as all are settled', () => {
+    const bench = soaking();
+    bench.step({ afterMs: 10_000 });
+    const boundary = bench.document.slices[0]?.boundary ?? 0;
+    bench.step({ rows: { '0:applied:1': 1, '1:applied:1': 3, '1:offered:1': 1 } });
+    expect(bench.wave).toBe('converging');
+    bench.step({ rows: { '0:applied:1': 1, '1:applied:1': 3, '1:failed:1': 1 } });
+    expect(bench.document.phase).toBe('rolling_back');
+    expect(bench.document.slices[0]?.boundary).toBe(boundary);
+  });
+
+  it('of a gate breaks the wave', () => {
+    const bench = soaking({ ...QUICK, gates: ['healthRegression'], onFailure: 'pause' });
+    const sample = (unhealthy: boolean) => ({ stratum: '', unhealthy, reconnected: false });
+    bench.step({
+      afterMs: 10_000,
+      healthSamples: { cohort: Array.from({ length: 30 }, () => sample(true)), control: Array.from({ length: 30 }, () => sample(false)) },
+    });
+    expect(bench.holds).toEqual(['threshold']);
+    expect(bench.document.holds[0]?.detail).toContain('healthRegression');
+  });
+
+  it('ends in rolled_back only when every gateway has met it and no connected agent is left', () => {
+    const bench = soaking();
+    bench.act('abort');
+    bench.step({ rows: { '0:restoring:1': 1 } });
+    expect(bench.document.phase).toBe('rolling_back');
+    bench.step({ gateways: [{ id: 'gw', observed: false, backlog: 0 }], rows: { '0:restored:1': 1 } });
+    expect(bench.document.phase).toBe('rolling_back');
+    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }], rows: { '0:restored:1': 1, '0:applied:0': 3 } });
+    expect(bench.document.phase).toBe('rolled_back');
+  });
+
+  it('ends in rollback_failed when more than one in a hundred cannot be restored, or after an hour', () => {
+    const few = soaking();
+    few.act('abort');
+    few.step({ rows: { '0:restored:1': 99, '0:restoreFailed:1': 1 } });
+    expect(few.document.phase).toBe('rolled_back');
+    const many = soaking();
+    many.act('abort');
+    many.step({ rows: { '0:restored:1': 98, '0:restoreFailed:1': 2 } });
+    expect(many.document.phase).toBe('rollback_failed');
+    const slow = soaking();
+    slow.act('abort');
+    slow.step({ rows: { '0:restoring:1': 1 }, afterMs: 3_600_001 });
+    expect(slow.document.phase).toBe('rollback_failed');
+  });
+});
+
+describe('holds', () => {
+  it('stop the clock of soaks and deadlines', () => {
+    const bench = soaking();
+    bench.act('pause');
+    bench.step({ afterMs: 3_600_000 });
+    bench.act('resume');
+    expect(bench.wave).toBe('soaking');
+    bench.step({ afterMs: 5_000 });
+    expect(bench.wave).toBe('soaking');
+    bench.step({ afterMs: 5_000 });
+    expect(bench.document.waveIndex).toBe(1);
+  });
+
+  it('are a set: an operator stays in the way when another reason goes', () => {
+    const bench = new Bench(QUICK);
+    bench.act('pause');
+    bench.step({ predecessorEnded: false });
+    expect(bench.holds).toEqual(['manual', 'predecessor']);
+    bench.step({ predecessorEnded: true });
+    expect(bench.holds).toEqual(['manual']);
+    bench.act('resume');
+    expect(bench.wave).toBe('assigning');
+  });
+
+  it('tell the gateways in the same step', () => {
+    const bench = soaking();
+    bench.act('pause');
+    expect(toRolloutSpec(bench.document)?.held).toBe(true);
+  });
+
+  it('wait for the start time', () => {
+    const bench = new Bench({ ...QUICK, schedule: { startAt: new Date(START_MS + 60_000).toISOString() } });
+    bench.step();
+    expect(bench.holds).toEqual(['not_started']);
+    expect(toRolloutSpec(bench.document)).toBeNull();
+    bench.step({ afterMs: 60_000 });
+    expect(bench.holds).toEqual([]);
+    expect(bench.wave).toBe('assigning');
+  });
+
+  it('wait for an approval before and after a wave', () => {
+    const waves = [
+      { size: { count: 1 }, soak: '0s', approval: 'after' },
+      { size: { percent: 100 }, soak: '0s', approval: 'before' },
+    ];
+    const bench = new Bench({ ...QUICK, waves });
+    bench.step();
+    bench.step({ rows: { '0:applied:1': 1 } });
+    expect([bench.document.waveIndex, bench.wave, ...bench.holds]).toEqual([0, 'gating', 'approval']);
+    expect(bench.act('resume')).toMatchObject({ kind: 'refused', detail: expect.stringContaining('approval') });
+    bench.act('promote');
+    expect([bench.document.waveIndex, bench.wave, ...bench.holds]).toEqual([1, 'pending', 'approval']);
+    bench.act('promote');
+    expect([bench.document.waveIndex, bench.wave, ...bench.holds]).toEqual([1, 'assigning']);
+  });
+
+  it('name a gateway that lags, and lift when it is gone or has caught up', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    bench.step({ gateways: [{ id: 'slow', observed: false, backlog: 0 }], afterMs: 29_000 });
+    expect(bench.holds).toEqual([]);
+    bench.step({ afterMs: 2_000 });
+    expect(bench.document.holds[0]).toMatchObject({ reason: 'lagging_gateway', detail: expect.stringContaining('slow') });
+    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }] });
+    expect(bench.holds).toEqual([]);
+  });
+
+  it('end a wave that takes too long, until somebody resumes', () => {
+    const bench = new Bench({ ...QUICK, deadlines: { wave: '1m' } });
+    bench.step();
+    bench.step({ rows: { '0:offered:1': 1 }, afterMs: 61_000 });
+    expect(bench.holds).toEqual(['deadline']);
+    bench.act('resume');
+    expect(bench.holds).toEqual([]);
+    bench.step({ afterMs: 59_000 });
+    expect(bench.holds).toEqual([]);
+  });
+
+  it('wait for agents, also before a later wave', () => {
+    const bench = soaking();
+    bench.step({ afterMs: 10_000, members: members(0) });
+    expect([bench.document.waveIndex, bench.wave, ...bench.holds]).toEqual([1, 'pending', 'no_agents']);
+    bench.step({ members: members(10) });
+    expect(bench.wave).toBe('assigning');
+  });
+
+  it('wait for agents that cannot tell, unless somebody promotes', () => {
+    const bench = soaking();
+    bench.step({ afterMs: 10_000, rows: { '0:unverified:1': 1 } });
+    expect(bench.holds).toEqual(['gate_inconclusive']);
+    bench.act('promote');
+    expect(bench.document.waveIndex).toBe(1);
+  });
+
+  it('follow the breaker of the whole fleet', () => {
+    const bench = soaking();
+    bench.step({ fleetBreaker: 'the fleet is unhealthy' });
+    expect(bench.holds).toEqual(['fleet_breaker']);
+    bench.step({ fleetBreaker: null });
+    expect(bench.holds).toEqual([]);
+  });
+});
+
+describe('actions', () => {
+  it('promote cuts a soak short, and is refused when nothing waits for it', () => {
+    const bench = soaking();
+    bench.act('promote');
+    expect(bench.document.waveIndex).toBe(1);
+    expect(bench.act('promote')).toMatchObject({ kind: 'refused', detail: expect.stringContaining('assigning') });
+  });
+
+  it('cancel works while nobody was offered anything', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    expect(bench.act('cancel')).toMatchObject({ kind: 'step', ended: true });
+    expect(bench.document.phase).toBe('cancelled');
+    const late = soaking();
+    expect(late.act('cancel')).toMatchObject({ kind: 'refused', detail: expect.stringContaining('abort') });
+  });
+
+  it('retry raises the attempt, and judges failures only once every gateway has met it', () => {
+    const bench = soaking({ ...QUICK, onFailure: 'pause' });
+    bench.step({ rows: { '0:failed:1': 1 } });
+    expect(bench.act('retry')).toMatchObject({ kind: 'step' });
+    expect([bench.document.attempt, bench.wave, ...bench.holds]).toEqual([2, 'assigning']);
+    bench.step({ gateways: [{ id: 'gw', observed: false, backlog: 0 }] });
+    expect(bench.holds).toEqual([]);
+    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }] });
+    expect(bench.holds).toEqual(['threshold']);
+    expect(soaking().act('retry')).toMatchObject({ kind: 'refused' });
+  });
+
+  it('abort of a rollout that has not started ends it at once', () => {
+    const bench = new Bench(QUICK);
+    bench.act('abort');
+    expect(bench.document.phase).toBe('rolled_back');
+  });
+
+  it('are refused once it has ended, and say in which state', () => {
+    const bench = new Bench(QUICK);
+    bench.act('abort');
+    for (const action of ['pause', 'resume', 'promote', 'abort', 'retry', 'cancel'] as const) {
+      expect(bench.act(action), action).toEqual({ kind: 'refused', detail: 'it was rolled back' });
+    }
+  });
+
+  it('pause twice is pause once', () => {
+    const bench = soaking();
+    bench.act('pause');
+    expect(bench.act('pause').kind).toBe('idle');
+  });
+});
+
+describe('a first rollout', () => {
+  it('goes back to the version that is proven when it starts, not when it was asked for', () => {
+    const bench = new Bench(QUICK);
+    const proven = { name: 'c', version: 9, hash: 'c9' };
+    bench.step({ stable: proven });
+    expect(bench.document.from).toEqual(proven);
+    const first = new Bench(QUICK);
+    first.step({ stable: null });
+    expect(first.document.warnings).toEqual(['no_way_back']);
+  });
+
+  it('of labels moves a slice of its own', () => {
+    const bench = new Bench({
+      ...QUICK,
+      waves: [
+        { size: { labels: 'a=b' }, soak: '0s' },
+        { size: { percent: 100 }, soak: '0s' },
+      ],
+    });
+    bench.step({ members: members(4, { labels: [true], canary: -1 }) });
+    expect(toRolloutSpec(bench.document)?.slices).toEqual([{ selector: 'a=b', boundary: BUCKET_SPACE }]);
+  });
+});
