@@ -88,7 +88,7 @@ while at <= #ARGV do
             if redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1 then
               redis.call('HSET', failures, uid, status .. '|' .. err)
             end
-          elseif old and BAD[old.status] and status == 'applied' then
+          elseif old and status == 'applied' and (BAD[old.status] or attempt > 1) then
             redis.call('HDEL', failures, uid)
           end
           rec['r:' .. id] = format_row(row)
