@@ -107,9 +107,12 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
 
     const replicas = createReplicaWait({ client, keys, minReplicas: config.minReplicas });
     const audit = createAuditLog({ client, keys });
+    const queues = config.queue ? { producer: connect('producer'), worker: connect('worker') } : undefined;
+    // BullMQ uses the producer's connection when the queue is made; one that was not ready then fails every later job.
+    if (queues !== undefined) await waitUntilReady(queues.producer, config.redisWaitMs);
     const stack = createRolloutStack({
       client,
-      queues: config.queue ? { producer: connect('producer'), worker: connect('worker') } : undefined,
+      queues,
       keys,
       clock,
       logger,
