@@ -4,6 +4,7 @@ import { agentCapabilityNames } from '@opamp-gateway/shared/capabilities';
 import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
+import type { Drift } from './drift.ts';
 import { desiredOf } from './impact.ts';
 import { redactConfig } from './redact.ts';
 
@@ -44,9 +45,11 @@ export function toAgentDetail(
   record: AgentRecord,
   spec: FleetSpec,
   effective: EffectiveConfigDocument | undefined,
+  drift: Drift,
 ): Record<string, unknown> {
   return {
     ...toAgentView(record, spec),
+    drift,
     identifyingAttributes: record.attributes.identifying,
     nonIdentifyingAttributes: record.attributes.nonIdentifying,
     capabilities: agentCapabilityNames(record.capabilities),

@@ -47,6 +47,13 @@ export function redactConfig(text: string): string {
   return (redacted + text.slice(at)).replaceAll(URL_LOGIN, `$1:${REDACTED}@`);
 }
 
+/** A single value of a config, by the keys that lead to it, as {@link redactConfig} would show it. */
+export function redactScalar(keys: readonly string[], text: string): string {
+  const isSecret = keys.some((key, index) => isSecretKey(key) || (index === keys.length - 1 && SECRET_TEXT_KEY.test(key)));
+  if (isSecret && text !== '' && !REFERENCE.test(text)) return REDACTED;
+  return text.replaceAll(URL_LOGIN, `$1:${REDACTED}@`);
+}
+
 type Range = [start: number, end: number];
 
 function collect(pair: Pair, document: Document, ranges: Range[]): void {

@@ -1,5 +1,6 @@
 import { AGENT_CAPABILITIES } from '@opamp-gateway/shared/capabilities';
 import { HOLD_REASONS, ROLLOUT_PHASES, WAVE_PHASES } from '@opamp-gateway/shared/rollout-types';
+import { DRIFT_STATES } from './drift.ts';
 import { MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE } from './pagination.ts';
 import { PROBLEMS, problemUri } from './problem.ts';
 import type { ProblemType } from './problem.ts';
@@ -117,7 +118,7 @@ const FINDING = view(
 );
 
 const VALIDATION = view({
-  errors: integer('Number of errors; 0 in everything that was stored.'),
+  errors: integer('Number of errors; 0 in everything that was stored without `force`.'),
   warnings: integer('Number of warnings.'),
   findings: list(ref('Finding'), 'By line.'),
 });
@@ -164,9 +165,10 @@ const PROBLEM = view(
       ),
       'Every single thing that is wrong.',
     ),
+    forcible: flag('Of a config with errors: whether `force` would store it.'),
     requestId: text('Finds the request in the log.'),
   },
-  ['errors', 'requestId'],
+  ['errors', 'forcible', 'requestId'],
 );
 
 const COUNTS = mapOf(integer('Number of agents.'), 'Agents by status; a status that is missing has none.');
@@ -247,6 +249,23 @@ const AGENT_PROPERTIES = {
   lastSeenAt: nullable(time('When it went away; null while connected.')),
 } as const;
 
+const DRIFT = view({
+  state: text('`none`: runs what it should; `drifted`: does not; `pending`: has not applied it yet; `unknown`: cannot be told.', {
+    enum: DRIFT_STATES,
+  }),
+  reason: text('Why it is `pending` or `unknown`.'),
+  differences: list(
+    view({
+      path: text('Keys and list indices joined by `::`.'),
+      change: text('Whether the key is missing or has another value.', { enum: ['missing', 'changed'] }),
+      desired: text('As text, cut, secrets replaced.'),
+      effective: nullable(text('The same; null when missing.')),
+    }),
+    'Keys of the desired config that the agent runs otherwise.',
+  ),
+  truncated: flag('Whether there are more differences.'),
+});
+
 const AGENT_DETAIL = view({
   ...AGENT_PROPERTIES,
   identifyingAttributes: mapOf({ type: 'string' }, 'As the agent sent them.'),
@@ -264,6 +283,7 @@ const AGENT_DETAIL = view({
     view({ hash: text('Hex config hash.'), status: text('Verdict.'), at: time('When.'), error: text('Error message.') }, ['error']),
     'Its verdicts, newest first.',
   ),
+  drift: ref('Drift'),
   effective: nullable(
     view({
       reportedAt: time('When the agent reported it.'),
@@ -296,6 +316,7 @@ export const SHARED_SCHEMAS: readonly JsonSchema[] = [
   { $id: 'ConfigRef', ...CONFIG_REF },
   { $id: 'ConfigVersion', ...CONFIG_VERSION },
   { $id: 'Rollout', ...ROLLOUT },
+  { $id: 'Drift', ...DRIFT },
   { $id: 'Agent', ...view(AGENT_PROPERTIES) },
   { $id: 'AgentDetail', ...AGENT_DETAIL },
   { $id: 'Group', ...GROUP },

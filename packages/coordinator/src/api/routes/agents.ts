@@ -11,6 +11,7 @@ import type { FastifyInstance } from 'fastify';
 import type { AgentPosition } from '../../bus/agent-reader.ts';
 import { groupWord, healthWord, statusWord, toAgentDetail, toAgentView } from '../agent-view.ts';
 import type { ApiDependencies } from '../dependencies.ts';
+import { driftOf } from '../fleet-drift.ts';
 import { changesConfig } from '../impact.ts';
 import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
@@ -116,7 +117,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
     async (request) => {
       const record = await find((request.params as { uid: string }).uid);
       const [spec, effective] = await Promise.all([groups.spec(), agents.effective(record.uid)]);
-      return toAgentDetail(record, spec, effective);
+      return toAgentDetail(record, spec, effective, await driftOf(record, spec, effective, configs));
     },
   );
 

@@ -67,6 +67,64 @@ describe('PUT /configs/{name}', () => {
   });
 });
 
+describe('PUT /configs/{name} by force', () => {
+  // "bad" makes the fake validator complain; the text itself is a harmless map.
+  const SOFT = 'service: {bad: 1}\n';
+  const put = (body: string, more: object = {}) => ({ files: { '': { body } }, ...more });
+
+  it('says of a refused config whether it could be forced', async () => {
+    const { call } = await createFakeApi();
+    expect((await call('PUT', '/configs/base', put(SOFT))).body).toMatchObject({ type: '/problems/invalid-config', forcible: true });
+    expect((await call('PUT', '/configs/base', put('- bad'))).body).toMatchObject({ type: '/problems/invalid-config', forcible: false });
+  });
+
+  it('needs a reason', async () => {
+    const { call, state } = await createFakeApi();
+    for (const reason of [{}, { reason: '  ' }]) {
+      const answer = await call('PUT', '/configs/base', put(SOFT, { force: true, ...reason }));
+      expect(answer.body).toMatchObject({ status: 422, type: '/problems/invalid-body', errors: [{ path: 'reason' }] });
+    }
+    expect(state.configs.size).toBe(0);
+    expect(state.audit).toEqual([]);
+  });
+
+  it('stores with a reason, keeps the findings, and is audited once', async () => {
+    const { call, state } = await createFakeApi();
+    const forced = put(SOFT, { force: true, reason: 'our own build' });
+    const answer = await call('PUT', '/configs/base', forced, { 'x-opamp-actor': 'bob' });
+    expect(answer.status).toBe(201);
+    expect(answer.body['validation']).toMatchObject({ errors: 1, findings: [{ code: 'E_YAML' }] });
+    const entry = {
+      actor: 'bob',
+      action: 'config.force',
+      target: 'config/base',
+      detail: { reason: 'our own build', hash: answer.body['hash'], errors: 1, codes: ['E_YAML'] },
+    };
+    expect(state.audit).toMatchObject([entry]);
+    expect((await call('PUT', '/configs/base', forced)).status).toBe(200);
+    expect(state.audit).toHaveLength(1);
+    expect((await call('PUT', '/configs/other?force&reason=x', SOFT)).status).toBe(201);
+  });
+
+  it('is no force when there is nothing wrong', async () => {
+    const { call, state } = await createFakeApi();
+    expect((await call('PUT', '/configs/base', put('service: {}\nx: 1', { force: true, reason: 'x' }))).status).toBe(201);
+    expect(state.audit).toEqual([]);
+  });
+
+  it.each(['- bad', 'bad: [', 'a: bad\na: 2', 'x: bad\n---\ny: 1', 'extensions: {opamp: {bad: 1}}', 'receivers: {} # bad'])(
+    'never stores %j, which bricks a supervisor',
+    async (text) => {
+      const { call, state } = await createFakeApi();
+      const answer = await call('PUT', '/configs/base', put(text, { force: true, reason: 'I insist' }));
+      expect(answer.body).toMatchObject({ status: 422, type: '/problems/invalid-config', forcible: false });
+      expect(answer.body['detail']).toContain('cannot be forced');
+      expect(state.configs.size).toBe(0);
+      expect(state.audit).toEqual([]);
+    },
+  );
+});
+
 describe('reading configs', () => {
   it('lists names in order, page by page', async () => {
     const { call } = await createFakeApi();

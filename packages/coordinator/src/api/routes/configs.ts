@@ -11,6 +11,7 @@ import type { ProblemItem } from '../problem.ts';
 import * as schema from '../schemas.ts';
 import { hashOfFiles, MAX_CONFIGS } from '../../stores/config-store.ts';
 import type { ConfigFiles, ConfigVersion, StoredValidation } from '../../stores/config-store.ts';
+import { findBrickingDefects } from '../../validation/bricking.ts';
 import type { Finding } from '../../validation/finding.ts';
 import { MAX_CONFIG_BYTES } from '../../validation/yaml-limits.ts';
 
@@ -25,6 +26,8 @@ const YAML_TYPES = ['text/yaml', 'application/yaml', 'text/x-yaml', 'application
 const VALIDATED_TYPES = new Set([...YAML_TYPES, '']);
 
 const MESSAGE = schema.text('Why; shown in the history.', { maxLength: MAX_MESSAGE_CHARS });
+const FORCE = schema.flag('Store it although it has errors. Never done for a text that a supervisor could not start from again.');
+const FORCE_REASON = schema.text('Why it is forced; kept in the audit log. Needed with `force`.', { maxLength: MAX_MESSAGE_CHARS });
 const PUT_BODY = schema.body(
   {
     files: schema.mapOf(
@@ -35,6 +38,8 @@ const PUT_BODY = schema.body(
       { minProperties: 1, maxProperties: MAX_FILES, propertyNames: { maxLength: MAX_FILE_NAME_CHARS } },
     ),
     message: MESSAGE,
+    force: FORCE,
+    reason: FORCE_REASON,
   },
   ['files'],
 );
@@ -49,10 +54,11 @@ const PREFLIGHT = schema.view({
   estimated: schema.flag('Whether the numbers are those of a sample.'),
 });
 
-type PutBody = { files: ConfigFiles; message?: string };
+type PutOptions = { message?: string; force?: boolean; reason?: string };
+type PutBody = PutOptions & { files: ConfigFiles };
 
 /** Named configs: immutable versions, history, diff and validation. */
-export function configRoutes(app: FastifyInstance, { configs, agents, validate }: ApiDependencies): void {
+export function configRoutes(app: FastifyInstance, { configs, agents, audit, validate }: ApiDependencies): void {
   app.addContentTypeParser(
     YAML_TYPES,
     { parseAs: 'buffer', bodyLimit: CONFIG_BODY_LIMIT_BYTES },
@@ -67,9 +73,9 @@ export function configRoutes(app: FastifyInstance, { configs, agents, validate }
         tags: ['configs'],
         summary: 'Store a version of a config',
         description:
-          'The same content as the newest version answers 200 and that version. A config with errors is refused with every finding.',
+          'The same content as the newest version answers 200 and that version. A config with errors is refused with every finding; `force` with a `reason` stores it all the same, unless `forcible` of the answer is false: such a text would keep a supervisor from ever starting again.',
         params: schema.params({ name: schema.CONFIG_NAME }),
-        querystring: schema.query({ message: MESSAGE }),
+        querystring: schema.query({ message: MESSAGE, force: FORCE, reason: FORCE_REASON }),
         body: {
           content: {
             'application/json': { schema: PUT_BODY },
@@ -92,12 +98,15 @@ export function configRoutes(app: FastifyInstance, { configs, agents, validate }
     },
     async (request, reply) => {
       const { name } = request.params as { name: string };
-      const input = toPutBody(request.body, (request.query as { message?: string }).message);
+      const input = toPutBody(request.body, request.query as PutOptions);
       checkSize(input.files);
+      const reason = forceReason(input);
       const validation = validateFiles(input.files, validate);
+      if (validation.errors > 0) refuseUnlessForced(input.files, validation, reason);
       if ((await configs.newest(name)) === undefined && (await configs.names()).size >= MAX_CONFIGS) {
         throw new ProblemError('limit-exceeded', `there are ${MAX_CONFIGS} configs already`);
       }
+      if (reason !== undefined && validation.errors > 0) await auditForce(name, input.files, { reason, actor: request.actor, validation });
       const { created, version } = await configs.put({
         name,
         files: input.files,
@@ -111,6 +120,24 @@ export function configRoutes(app: FastifyInstance, { configs, agents, validate }
         .send({ ...version, validation });
     },
   );
+
+  /** Written before the version is stored: there is never a forced one without its reason. */
+  const auditForce = async (
+    name: string,
+    files: ConfigFiles,
+    { reason, actor, validation }: { reason: string; actor: string; validation: { errors: number; findings: Finding[] } },
+  ): Promise<void> => {
+    const hash = hashOfFiles(files);
+    const newest = await configs.newest(name);
+    if (newest !== undefined && (await configs.versions(name, [newest]))[0]?.hash === hash) return;
+    const codes = [...new Set(validation.findings.filter(({ severity }) => severity === 'error').map(({ code }) => code))];
+    await audit.append({
+      actor,
+      action: 'config.force',
+      target: `config/${name}`,
+      detail: { hash, reason, errors: validation.errors, codes },
+    });
+  };
 
   app.get(
     '/configs',
@@ -285,18 +312,28 @@ export function configRoutes(app: FastifyInstance, { configs, agents, validate }
 
 type VersionWithBodies = Omit<ConfigVersion, 'files'> & { files: ConfigFiles };
 
-function toPutBody(body: unknown, message: string | undefined): PutBody {
+function toPutBody(body: unknown, query: PutOptions): PutBody {
   if (body === undefined)
     throw new ProblemError(
       'unsupported-media-type',
       `the request has no body, or no Content-Type; send application/json or ${YAML_TYPES[0]}`,
     );
-  if (typeof body === 'string') return { files: { '': { body, contentType: 'text/yaml' } }, ...(message === undefined ? {} : { message }) };
+  if (typeof body === 'string') return { ...query, files: { '': { body, contentType: 'text/yaml' } } };
   const put = body as PutBody;
-  if (message === undefined) return put;
-  if (put.message !== undefined && put.message !== message)
-    throw new ProblemError('invalid-parameter', 'the query and the body give different messages');
-  return { ...put, message };
+  for (const name of ['message', 'force', 'reason'] as const) {
+    if (put[name] !== undefined && query[name] !== undefined && put[name] !== query[name])
+      throw new ProblemError('invalid-parameter', `the query and the body give different values for ${name}`);
+  }
+  return { ...put, ...query };
+}
+
+/** The reason when the caller insists; undefined when not. Throws when the reason is missing. */
+function forceReason({ force, reason }: PutOptions): string | undefined {
+  if (force !== true) return undefined;
+  const text = reason?.trim() ?? '';
+  if (text !== '') return text;
+  const message = 'is needed with force, and is kept in the audit log';
+  throw new ProblemError('invalid-body', `reason: ${message}`, { errors: [{ path: 'reason', message }] });
 }
 
 function checkSize(files: ConfigFiles): void {
@@ -305,25 +342,35 @@ function checkSize(files: ConfigFiles): void {
     throw new ProblemError('body-too-large', `the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
 }
 
-/** Throws a ProblemError with every finding when one of them is an error. */
-function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']): StoredValidation {
+/** Findings of all files that are collector configs. */
+function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']): StoredValidation & { findings: Finding[] } {
+  const findings = checkFiles(files, (text) => validate(text).findings);
+  const errors = findings.filter(({ severity }) => severity === 'error').length;
+  return { errors, warnings: findings.length - errors, findings };
+}
+
+function checkFiles(files: ConfigFiles, check: (text: string) => readonly Finding[]): Finding[] {
   const single = Object.keys(files).length === 1;
-  const findings = Object.entries(files).flatMap(([name, file]) => {
+  return Object.entries(files).flatMap(([name, file]) => {
     const mediaType = file.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
     if (!VALIDATED_TYPES.has(mediaType)) return [];
-    return validate(file.body).findings.map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
+    return check(file.body).map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
   });
-  const errors = findings.filter(({ severity }) => severity === 'error').length;
-  if (errors > 0) {
-    const first = findings.find(({ severity }) => severity === 'error');
-    const more = errors > 1 ? ` (and ${errors - 1} more)` : '';
-    throw new ProblemError(
-      'invalid-config',
-      `${first?.line === null || first === undefined ? '' : `line ${first.line}: `}${first?.message ?? ''}${more}`,
-      { errors: findings.map(toProblemItem) },
-    );
-  }
-  return { errors: 0, warnings: findings.length, findings };
+}
+
+/** Throws a ProblemError with every finding, unless there is a reason to go on and nothing that could brick a supervisor. */
+function refuseUnlessForced(files: ConfigFiles, validation: { findings: Finding[] }, reason: string | undefined): void {
+  const bricking = checkFiles(files, findBrickingDefects);
+  if (reason !== undefined && bricking.length === 0) return;
+  const found = reason === undefined ? validation.findings : bricking;
+  const errors = found.filter(({ severity }) => severity === 'error');
+  const place = typeof errors[0]?.line === 'number' ? `line ${errors[0].line}: ` : '';
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  const never = reason === undefined ? '' : '; this cannot be forced, because a supervisor could not start again from it';
+  throw new ProblemError('invalid-config', `${place}${errors[0]?.message ?? ''}${more}${never}`, {
+    errors: validation.findings.map(toProblemItem),
+    extensions: { forcible: bricking.length === 0 },
+  });
 }
 
 function toProblemItem(finding: Finding): ProblemItem {

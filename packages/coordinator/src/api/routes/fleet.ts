@@ -1,9 +1,14 @@
+import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
+import { matches } from '@opamp-gateway/shared/selector';
 import type { FastifyInstance } from 'fastify';
+import { groupWord } from '../agent-view.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFacets } from '../facets.ts';
+import { countAbilities, surveyDrift } from '../fleet-drift.ts';
 import * as schema from '../schemas.ts';
+import { readSelector } from '../selector-input.ts';
 import type { RolloutService } from '../../rollout/service.ts';
 
 /** Active rollouts that the answer lists; `GET /rollouts?phase=running` lists all. */
@@ -91,6 +96,82 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         configs: names.size,
       };
     },
+  );
+
+  app.get(
+    '/fleet/drift',
+    {
+      schema: {
+        tags: ['fleet'],
+        summary: 'Agents that run something else than they should',
+        description:
+          'Compares the desired with the effective config of connected agents by meaning: every key of the desired one must be there with an equal value. A random choice of `compare` agents where there are more.',
+        querystring: schema.query({
+          selector: schema.text('Selector over attributes and labels.', { maxLength: 4096 }),
+          group: schema.text('Effective group; `-` for agents of none.', { maxLength: 63 }),
+          compare: schema.integer('Most agents compared.', { minimum: 1, maximum: 2000, default: 200 }),
+          limit: schema.integer('Most drifted agents listed.', { minimum: 1, maximum: 1000, default: 100 }),
+        }),
+        response: {
+          200: schema.answer(
+            'Counts, and drifted agents.',
+            schema.view({
+              agents: schema.integer('Connected agents that were asked for.'),
+              compared: schema.integer('Of these: compared ones.'),
+              sampled: schema.flag('Whether not every agent was compared.'),
+              estimated: schema.flag('Whether `agents` is projected from a sample.'),
+              states: schema.mapOf(schema.integer('Agents.'), 'Compared agents by state.'),
+              items: schema.list(
+                schema.view({
+                  uid: schema.UID,
+                  group: schema.nullable(schema.text('Effective group.')),
+                  desired: schema.nullable(schema.ref('ConfigRef')),
+                  drift: schema.ref('Drift'),
+                }),
+                'Drifted agents.',
+              ),
+            }),
+          ),
+          ...schema.problems('invalid-selector'),
+        },
+      },
+    },
+    async (request) => {
+      const { selector, group, compare, limit } = request.query as { selector?: string; group?: string; compare: number; limit: number };
+      const selected = selector === undefined ? undefined : readSelector(selector, 'query.selector');
+      return await surveyDrift({ agents, configs }, await groups.spec(), {
+        compare,
+        limit,
+        accept: (record) =>
+          (group === undefined || (groupWord(record) ?? NO_GROUP) === group) &&
+          (selected === undefined || matches(selected, selectorAttributes(record.attributes, record.labels))),
+      });
+    },
+  );
+
+  app.get(
+    '/fleet/abilities',
+    {
+      schema: {
+        tags: ['fleet'],
+        summary: 'What connected agents can do and report',
+        response: {
+          200: schema.answer(
+            'Counts of connected agents.',
+            schema.view({
+              agents: schema.integer('Connected agents looked at.'),
+              estimated: schema.flag('Whether they are a sample.'),
+              acceptsRemoteConfig: schema.integer('Take configs.'),
+              reportsRemoteConfig: schema.integer('Say what became of a config.'),
+              reportsEffectiveConfig: schema.integer('Say what they run.'),
+              reportsHealth: schema.integer('Say how they are.'),
+            }),
+          ),
+          ...schema.problems(),
+        },
+      },
+    },
+    async () => await countAbilities(agents),
   );
 
   for (const [action, frozen] of [
