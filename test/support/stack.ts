@@ -33,7 +33,7 @@ const FAST_SETTINGS: Readonly<Record<Kind, Settings>> = {
     OPAMP_GATEWAY_FULL_STATE_INTERVAL_MS: '1000',
     OPAMP_GATEWAY_OFFER_RATE: '500',
   },
-  coordinator: { OPAMP_COORDINATOR_SWEEP_MS: '200' },
+  coordinator: { OPAMP_COORDINATOR_SWEEP_MS: '200', OPAMP_COORDINATOR_GRACE_MS: '1500' },
 };
 
 export interface StackOptions {

@@ -30,6 +30,10 @@ export interface CoordinatorConfig {
   apiTokensFile: string | undefined;
   /** How long a gateway may take to answer a command. */
   commandTimeoutMs: number;
+  /** Time after a start and after Redis was away in which nothing bad is concluded from silence. */
+  graceMs: number;
+  /** How long a gateway may lag before rollouts are held. */
+  lagHoldMs: number;
   /** For how many days things are kept; 0 = for ever. */
   retentionDays: RetentionDays;
   /** How long the start waits for Redis. */
@@ -49,6 +53,11 @@ const NAMES = [
   'OPAMP_COORDINATOR_SWEEP_MS',
   'OPAMP_COORDINATOR_QUEUE',
   'OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS',
+  'OPAMP_COORDINATOR_GRACE_MS',
+  'OPAMP_COORDINATOR_LAG_HOLD_MS',
+  'OPAMP_RETENTION_AGENTS',
+  'OPAMP_RETENTION_ROLLOUTS',
+  'OPAMP_RETENTION_AUDIT',
   'OPAMP_API_TOKENS_FILE',
 ] as const;
 
@@ -68,6 +77,13 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     queue: values.OPAMP_COORDINATOR_QUEUE,
     minReplicas: values.OPAMP_REDIS_MIN_REPLICAS,
     commandTimeoutMs: values.OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS,
+    graceMs: values.OPAMP_COORDINATOR_GRACE_MS,
+    lagHoldMs: values.OPAMP_COORDINATOR_LAG_HOLD_MS,
+    retentionDays: {
+      agents: values.OPAMP_RETENTION_AGENTS,
+      rollouts: values.OPAMP_RETENTION_ROLLOUTS,
+      audit: values.OPAMP_RETENTION_AUDIT,
+    },
     apiTokensFile: values.OPAMP_API_TOKENS_FILE,
   });
   return { config, ignored: ignoredServiceLinks(environment) };
@@ -88,6 +104,8 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     minReplicas: 0,
     apiTokensFile: undefined,
     commandTimeoutMs: 5000,
+    graceMs: 15_000,
+    lagHoldMs: 30_000,
     retentionDays: { agents: 7, rollouts: 90, audit: 365 },
     redisWaitMs: 10_000,
     ...given,

@@ -111,6 +111,8 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     // BullMQ uses the producer's connection when the queue is made; one that was not ready then fails every later job.
     if (queues !== undefined) await waitUntilReady(queues.producer, config.redisWaitMs);
     const stack = createRolloutStack({
+      leaseMs: config.graceMs,
+      lagHoldMs: config.lagHoldMs,
       client,
       queues,
       keys,

@@ -4,7 +4,7 @@
 -- returns {now ms, overdue rows left, flat counters}
 -- Not connected: lost (a restoring row is only listed, its agent repairs itself when it returns). Connected: offered ->
 -- timedOut; applying -> unverified if healthy, else degraded; verifying -> applied if healthy, else degraded (failed when
--- it was a soft failure); restoring -> restoreFailed. Those judged badly are listed under the rollout's failures.
+-- it was a soft failure); restoring -> restored if it reports what was last sent to it as applied, else restoreFailed. Those judged badly are listed under the rollout's failures.
 
 local id = ARGV[2]
 local judge = ARGV[3] == '1'
@@ -15,7 +15,12 @@ local open = key .. ':open'
 local function verdict(row, rec)
   local connected = (rec.owner or '') ~= ''
   local healthy = rec.health ~= '0'
-  if row.status == 'restoring' then return connected and 'restoreFailed' or nil end
+  if row.status == 'restoring' then
+    if not connected then return nil end
+    -- An agent that never took the other version reports an unchanged status, which clients do not send again.
+    local runs = rec.reportedStatus == 'APPLIED' and rec.reportedHash == rec.offered
+    return runs and 'restored' or 'restoreFailed'
+  end
   if not connected then return 'lost' end
   if row.status == 'offered' then return 'timedOut' end
   if row.status == 'applying' then return healthy and 'unverified' or 'degraded' end

@@ -263,6 +263,37 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'How long a gateway may take to answer a command to an agent.',
   }),
+  OPAMP_COORDINATOR_GRACE_MS: durationOption({
+    default: 15_000,
+    min: 10,
+    readBy: COORDINATOR,
+    sentence:
+      'Time after a start and after Redis was away in which no agent is judged lost or timed out; at least the lease of the gateways.',
+  }),
+  OPAMP_COORDINATOR_LAG_HOLD_MS: durationOption({
+    default: 30_000,
+    min: 10,
+    readBy: COORDINATOR,
+    sentence: 'How long a gateway may lag behind the fleet spec before its rollouts are held.',
+  }),
+  OPAMP_RETENTION_AGENTS: integerOption({
+    default: 7,
+    unit: 'days',
+    readBy: COORDINATOR,
+    sentence: 'How long an agent that is away is remembered after its last contact, its effective config included; 0 = for ever.',
+  }),
+  OPAMP_RETENTION_ROLLOUTS: integerOption({
+    default: 90,
+    unit: 'days',
+    readBy: COORDINATOR,
+    sentence: 'How long an ended rollout and its events are kept; 0 = for ever.',
+  }),
+  OPAMP_RETENTION_AUDIT: integerOption({
+    default: 365,
+    unit: 'days',
+    readBy: COORDINATOR,
+    sentence: 'How long audit entries are kept; 0 = for ever.',
+  }),
   OPAMP_COORDINATOR_QUEUE: booleanOption({
     default: true,
     readBy: COORDINATOR,

@@ -80,12 +80,6 @@ export function parseRow(text: string): Row | undefined {
   };
 }
 
-/** Counts of rows by status, split by whether the agent is connected now. */
-export interface StatusCounts {
-  connected: Partial<Record<RowStatus, number>>;
-  away: Partial<Record<RowStatus, number>>;
-}
-
 /** Phases of a rollout; those of {@link TERMINAL_PHASES} are never left. */
 export const ROLLOUT_PHASES = ['running', 'rolling_back', 'succeeded', 'cancelled', 'rolled_back', 'rollback_failed'] as const;
 export type RolloutPhase = (typeof ROLLOUT_PHASES)[number];

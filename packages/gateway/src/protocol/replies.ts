@@ -80,10 +80,3 @@ export function remoteConfigField(encoded: Uint8Array): Uint8Array {
   field.set(encoded, 1 + length.length);
   return field;
 }
-
-/** Puts the WebSocket message header (varint 0) before a message. */
-export function withHeader(message: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(message.length + 1);
-  bytes.set(message, 1);
-  return bytes;
-}
