@@ -139,7 +139,7 @@ const checks: readonly Check[] = [
       if (typed !== undefined) context.expect(typed !== single, 'another content_type has the same hash');
       const named = await hashFor(context, { 'collector.yaml': yaml(text) });
       if (named !== undefined) context.expect(named !== single, 'another name has the same hash');
-      const extra = 'exporters:\n  nop:\n';
+      const extra = configText('second-file');
       const forward = await hashFor(context, { a: yaml(text), b: yaml(extra) });
       const backward = await hashFor(context, { b: yaml(extra), a: yaml(text) });
       context.expect(forward === backward, 'the order of files changes the hash');
@@ -167,7 +167,7 @@ const checks: readonly Check[] = [
     async run(context: CheckContext) {
       const agent = await context.agent();
       await agent.first();
-      const files = { a: yaml(configText('names')), b: yaml('exporters:\n  nop:\n') };
+      const files = { a: yaml(configText('names')), b: yaml(configText('second-file')) };
       try {
         await context.api.assignConfig(agent.uid, files);
       } catch (error) {
