@@ -60,6 +60,22 @@ export interface Agent {
   lastSeenAt: string | null;
 }
 
+export interface Drift {
+  state: 'none' | 'drifted' | 'pending' | 'unknown';
+  reason: string;
+  differences: { path: string; change: string; desired: string; effective: string | null }[];
+  truncated: boolean;
+}
+
+export interface DriftSurvey {
+  agents: number;
+  compared: number;
+  sampled: boolean;
+  estimated: boolean;
+  states: Record<Drift['state'], number>;
+  items: { uid: string; group: string | null; desired: ConfigRef | null; drift: Drift }[];
+}
+
 export interface Rollout {
   id: string;
   rev: number;

@@ -3,6 +3,7 @@ import { ApiProblem } from './api-client.ts';
 import { CliError } from './cli-error.ts';
 import { addAgentCommands } from './commands/agents.ts';
 import { addConfigCommands } from './commands/configs.ts';
+import { addDriftCommand } from './commands/drift.ts';
 import { addFleetCommands } from './commands/fleet.ts';
 import { addGroupCommands } from './commands/groups.ts';
 import { addRolloutCommands } from './commands/rollouts.ts';
@@ -35,6 +36,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addRolloutCommands(program, context);
   addAgentCommands(program, context);
   addFleetCommands(program, context);
+  addDriftCommand(program, context);
   prepare(program, terminal);
 
   try {

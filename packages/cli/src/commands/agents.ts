@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
-import type { Agent } from '../api-types.ts';
+import type { Agent, Drift } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../duration.ts';
 import { renderFields } from '../table.ts';
 import { parseConfigArgument, fetchConfig, parseCount } from './configs.ts';
+import { driftFields } from './drift.ts';
 
 interface ListOptions {
   selector?: string;
@@ -124,6 +125,8 @@ export function addAgentCommands(program: Command, context: Context): void {
 interface AgentDetail extends Agent {
   capabilities: string[];
   pin: { name: string; version: number } | null;
+  /** Missing from coordinators of an older release. */
+  drift?: Drift;
   history: { hash: string; status: string; at: string; error?: string }[];
 }
 
@@ -168,6 +171,7 @@ function fieldsOf(agent: AgentDetail, nowMs: number): [string, string][] {
       `${agent.config.status}${agent.config.hash === null ? '' : ` ${agent.config.hash.slice(0, 12)}`}${agent.config.error === '' ? '' : `: ${agent.config.error}`}`,
     ],
     ['desired', desiredWord(agent.config)],
+    ...driftFields(agent.drift),
     ['pin', agent.pin === null ? '-' : `${agent.pin.name}@${agent.pin.version}`],
   ];
   if (history.length > 0) fields.push(['history', history[0]?.[1] ?? ''], ...history.slice(1));

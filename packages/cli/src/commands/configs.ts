@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { ApiProblem } from '../api-client.ts';
 import type { ConfigVersion, Finding } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
+import { formatFinding, withFindings } from '../findings.ts';
 import { oneLine } from '../table.ts';
+import { addImport } from './import.ts';
 
 /** `NAME` or `NAME@VERSION`. */
 export interface ConfigArgument {
@@ -36,12 +37,17 @@ export function addConfigCommands(program: Command, context: Context): void {
     .argument('<name>', 'name of the config')
     .argument('<file>', 'YAML file, - for standard input')
     .option('-m, --message <text>', 'why')
-    .action(async (name: string, file: string, options: { message?: string }) => {
+    .option('--force', 'store it although it has errors; never done for what would keep a supervisor from starting')
+    .option('--reason <text>', 'why it is forced; kept in the audit log')
+    .action(async (name: string, file: string, options: { message?: string; force?: boolean; reason?: string }) => {
+      if (options.force === true && (options.reason ?? '').trim() === '')
+        throw new CliError('--force needs a reason', 'add --reason TEXT; it is kept in the audit log');
       const body = await readText(context, file);
       try {
         const answer = await context.api.send<ConfigVersion>('PUT', `/configs/${encodeURIComponent(name)}`, {
           files: { '': { body, contentType: 'text/yaml' } },
           ...(options.message === undefined ? {} : { message: options.message }),
+          ...(options.force === true ? { force: true, reason: options.reason } : {}),
         });
         for (const finding of answer.validation.findings) context.note(formatFinding(file, finding));
         context.show(answer, () => `${answer.name}@${answer.version}  ${answer.hash.slice(0, 12)}\n`);
@@ -112,6 +118,8 @@ export function addConfigCommands(program: Command, context: Context): void {
       const answer = await context.api.get<{ unified: string }>(`/configs/${encodeURIComponent(name)}/diff`, { from, to });
       context.show(answer, () => answer.unified);
     });
+
+  addImport(config, context);
 }
 
 /** Reads a whole number of at least 1. Throws a CliError. */
@@ -141,22 +149,4 @@ function showVersions(context: Context, items: readonly ConfigVersion[], empty: 
     ],
     empty,
   );
-}
-
-/** The way compilers write it, so that editors find the place. */
-function formatFinding(file: string, finding: Partial<Finding> & { path: string; message: string }): string {
-  const place = [file === '-' ? '<stdin>' : file, finding.line, finding.column]
-    .filter((part) => part !== null && part !== undefined)
-    .join(':');
-  const code = finding.code === undefined ? '' : ` ${finding.code}`;
-  const hint = finding.suggestion === undefined ? '' : ` (${finding.suggestion})`;
-  return oneLine(`${place}: ${finding.severity ?? 'error'}${code}: ${finding.message}${hint}`);
-}
-
-function withFindings(error: unknown, file: string, context: Context): unknown {
-  if (!(error instanceof ApiProblem) || error.problem !== 'invalid-config' || context.json) return error;
-  for (const finding of error.errors) context.note(formatFinding(file, finding));
-  return new CliError(`${file} was not stored: ${error.errors.filter(({ severity }) => severity === 'error').length} errors`, error.next, {
-    cause: error,
-  });
 }
