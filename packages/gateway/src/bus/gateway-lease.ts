@@ -75,7 +75,9 @@ export class GatewayLease {
     const startedMs = clock.monotonicMs();
     try {
       const reply = await renewLease(redis, keys, { id: gatewayId, leaseMs, info: this.#options.info() });
-      const lost = this.#everHeld && !reply.held;
+      // A renewal whose answer got lost may have taken the ended lease anew, so that Redis says it was held: then this
+      // gateway's own reckoning, which ends no later, tells.
+      const lost = this.#everHeld && (!reply.held || clock.monotonicMs() >= this.#heldUntilMs);
       const other = this.#incarnation !== '' && reply.incarnation !== '' && reply.incarnation !== this.#incarnation;
       if (reply.incarnation !== '') this.#incarnation = reply.incarnation;
       this.#everHeld = true;
