@@ -382,6 +382,10 @@ export class SimFleet implements FleetReader, RolloutStore {
     return this.active.get(group);
   }
 
+  async activeIds(): Promise<string[]> {
+    return [...this.active.values()];
+  }
+
   async events(id: string, afterSeq: number): Promise<RolloutEvent[]> {
     return this.eventLog.get(id)?.slice(afterSeq) ?? [];
   }

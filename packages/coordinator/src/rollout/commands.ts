@@ -2,12 +2,13 @@ import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
 import { ackShortfallOf, tripOf } from './breaker.ts';
 import { tallyOf, verdictsOf } from './counters.ts';
 import type { Draft } from './draft.ts';
+import { fleetSum, startWatch } from './fleet-breaker.ts';
 import { startRollback } from './rollback.ts';
 import { transition } from './transition.ts';
 import type { Command, FleetView } from './view.ts';
 
-/** Holds that only a person lifts, by resume. */
-const RESUMABLE: readonly HoldReason[] = ['manual', 'threshold', 'deadline', 'gate_error'];
+/** Holds that a person lifts by resume. The fleet's breaker lifts itself too; resuming takes the fleet as it is for usual. */
+const RESUMABLE: readonly HoldReason[] = ['manual', 'threshold', 'deadline', 'gate_error', 'fleet_breaker'];
 
 /** Applies a person's action to the draft. Returns why it is refused, null when it is done. */
 export function applyCommand(draft: Draft, view: FleetView, command: Command): string | null {
@@ -48,6 +49,7 @@ function resume(draft: Draft, view: FleetView, command: Command): string | null 
   const tripped = tripOf(document, view.counters) ?? settledShortfall(draft, view);
   if (tripped !== null) return `it stays held: ${tripped}`;
   for (const reason of lifted) draft.release(reason, command.reason);
+  if (lifted.includes('fleet_breaker')) document.fleet = startWatch(fleetSum(view.gateways), view.gateways, draft.nowMs);
   if (lifted.includes('deadline')) {
     draft.wave.startedActiveMs = draft.activeMs;
     document.startedActiveMs = draft.activeMs;

@@ -52,6 +52,10 @@ function candidates(count: number): CanaryCandidate[] {
   }));
 }
 
+function gateway(over: Partial<FleetView['gateways'][number]> = {}): FleetView['gateways'][number] {
+  return { id: 'gw', observed: true, backlog: 0, draining: false, connected: 100, unhealthy: 0, ...over };
+}
+
 /** A rollout under the hand of a test: the view is what the test says, each step is applied. */
 class Bench {
   document: RolloutDocument;
@@ -81,13 +85,13 @@ class Bench {
     this.document = { ...draft.document, rev: 1, ...over };
     this.view = {
       nowMs: START_MS,
-      gateways: [{ id: 'gw', observed: true, backlog: 0 }],
+      gateways: [gateway()],
       counters: sumCounters([]),
       overdue: 0,
       members: members(10),
       predecessorEnded: true,
       stable: STABLE,
-      fleetBreaker: null,
+      fleetBefore: { connected: 100, unhealthy: 0 },
       lagHoldMs: 30_000,
       candidates: candidates(10),
     };
@@ -159,10 +163,11 @@ describe('the way forward', () => {
     const bench = new Bench(QUICK);
     bench.step();
     const rows = { '0:applied:1': 1 };
-    for (const gateways of [[{ id: 'gw', observed: false, backlog: 0 }], [{ id: 'gw', observed: true, backlog: 1 }], []]) {
-      expect(bench.step({ gateways, rows }).kind).toBe('idle');
+    for (const gateways of [[gateway({ observed: false })], [gateway({ backlog: 1 })], []]) {
+      bench.step({ gateways, rows });
+      expect(bench.wave).toBe('assigning');
     }
-    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }] });
+    bench.step({ gateways: [gateway()] });
     expect(bench.wave).toBe('soaking');
   });
 
@@ -301,9 +306,9 @@ describe('failure', () => {
     bench.act('abort');
     bench.step({ rows: { '0:restoring:1': 1 } });
     expect(bench.document.phase).toBe('rolling_back');
-    bench.step({ gateways: [{ id: 'gw', observed: false, backlog: 0 }], rows: { '0:restored:1': 1 } });
+    bench.step({ gateways: [gateway({ observed: false })], rows: { '0:restored:1': 1 } });
     expect(bench.document.phase).toBe('rolling_back');
-    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }], rows: { '0:restored:1': 1, '0:applied:0': 3 } });
+    bench.step({ gateways: [gateway()], rows: { '0:restored:1': 1, '0:applied:0': 3 } });
     expect(bench.document.phase).toBe('rolled_back');
   });
 
@@ -382,11 +387,11 @@ describe('holds', () => {
   it('name a gateway that lags, and lift when it is gone or has caught up', () => {
     const bench = new Bench(QUICK);
     bench.step();
-    bench.step({ gateways: [{ id: 'slow', observed: false, backlog: 0 }], afterMs: 29_000 });
+    bench.step({ gateways: [gateway({ id: 'slow', observed: false })], afterMs: 29_000 });
     expect(bench.holds).toEqual([]);
     bench.step({ afterMs: 2_000 });
     expect(bench.document.holds[0]).toMatchObject({ reason: 'lagging_gateway', detail: expect.stringContaining('slow') });
-    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }] });
+    bench.step({ gateways: [gateway()] });
     expect(bench.holds).toEqual([]);
   });
 
@@ -417,11 +422,14 @@ describe('holds', () => {
     expect(bench.document.waveIndex).toBe(1);
   });
 
-  it('follow the breaker of the whole fleet', () => {
-    const bench = soaking();
-    bench.step({ fleetBreaker: 'the fleet is unhealthy' });
+  it('follow the breaker of the whole fleet, and resume takes the fleet as it is', () => {
+    const bench = soaking({ ...QUICK, waves: [{ size: { count: 1 }, soak: '1h' }] });
+    const sick = { gateways: [gateway({ connected: 100, unhealthy: 30 })] };
+    bench.step(sick);
+    bench.step({ ...sick, afterMs: 30_000 });
     expect(bench.holds).toEqual(['fleet_breaker']);
-    bench.step({ fleetBreaker: null });
+    bench.act('resume', sick);
+    bench.step({ ...sick, afterMs: 60_000 });
     expect(bench.holds).toEqual([]);
   });
 });
@@ -448,9 +456,9 @@ describe('actions', () => {
     bench.step({ rows: { '0:failed:1': 1 } });
     expect(bench.act('retry')).toMatchObject({ kind: 'step' });
     expect([bench.document.attempt, bench.wave, ...bench.holds]).toEqual([2, 'assigning']);
-    bench.step({ gateways: [{ id: 'gw', observed: false, backlog: 0 }] });
+    bench.step({ gateways: [gateway({ observed: false })] });
     expect(bench.holds).toEqual([]);
-    bench.step({ gateways: [{ id: 'gw', observed: true, backlog: 0 }] });
+    bench.step({ gateways: [gateway()] });
     expect(bench.holds).toEqual(['threshold']);
     expect(soaking().act('retry')).toMatchObject({ kind: 'refused' });
   });

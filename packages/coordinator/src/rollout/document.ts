@@ -2,6 +2,7 @@ import { formatRolloutField } from '@opamp-gateway/shared/fleet-spec';
 import type { ConfigRef, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import { LATE_WAVE, TERMINAL_PHASES } from '@opamp-gateway/shared/rollout-types';
 import type { HoldReason, RolloutPhase, WavePhase } from '@opamp-gateway/shared/rollout-types';
+import type { FleetWatch } from './fleet-breaker.ts';
 import type { GateResult } from './gates.ts';
 import type { RolloutState } from './service.ts';
 import type { Strategy } from './strategy.ts';
@@ -86,6 +87,8 @@ export interface RolloutDocument {
   startedActiveMs: number | null;
   /** When gateways were last told something new; lag is measured from here. */
   specChangedAtMs: number;
+  /** What the breaker of the whole fleet remembers; null before the start. */
+  fleet: FleetWatch | null;
   /** Set by `retry` until every gateway has seen the new attempt: until then old failures are not judged. */
   retrying: boolean;
   /** Id of the succeeded rollout that this one takes back. */
@@ -159,6 +162,7 @@ export function createDocument(rollout: NewRollout): RolloutDocument {
     startedAtMs: null,
     startedActiveMs: null,
     specChangedAtMs: rollout.createdAtMs,
+    fleet: null,
     retrying: false,
     revertOf: rollout.revertOf,
     predecessor: rollout.predecessor,

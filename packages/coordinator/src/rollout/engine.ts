@@ -8,6 +8,7 @@ import type { Decision } from './decide.ts';
 import { isTerminal } from './document.ts';
 import type { RolloutDocument } from './document.ts';
 import { SYSTEM_ACTOR } from './draft.ts';
+import { fleetSum } from './fleet-breaker.ts';
 import { ObservedSpecs } from './observed-specs.ts';
 import type { ConnectedMember, FleetReader, LiveGateway, RolloutStore } from './ports.ts';
 import { Ranking } from './ranking.ts';
@@ -20,8 +21,6 @@ export interface RolloutEngineOptions {
   logger: Logger;
   /** How long a gateway may lag before the rollout is held. */
   lagHoldMs?: number;
-  /** Why offers stop in the whole fleet, null when they do not; asked in every step. */
-  fleetBreaker?: (gateways: readonly LiveGateway[]) => string | null;
 }
 
 /** Outcome of {@link RolloutEngine.command}. */
@@ -60,7 +59,6 @@ export class RolloutEngine {
   readonly #fleet: FleetReader;
   readonly #logger: Logger;
   readonly #lagHoldMs: number;
-  readonly #fleetBreaker: (gateways: readonly LiveGateway[]) => string | null;
   readonly #ranking: Ranking;
   readonly #observed = new ObservedSpecs();
 
@@ -69,7 +67,6 @@ export class RolloutEngine {
     this.#fleet = options.fleet;
     this.#logger = options.logger;
     this.#lagHoldMs = options.lagHoldMs ?? 30_000;
-    this.#fleetBreaker = options.fleetBreaker ?? (() => null);
     this.#ranking = new Ranking(options.fleet);
   }
 
@@ -187,16 +184,27 @@ export class RolloutEngine {
         id: gateway.id,
         observed: this.#observed.hasObserved(gateway.observed, generation, spec),
         backlog: gateway.backlog[id] ?? 0,
+        draining: gateway.draining,
+        connected: gateway.connected,
+        unhealthy: gateway.unhealthy,
       })),
       counters,
       overdue,
       members: ranked.members,
       predecessorEnded: predecessor === null,
       stable: spec.groups.find((group) => group.name === document.group)?.stable ?? null,
-      fleetBreaker: this.#fleetBreaker(gateways),
+      fleetBefore: document.startedAtMs === null ? await this.#fleetBefore(id, gateways) : fleetSum(gateways),
       lagHoldMs: this.#lagHoldMs,
     };
     return { document, view, spec, stored: fields[specField.rollout(id)], listed: ranked.listed, predecessor };
+  }
+
+  /** The fleet's health before the oldest running rollout, so that what that one did is not taken for usual. */
+  async #fleetBefore(id: string, gateways: readonly LiveGateway[]): Promise<FleetView['fleetBefore']> {
+    const others = await this.#store.loadMany((await this.#store.activeIds()).filter((other) => other !== id));
+    const running = others.filter((other) => other.phase === 'running' && other.fleet !== null);
+    const oldest = running.toSorted((a, b) => (a.startedAtMs ?? 0) - (b.startedAtMs ?? 0))[0];
+    return oldest?.fleet?.before ?? fleetSum(gateways);
   }
 
   /** The rollout that must end before this one starts: the one it replaces, or one that that one was waiting for. */

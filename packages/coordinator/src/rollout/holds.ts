@@ -3,6 +3,7 @@ import { hasProof, unverifiedExcessOf } from './breaker.ts';
 import { verdictsOf } from './counters.ts';
 import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
+import { startWatch, watchFleet } from './fleet-breaker.ts';
 import { insideCount, memberCount } from './plan.ts';
 import type { FleetView, Need } from './view.ts';
 import { canaryChoice } from './wave-start.ts';
@@ -11,7 +12,7 @@ import { canaryChoice } from './wave-start.ts';
 export function refreshHolds(draft: Draft, view: FleetView): Need | null {
   set(draft, 'predecessor', view.predecessorEnded ? null : `waits for the end of rollout ${draft.document.predecessor}`);
   set(draft, 'not_started', notStarted(draft));
-  set(draft, 'fleet_breaker', view.fleetBreaker);
+  set(draft, 'fleet_breaker', fleetBreaker(draft, view));
   set(draft, 'lagging_gateway', lagging(draft, view));
   set(draft, 'approval', approval(draft));
   set(draft, 'gate_inconclusive', inconclusive(draft, view));
@@ -32,6 +33,19 @@ function notStarted(draft: Draft): string | null {
   const { startedAtMs, strategy } = draft.document;
   if (startedAtMs !== null || strategy.startAtMs === null || strategy.startAtMs <= draft.nowMs) return null;
   return `starts at ${new Date(strategy.startAtMs).toISOString()}`;
+}
+
+/** Judges the whole fleet, whatever this rollout's own agents do. */
+function fleetBreaker(draft: Draft, view: FleetView): string | null {
+  const { document } = draft;
+  if (document.startedAtMs === null) return null;
+  document.fleet ??= startWatch(view.fleetBefore, view.gateways, draft.nowMs);
+  const holding = draft.isHeldBy('fleet_breaker');
+  const { unsettled: open } = verdictsOf(view.counters.total);
+  const outcome = watchFleet(document.fleet, { nowMs: draft.nowMs, gateways: view.gateways, open, holding });
+  if (outcome.watch !== document.fleet) draft.touch();
+  document.fleet = outcome.watch;
+  return outcome.detail;
 }
 
 function lagging(draft: Draft, view: FleetView): string | null {

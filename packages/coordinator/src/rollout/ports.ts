@@ -45,6 +45,8 @@ export interface RolloutStore {
   /** Id that an idempotency key led to. */
   findIdempotent(key: string): Promise<string | undefined>;
   activeOf(group: string): Promise<string | undefined>;
+  /** Ids of all rollouts that have not ended, one for each group. */
+  activeIds(): Promise<string[]>;
   events(id: string, afterSeq: number, limit: number): Promise<RolloutEvent[]>;
 }
 

@@ -20,6 +20,8 @@ interface Place {
 export class Ranking {
   readonly #fleet: FleetReader;
   readonly #places = new Map<string, { waveIndex: number; byUid: Map<string, Place> }>();
+  /** The last ranking of each rollout; good as long as list, places and canaries are the same. */
+  readonly #ranked = new Map<string, { listed: readonly ConnectedMember[]; places: unknown; canaries: string; members: Members }>();
 
   constructor(fleet: FleetReader) {
     this.#fleet = fleet;
@@ -30,13 +32,20 @@ export class Ranking {
     const read = await this.#fleet.members(document.group, RANKED_LIMIT);
     if (read.kind === 'counted') return { members: read, listed: [] };
     const places = await this.#placesOf(document, read.members);
+    const key = document.canary.map((canary) => canary.origin).join(' ');
+    const known = this.#ranked.get(document.id);
+    if (known !== undefined && known.listed === read.members && known.places === places && known.canaries === key) {
+      return { members: known.members, listed: read.members };
+    }
     const canaries = new Map(document.canary.map((canary, index) => [canary.origin, index]));
     const ranked = read.members.map((member): RankedMember => {
       const place = places.get(member.uid) ?? { hash: hash48(document.salt, member.origin), labels: NO_LABELS };
       return { hash: place.hash, labels: place.labels, canary: canaries.get(member.origin) ?? -1, http: member.http };
     });
     ranked.sort((a, b) => a.hash - b.hash);
-    return { members: { kind: 'ranked', members: ranked }, listed: read.members };
+    const members: Members = { kind: 'ranked', members: ranked };
+    this.#ranked.set(document.id, { listed: read.members, places, canaries: key, members });
+    return { members, listed: read.members };
   }
 
   /** True when the agent is inside the boundary now. */
@@ -49,6 +58,7 @@ export class Ranking {
   /** Drops what is remembered of a rollout. */
   forget(id: string): void {
     this.#places.delete(id);
+    this.#ranked.delete(id);
   }
 
   async #placesOf(document: RolloutDocument, members: readonly ConnectedMember[]): Promise<ReadonlyMap<string, Place>> {

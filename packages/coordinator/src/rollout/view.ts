@@ -1,12 +1,12 @@
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
 import type { Counters } from './counters.ts';
+import type { FleetWatch, WatchedGateway } from './fleet-breaker.ts';
 import type { HealthSamples } from './gates.ts';
 import type { CanaryCandidate, Members } from './plan.ts';
 import type { RolloutAction } from './service.ts';
 
 /** One gateway whose lease runs. */
-export interface GatewayView {
-  id: string;
+export interface GatewayView extends WatchedGateway {
   /** It has evaluated every session against the spec that holds this document's latest change, and Redis has the rows. */
   observed: boolean;
   /** Sessions that the spec made eligible for this rollout and that are not offered yet. */
@@ -34,8 +34,8 @@ export interface FleetView {
   predecessorEnded: boolean;
   /** The group's proven version now; read when a rollout starts. */
   stable: ConfigRef | null;
-  /** Why offers stop in the whole fleet, null when they do not. */
-  fleetBreaker: string | null;
+  /** Unhealthy and connected agents before the oldest running rollout; read when a rollout starts. */
+  fleetBefore: FleetWatch['before'];
   /** How long a gateway may lag before the rollout is held. */
   lagHoldMs: number;
   candidates?: readonly CanaryCandidate[];

@@ -1,5 +1,6 @@
 import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
+import { startWatch } from './fleet-breaker.ts';
 import { chooseCanary, memberCount, planWave, rateOf, shareOf } from './plan.ts';
 import type { CanaryChoice } from './plan.ts';
 import type { FleetView, Need } from './view.ts';
@@ -53,6 +54,7 @@ function startRollout(draft: Draft, view: FleetView): void {
   const { document } = draft;
   document.startedAtMs = draft.nowMs;
   document.startedActiveMs = draft.activeMs;
+  document.fleet = startWatch(view.fleetBefore, view.gateways, draft.nowMs);
   // A rollout that waited for another one goes back to what that one left proven.
   document.from = view.stable ?? document.baseline;
   document.warnings = document.warnings.filter((warning) => warning !== 'no_way_back');

@@ -106,6 +106,8 @@ export function createRolloutStore(options: RolloutStoreOptions): RolloutStore {
       return (await client.hget(keys.rolloutsActive, group)) ?? undefined;
     },
 
+    activeIds: () => client.hvals(keys.rolloutsActive),
+
     async events(id, afterSeq, limit) {
       const texts = await client.lrange(keys.rolloutEvents(id), afterSeq, afterSeq + limit - 1);
       return texts.map((text) => JSON.parse(text) as RolloutEvent);
