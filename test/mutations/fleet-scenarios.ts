@@ -70,7 +70,7 @@ export async function actionsAtTheSameTime(root: string): Promise<void> {
       for (let round = 0; round < 10; round += 1) {
         const actions = Array.from({ length: 8 }, (_, index): RolloutAction => (index % 4 < 2 ? 'pause' : 'resume'));
         // Who comes second may be refused: what counts is that both know what the other one did.
-        await Promise.allSettled(actions.map((action, index) => clients[index % 2]?.act(id, action)));
+        await Promise.allSettled(actions.map(async (action, index) => await clients[index % 2]?.act(id, action)));
         const [events, rollout] = [await stack.api.getEvents(id), await stack.api.getRollout(id)];
         const broken = eventsBroken(events);
         if (broken.length > 0) throw new Error(`the events contradict each other: ${broken.join('; ')}`);

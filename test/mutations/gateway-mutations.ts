@@ -13,7 +13,7 @@ export const GATEWAY_MUTATIONS: readonly GatewayMutation[] = [
     file: 'gateway/dist/protocol/replies.js',
     find: 'field.set(uid, 2);',
     replace: 'field.set(uid.map((byte) => byte ^ 1), 2);',
-    checks: [35, 37],
+    checks: [37],
   },
   {
     name: 'no-report-full-state',

@@ -11,6 +11,8 @@ import { GATEWAY_MUTATIONS, type GatewayMutation } from './gateway-mutations.ts'
 /** Small enough for a test to exceed it. */
 const MAX_MESSAGE_BYTES = 65_536;
 const DEADLINE_MS = 5_000;
+/** Settings of a gateway that {@link failedChecks} judges. */
+export const MUTANT_SETTINGS = { OPAMP_GATEWAY_MAX_MESSAGE_BYTES: String(MAX_MESSAGE_BYTES) };
 
 /** What a mutation run found. */
 export interface MutationResult {
@@ -38,7 +40,8 @@ export async function runFleetMutation(mutation: FleetMutation): Promise<Mutatio
   }
 }
 
-async function failedChecks(stack: Stack, gateway: string, checks: readonly number[]): Promise<readonly number[]> {
+/** Numbers of those of the checks that a gateway of the stack does not pass. */
+export async function failedChecks(stack: Stack, gateway: string, checks: readonly number[]): Promise<readonly number[]> {
   const url = `ws://127.0.0.1:${stack.port(gateway)}/v1/opamp`;
   const target = {
     url,
@@ -57,7 +60,7 @@ async function failedChecks(stack: Stack, gateway: string, checks: readonly numb
 export async function runConformanceAgainstMutant(stack: Stack, mutation: GatewayMutation): Promise<readonly number[]> {
   const root = await createMutant(mutation);
   try {
-    const gateway = await stack.startGateway({ OPAMP_GATEWAY_MAX_MESSAGE_BYTES: String(MAX_MESSAGE_BYTES) }, root);
+    const gateway = await stack.startGateway(MUTANT_SETTINGS, root);
     const failed = await failedChecks(stack, gateway, mutation.checks);
     await stack.kill(gateway, 'SIGTERM');
     return failed;
@@ -70,7 +73,7 @@ export async function runConformanceAgainstMutant(stack: Stack, mutation: Gatewa
 export async function runGatewayMutations(root?: string): Promise<readonly MutationResult[]> {
   const stack = await startStack({ gateways: 0, coordinators: 1, ...(root === undefined ? {} : { root }) });
   try {
-    const gateway = await stack.startGateway({ OPAMP_GATEWAY_MAX_MESSAGE_BYTES: String(MAX_MESSAGE_BYTES) });
+    const gateway = await stack.startGateway(MUTANT_SETTINGS);
     const failed = await failedChecks(stack, gateway, [...new Set(GATEWAY_MUTATIONS.flatMap(({ checks }) => checks))]);
     if (failed.length > 0) throw new Error(`checks ${failed.join(', ')} do not pass without a defect`);
     await stack.kill(gateway, 'SIGTERM');
