@@ -80,6 +80,23 @@ test('ten SIGKILLs of coordinators over several rollouts leave no rollout unfini
   expect(killer.kills).toBeGreaterThanOrEqual(10);
 });
 
+test('a coordinator that stops on SIGTERM in the middle of a rollout ends in time with code 0, and another one goes on', async (context) => {
+  const stack = await useStack(context, { gateways: 1, coordinators: 2 });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'stopped', agents: 100 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('stopped 1');
+  const config = await deployment.store('stopped 2');
+  const id = await deployment.start(config, { ...IN_STEPS, maxInFlight: 10 });
+  await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 20);
+
+  // A shutdown that takes too long is cut off, with code 1.
+  expect(await stack.kill('coordinator-1', 'SIGTERM')).toEqual({ code: 0, signal: null });
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 100 });
+  await expectTruth(api, fleet, id);
+});
+
 test('a coordinator that was frozen in the middle of a rollout does no harm when it wakes up', async (context) => {
   const stack = await useStack(context, { gateways: 2, coordinators: 2 });
   const { api } = stack;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { useFleet, useStack } from '../support/lifetimes.ts';
 import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
+import { RowWatch } from '../support/row-watch.ts';
 import { notOn } from '../support/truth.ts';
 import { waitUntil } from '../support/wait-for.ts';
 
@@ -16,9 +17,11 @@ test('five SIGKILLs of gateways over several rollouts: every rollout succeeds, e
   for (let round = 1; round <= 5; round += 1) {
     const config = await deployment.store(`kills ${round}`);
     const id = await deployment.start(config, IN_STEPS);
+    const watch = RowWatch.start(api, id);
     await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 20 * round);
     await stack.restart(`gateway-${1 + (round % 3)}`);
     const rollout = await deployment.finish(id, 'succeeded');
+    expect(await watch.stop()).toEqual([]);
     await fleet.waitUntilConnected();
     await expectTruth(api, fleet, id, { compareCounters: false });
     expect(notOn(await fleet.records(), config.hash)).toEqual([]);

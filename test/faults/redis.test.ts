@@ -99,9 +99,9 @@ test('rollouts finish although the keys of the queues are deleted again and agai
   expect(flushes).toBeGreaterThan(3);
 });
 
-test('a gateway whose connection to Redis is a black hole holds up nobody else, and catches up', async (context) => {
-  const stack = await useStack(context, { gateways: 2, coordinators: 1, redis: { proxied: true } });
-  const { api } = stack;
+test('a gateway and a coordinator whose connections to Redis are black holes hold up nobody else, and catch up', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 2, redis: { proxied: true } });
+  const api = stack.api.at(stack.apiUrlOf('coordinator-2'));
   const fleet = await useFleet(context, stack, { name: 'hole', agents: 100 });
   const deployment = await Deployment.create(api, fleet);
   await deployment.prove('hole 1');
@@ -109,6 +109,7 @@ test('a gateway whose connection to Redis is a black hole holds up nobody else, 
   const port = stack.port('gateway-1');
 
   stack.redisProxy('gateway-1').blackhole();
+  stack.redisProxy('coordinator-1').blackhole();
   await waitUntil(
     'the API to show the agents of that gateway as away',
     async () => (await api.listAgents({ selector: fleet.selector, connected: 'false' })).length,
@@ -119,15 +120,57 @@ test('a gateway whose connection to Redis is a black hole holds up nobody else, 
   const others = (await fleet.records()).filter(({ server, connected }) => connected && server !== `127.0.0.1:${port}`);
   expect(others.length).toBeGreaterThan(0);
   expect(notOn(others, config.hash)).toEqual([]);
+  const stuck = stack.api.at(stack.apiUrlOf('coordinator-1'));
+  expect((await stuck.request('GET', `/rollouts/${id}`)).status).toBe(503);
 
   stack.redisProxy('gateway-1').heal();
+  stack.redisProxy('coordinator-1').heal();
   await waitUntil(
     'every agent to be connected again',
     async () => (await api.listAgents({ selector: fleet.selector, connected: 'true' })).length,
     (connected) => connected === 100,
   );
+  await waitUntil(
+    'the other coordinator to answer again',
+    async () => (await stuck.getRollout(id)).phase,
+    (phase) => phase === 'succeeded',
+  );
   await expectTruth(api, fleet, id, { compareCounters: false });
   expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+});
+
+test('a Redis without memory stops a rollout where it is; with memory again it goes on', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 1 });
+  const { api } = stack;
+  const fleet = await useFleet(context, stack, { name: 'full', agents: 100 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('full 1');
+  const config = await deployment.store('full 2');
+  const redis = new Redis(stack.redisUrl);
+  context.onTestFinished(() => redis.disconnect());
+  const id = await deployment.start(config, { ...IN_STEPS, maxInFlight: 10 });
+  await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 20);
+
+  await redis.config('SET', 'maxmemory', '1mb');
+  const settled = await waitUntil(
+    'every agent to be done with what it had been offered',
+    async () => await fleet.records(),
+    (records) => records.every(({ lastReported }) => lastReported.status === 'APPLIED'),
+  );
+  const answer = await api.request('PUT', '/configs/full', {
+    body: { files: { '': { body: 'receivers: {}\n', contentType: 'text/yaml' } }, message: '' },
+  });
+  expect([422, 503]).toContain(answer.status);
+  expect((await api.request('PUT', '/groups/full-too', { body: { selector: 'env=full-too' } })).status).toBe(503);
+  expect((await api.getRollout(id)).phase).toBe('running');
+  const offers = settled.reduce((sum, { offerCount }) => sum + offerCount, 0);
+  expect(offers).toBeLessThan(200);
+
+  await redis.config('SET', 'maxmemory', '0');
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 100 });
+  expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+  await expectTruth(api, fleet, id);
 });
 
 test('a store that came back empty knows every agent again, and takes a new rollout', async (context) => {
