@@ -8,6 +8,7 @@ import type { ApiDependencies } from './dependencies.ts';
 import { toProblem } from './error-answers.ts';
 import { isProblemType, ProblemError, PROBLEMS } from './problem.ts';
 import { SHARED_SCHEMAS } from './schemas.ts';
+import { serveDashboard } from './static-files.ts';
 import { decodeUtf8 } from './utf8.ts';
 import { agentCommandRoutes } from './routes/agent-commands.ts';
 import { agentRoutes } from './routes/agents.ts';
@@ -122,6 +123,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
     { prefix: '/api/v1' },
   );
   publicRoutes(app);
+  await serveDashboard(app);
   return app;
 }
 
