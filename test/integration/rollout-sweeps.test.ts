@@ -8,6 +8,7 @@ import { createRolloutRunner } from '@opamp-gateway/coordinator/rollout/runner';
 import type { RolloutRunner } from '@opamp-gateway/coordinator/rollout/runner';
 import { createConfigLookup, createRolloutStore } from '@opamp-gateway/coordinator/stores/rollout-store';
 import { systemClock } from '@opamp-gateway/shared/clock';
+import { parseSpec } from '@opamp-gateway/shared/fleet-spec';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { claimAgents } from '@opamp-gateway/shared/redis/agent-scripts';
@@ -145,6 +146,29 @@ describe('a gateway that died', () => {
     );
     expect(view?.counts).toEqual({ applied: 20 });
     expect([...other.agents.values()].every((agent) => agent.offered === to.hash)).toBe(true);
+  });
+});
+
+describe('offers outside rollouts', () => {
+  it('are stopped for a group in which five and 5 % of them fail, whichever gateways made them', async () => {
+    const keys = redis.keys();
+    const stable = await storeConfig(redis.client, keys, 'base', 'one');
+    for (const name of ['bad', 'rare', 'few']) await putGroup(redis.client, keys, { name, selector: `in=${name}`, stable });
+    const gateways = ['gw-1', 'gw-2'].map((id) => new FakeGateway({ id, client: redis.client, keys }));
+    for (const gateway of gateways) {
+      await gateway.renew({}, { bad: { offers: 20, failures: 3 }, rare: { offers: 500, failures: 10 }, few: { offers: 2, failures: 2 } });
+    }
+    await sweepsOf(keys).sweepOnce();
+    const held = async () =>
+      parseSpec(await redis.client.hgetall(keys.spec))
+        .groups.filter((group) => group.trailingHeld)
+        .map((group) => group.name);
+    expect(await held()).toEqual(['bad']);
+    expect(parseSpec(await redis.client.hgetall(keys.spec)).groups.every((group) => group.stable?.hash === stable.hash)).toBe(true);
+    const generation = await redis.client.hget(keys.spec, 'generation');
+    await sweepsOf(keys).sweepOnce();
+    expect(await redis.client.hget(keys.spec, 'generation')).toBe(generation);
+    expect(await redis.client.xlen(keys.audit)).toBe(1);
   });
 });
 

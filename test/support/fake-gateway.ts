@@ -5,6 +5,7 @@ import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import { claimAgents, flushAgents } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { FlushItem, FlushReply, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
 import { endLease, renewLease } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
@@ -130,7 +131,7 @@ export class FakeGateway {
   }
 
   /** Renews the lease with what was observed last. */
-  async renew(backlog: Record<string, number> = {}): Promise<void> {
+  async renew(backlog: Record<string, number> = {}, trailing: LeaseInfo['trailing'] = {}): Promise<void> {
     await renewLease(this.#client, this.#keys, {
       id: this.id,
       leaseMs: this.#leaseMs,
@@ -143,7 +144,7 @@ export class FakeGateway {
         connected: 0,
         unhealthy: 0,
         startedAtMs: 0,
-        trailing: {},
+        trailing,
       },
     });
   }

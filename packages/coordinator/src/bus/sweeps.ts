@@ -1,13 +1,15 @@
 import { parseMember } from '@opamp-gateway/shared/agent-record';
 import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
+import { formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
 import { createService } from '@opamp-gateway/shared/lifecycle';
 import type { Service } from '@opamp-gateway/shared/lifecycle';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { releaseAgents, releaseSilentPollers } from '@opamp-gateway/shared/redis/agent-scripts';
-import { endLease } from '@opamp-gateway/shared/redis/fleet-scripts';
+import { endLease, swapSpecField } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
-import { createGatewayDirectory } from './gateway-directory.ts';
+import { createGatewayDirectory, fleetTimeMs } from './gateway-directory.ts';
+import type { KnownGateway } from './gateway-directory.ts';
 
 export interface SweepsOptions {
   client: RedisClient;
@@ -22,6 +24,9 @@ export interface SweepsOptions {
 /** Agents released by one call. */
 const BATCH = 500;
 const SCAN_COUNT = 1_000;
+/** Failures outside rollouts, in ten minutes, at which such offers stop: so many, and so large a share. */
+const TRAILING_FAILURES = 5;
+const TRAILING_SHARE = 0.05;
 
 /** The coordinators' housekeeping over the fleet: agents of gateways that died, and pollers that fell silent. */
 export interface Sweeps extends Service {
@@ -66,10 +71,28 @@ export function createSweeps(options: SweepsOptions): Sweeps {
     options.onGatewayGone?.(gateway, agents);
   };
 
-  const sweepOnce = async (): Promise<void> => {
-    for (const gateway of await directory.list()) {
-      if (!gateway.alive) await sweepGateway(gateway.id);
+  /** Stops offers outside rollouts in groups where they fail; a rollout that succeeds lets them go on. */
+  const holdTrailing = async (gateways: readonly KnownGateway[]): Promise<void> => {
+    const failing = failingGroups(gateways);
+    if (failing.size === 0) return;
+    const fields = await client.hgetall(keys.spec);
+    const at = new Date(await fleetTimeMs(client, keys)).toISOString();
+    for (const { name, stable, previous, trailingHeld } of parseSpec(fields).groups) {
+      const counts = failing.get(name);
+      if (counts === undefined || trailingHeld) continue;
+      const field = specField.stable(name);
+      const audit = { at, actor: 'system', action: 'group.trailing_held', target: `group/${name}`, detail: counts };
+      const to = formatStableField({ stable, previous, trailingHeld: true });
+      if (await swapSpecField(client, keys, { field, from: fields[field] ?? '', to, audit: JSON.stringify(audit) })) {
+        logger.warn({ group: name, ...counts }, 'offers outside rollouts fail, they are stopped for this group');
+      }
     }
+  };
+
+  const sweepOnce = async (): Promise<void> => {
+    const gateways = await directory.list();
+    for (const gateway of gateways) if (!gateway.alive) await sweepGateway(gateway.id);
+    await holdTrailing(gateways.filter((gateway) => gateway.alive));
     await Promise.all(
       keys.shards.map(async (shard) => {
         while (!stopped && (await releaseSilentPollers(client, shard, BATCH)) === BATCH);
@@ -95,4 +118,16 @@ export function createSweeps(options: SweepsOptions): Sweeps {
     },
   });
   return { ...service, sweepOnce };
+}
+
+/** Groups in which too many offers outside rollouts failed lately, over all gateways. */
+function failingGroups(gateways: readonly KnownGateway[]): Map<string, { offers: number; failures: number }> {
+  const sums = new Map<string, { offers: number; failures: number }>();
+  for (const gateway of gateways) {
+    for (const [group, { offers, failures }] of Object.entries(gateway.trailing)) {
+      const sum = sums.get(group) ?? { offers: 0, failures: 0 };
+      sums.set(group, { offers: sum.offers + offers, failures: sum.failures + failures });
+    }
+  }
+  return new Map([...sums].filter(([, { offers, failures }]) => failures >= TRAILING_FAILURES && failures >= TRAILING_SHARE * offers));
 }

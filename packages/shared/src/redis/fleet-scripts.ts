@@ -115,6 +115,16 @@ export async function commitSpec(
   return reply[0] === 'active' ? { kind: 'active', id: reply[1] ?? '' } : { kind: 'missing' };
 }
 
+/** Replaces one spec field if it still has the text that was read ('' = absent). False when somebody else was first. */
+export async function swapSpecField(
+  client: RedisClient,
+  keys: Keys,
+  swap: { field: string; from: string; to: string; audit: string | null },
+): Promise<boolean> {
+  const args = [keys.channelSpec, swap.field, swap.from, swap.to, swap.audit ?? ''];
+  return (await runScript(client, SCRIPTS.swapSpecField, [keys.spec, keys.audit], args)) === 1;
+}
+
 /** Adds a version of a config unless the newest has the same hash. `metadata` is JSON that holds everything but the version. */
 export async function putConfig(
   client: RedisClient,

@@ -29,6 +29,7 @@ export const SCRIPTS = {
   deleteAgent: load('delete-agent', true),
   commitRollout: load('commit-rollout', false),
   commitSpec: load('commit-spec', false),
+  swapSpecField: load('swap-spec-field', false),
   putConfig: load('put-config', false),
   lease: load('lease', false),
   endLease: load('end-lease', false),
