@@ -36,6 +36,19 @@ export class ByteStream {
     return this.#buffer.length > 0;
   }
 
+  /** Waits until there are bytes or the end, but no longer than `ms`. */
+  async settle(ms: number): Promise<void> {
+    if (this.hasBytes || this.ended) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+
   /** Reads up to and including `delimiter`. */
   readThrough(delimiter: string, deadlineMs: number): Promise<Buffer> {
     return this.#read(`bytes up to ${JSON.stringify(delimiter)}`, deadlineMs, () => {

@@ -19,9 +19,17 @@ export interface HttpRequest {
   readonly body?: Uint8Array;
   /** Sent as chunked transfer coding, one chunk per element, without Content-Length. */
   readonly chunks?: readonly Uint8Array[];
+  /**
+   * Leave the server time to answer between the parts of the request. One that answers early and closes resets the
+   * connection over whatever is still on its way, and a client that goes on writing then loses the answer.
+   */
+  readonly isPatient?: boolean;
 }
 
 const SLICE_BYTES = 32 * 1024;
+/** What a patient client waits for an early answer after the head, and after each further part. */
+const AFTER_HEAD_MS = 100;
+const AFTER_PART_MS = 5;
 
 /** One raw HTTP/1.1 connection, one request at a time, kept alive as long as the server keeps it. */
 export class RawHttpConnection {
@@ -54,21 +62,22 @@ export class RawHttpConnection {
 
   /** Sends a request without reading the response. */
   async send(request: HttpRequest): Promise<void> {
-    const { method = 'POST', path = this.#endpoint.path, headers = [], body, chunks } = request;
+    const { method = 'POST', path = this.#endpoint.path, headers = [], body, chunks, isPatient = false } = request;
     const framing: HeaderList =
       chunks !== undefined ? [['Transfer-Encoding', 'chunked']] : body !== undefined ? [['Content-Length', String(body.length)]] : [];
     const head = encodeRequestHead(method, path, [['Host', this.#endpoint.authority], ...headers, ...framing]);
     await this.#write(head);
+    if (isPatient) await this.#stream.settle(AFTER_HEAD_MS);
     if (chunks !== undefined) {
       for (const chunk of chunks) {
         await this.#write(Buffer.from(`${chunk.length.toString(16)}\r\n`, 'latin1'));
-        await this.#writeSlowly(chunk);
+        await this.#writeSlices(chunk, isPatient);
         await this.#write(Buffer.from('\r\n', 'latin1'));
         if (this.#stream.hasBytes) return;
       }
       await this.#write(Buffer.from('0\r\n\r\n', 'latin1'));
     } else if (body !== undefined) {
-      await this.#writeSlowly(body);
+      await this.#writeSlices(body, isPatient);
     }
   }
 
@@ -113,12 +122,13 @@ export class RawHttpConnection {
     );
   }
 
-  /** In slices, so that an early answer (413) is seen before the peer resets the connection over unread bytes. */
-  async #writeSlowly(bytes: Uint8Array): Promise<void> {
+  /** In slices, so that an early answer (413) ends the sending. */
+  async #writeSlices(bytes: Uint8Array, isPatient: boolean): Promise<void> {
     for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
       if (this.#stream.hasBytes || this.#stream.ended) return;
       await this.#write(bytes.subarray(at, at + SLICE_BYTES));
-      if (bytes.length > SLICE_BYTES) await new Promise((resolve) => setImmediate(resolve));
+      if (isPatient) await this.#stream.settle(AFTER_PART_MS);
+      else if (bytes.length > SLICE_BYTES) await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
