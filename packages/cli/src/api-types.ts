@@ -91,6 +91,8 @@ export interface Rollout {
   createdAt: string;
   createdBy: string;
   reason: string;
+  /** The succeeded rollout that this one takes back. */
+  revertOf: string | null;
   endedAt: string | null;
   outcome: string;
   warnings: string[];

@@ -2,8 +2,10 @@ import { Command, CommanderError } from 'commander';
 import { ApiProblem } from './api-client.ts';
 import { CliError } from './cli-error.ts';
 import { addAgentCommands } from './commands/agents.ts';
+import { addApplyCommand } from './commands/apply.ts';
 import { addConfigCommands } from './commands/configs.ts';
 import { addDriftCommand } from './commands/drift.ts';
+import { addExportCommand } from './commands/export.ts';
 import { addFleetCommands } from './commands/fleet.ts';
 import { addGroupCommands } from './commands/groups.ts';
 import { addRolloutCommands } from './commands/rollouts.ts';
@@ -37,6 +39,8 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addAgentCommands(program, context);
   addFleetCommands(program, context);
   addDriftCommand(program, context);
+  addApplyCommand(program, context);
+  addExportCommand(program, context);
   prepare(program, terminal);
 
   try {

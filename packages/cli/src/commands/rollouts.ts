@@ -32,7 +32,8 @@ interface StartOptions extends WatchFlags {
   dryRun?: boolean;
 }
 
-interface WatchFlags {
+/** Options of commands that wait for rollouts. */
+export interface WatchFlags {
   timeout?: string;
   interval?: string;
   waitHeld?: boolean;
@@ -235,7 +236,8 @@ async function readStrategy(text: string): Promise<unknown> {
   }
 }
 
-function toWatchOptions({ timeout, interval, waitHeld }: WatchFlags): WatchOptions {
+/** Reads them. Throws a CliError. */
+export function toWatchOptions({ timeout, interval, waitHeld }: WatchFlags): WatchOptions {
   return {
     ...WATCH_DEFAULTS,
     timeoutMs: timeout === undefined ? undefined : parseDurationMs(timeout, '--timeout'),
