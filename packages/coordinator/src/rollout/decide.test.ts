@@ -368,6 +368,18 @@ describe('holds', () => {
     expect(bench.wave).toBe('assigning');
   });
 
+  it("close with the window, and opening it cancels nobody's pause", () => {
+    const minute = (atMs: number): string => new Date(atMs).toISOString().slice(11, 16);
+    const bench = soaking({ ...QUICK, schedule: { windows: [{ from: minute(START_MS - 60_000), to: minute(START_MS + 600_000) }] } });
+    bench.step({ afterMs: 5_000 });
+    expect(bench.holds).toEqual([]);
+    bench.step({ afterMs: 900_000 });
+    expect(bench.holds).toEqual(['window_closed']);
+    bench.act('pause');
+    bench.step({ afterMs: 86_400_000 - 900_000 });
+    expect(bench.holds).toEqual(['manual']);
+  });
+
   it('wait for an approval before and after a wave', () => {
     const waves = [
       { size: { count: 1 }, soak: '0s', approval: 'after' },

@@ -130,6 +130,11 @@ export class FieldReader {
     return value === undefined ? undefined : new FieldReader(value, this.at(name), this.#problems);
   }
 
+  /** An entry of a list of objects; `name` as in `windows[2]`. */
+  item(value: unknown, name: string): FieldReader {
+    return new FieldReader(value, this.at(name), this.#problems);
+  }
+
   /** A member that this release has not built: accepted only when it is absent or says `off`. */
   unavailable(name: string, isOff: (value: unknown) => boolean, off: string): void {
     const value = this.raw(name);

@@ -5,6 +5,7 @@ import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
 import { startWatch, watchFleet } from './fleet-breaker.ts';
 import { insideCount, memberCount } from './plan.ts';
+import { isOpen } from './schedule.ts';
 import type { FleetView, Need } from './view.ts';
 import { canaryChoice } from './wave-start.ts';
 
@@ -12,6 +13,7 @@ import { canaryChoice } from './wave-start.ts';
 export function refreshHolds(draft: Draft, view: FleetView): Need | null {
   set(draft, 'predecessor', view.predecessorEnded ? null : `waits for the end of rollout ${draft.document.predecessor}`);
   set(draft, 'not_started', notStarted(draft));
+  set(draft, 'window_closed', windowClosed(draft));
   set(draft, 'fleet_breaker', fleetBreaker(draft, view));
   set(draft, 'lagging_gateway', lagging(draft, view));
   set(draft, 'approval', approval(draft));
@@ -33,6 +35,11 @@ function notStarted(draft: Draft): string | null {
   const { startedAtMs, strategy } = draft.document;
   if (startedAtMs !== null || strategy.startAtMs === null || strategy.startAtMs <= draft.nowMs) return null;
   return `starts at ${new Date(strategy.startAtMs).toISOString()}`;
+}
+
+function windowClosed(draft: Draft): string | null {
+  const { windows } = draft.document.strategy;
+  return windows.length === 0 || windows.some((window) => isOpen(window, draft.nowMs)) ? null : 'no maintenance window is open';
 }
 
 /** Judges the whole fleet, whatever this rollout's own agents do. */

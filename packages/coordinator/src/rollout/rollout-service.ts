@@ -326,6 +326,7 @@ function revertStrategy(strategy: Strategy): Strategy {
     maxInFlight: 10_000_000,
     gates: [],
     startAtMs: null,
+    windows: [],
     spreadBy: [],
   };
 }

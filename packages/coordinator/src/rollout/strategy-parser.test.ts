@@ -182,6 +182,18 @@ describe('problems', () => {
     ]);
   });
 
+  it('refuse windows that are none', () => {
+    const windows = [{ days: ['someday'], from: '25:00', timeZone: 'Nowhere', extra: 1 }];
+    expect(problemsOf({ schedule: { windows, startAt: 'tomorrow' } }).map((entry) => entry.path)).toEqual([
+      'strategy.schedule.windows[0].days[0]',
+      'strategy.schedule.windows[0].timeZone',
+      'strategy.schedule.windows[0].from',
+      'strategy.schedule.windows[0].to',
+      'strategy.schedule.windows[0].extra',
+      'strategy.schedule.startAt',
+    ]);
+  });
+
   it('refuse what is not built, except at its off value', () => {
     expect(problemsOf({ offline: 'wait' }).map((entry) => entry.path)).toEqual(['strategy.offline']);
     expect(problemsOf({ offline: 'defer', maxInFlightPer: null, schedule: 'now', gates: [] })).toEqual([]);

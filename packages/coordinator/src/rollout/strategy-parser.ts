@@ -2,6 +2,8 @@ import { isUid } from '@opamp-gateway/shared/instance-uid';
 import { parseSelector } from '@opamp-gateway/shared/selector';
 import { formatDuration, MAX_DURATION_MS } from './duration.ts';
 import { FieldReader } from './field-reader.ts';
+import { isTimeZone, parseTimeOfDay, WEEKDAYS } from './schedule.ts';
+import type { MaintenanceWindow, Weekday } from './schedule.ts';
 import type { FieldProblem } from './service.ts';
 import { GATE_NAMES, MAX_CANARY, MAX_WAVES, STRATEGY_PRESETS } from './strategy.ts';
 import type { FailureLimits, GateName, Ramp, Strategy, SuccessLimits, WaveSize, WaveStrategy } from './strategy.ts';
@@ -10,6 +12,8 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const NAME_LIMIT = 256;
 const COUNT_LIMIT = 10_000_000;
+const MAX_WINDOWS = 50;
+const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})$/;
 
 const DEFAULT_WAVES = [
   { size: { count: 20, percent: 1 } },
@@ -48,7 +52,7 @@ export function parseStrategy(input: unknown, problems: FieldProblem[], path = '
     offline: 'defer',
     gates: readGates(fields),
     deadlines: readDeadlines(fields),
-    startAtMs: readSchedule(fields),
+    ...readSchedule(fields),
     revertWithinMs: fields.duration('revertWithin', { fallbackMs: 72 * HOUR_MS, minMs: 0, maxMs: MAX_DURATION_MS }),
     canaryMinHealthyMs: fields.duration('canaryMinHealthy', { fallbackMs: 10 * MINUTE_MS, minMs: 0, maxMs: MAX_DURATION_MS }),
   };
@@ -259,19 +263,42 @@ function readDeadlines(fields: FieldReader): Strategy['deadlines'] {
   return read;
 }
 
-function readSchedule(fields: FieldReader): number | null {
-  if (!fields.has('schedule')) return null;
-  if (fields.raw('schedule') === 'now' || fields.raw('schedule') === null) return null;
+function readSchedule(fields: FieldReader): Pick<Strategy, 'startAtMs' | 'windows'> {
+  const now = { startAtMs: null, windows: [] };
+  if (!fields.has('schedule') || fields.raw('schedule') === 'now' || fields.raw('schedule') === null) return now;
   const schedule = fields.object('schedule');
-  if (schedule === undefined) return null;
-  schedule.unavailable('windows', (value) => Array.isArray(value) && value.length === 0, '[]');
+  if (schedule === undefined) return now;
   const text = schedule.text('startAt', { fallback: '', maxLength: 64 });
+  const windows = (schedule.list('windows', { minItems: 0, maxItems: MAX_WINDOWS }) ?? []).map((value, index) =>
+    readWindow(schedule.item(value, `windows[${index}]`)),
+  );
   schedule.rejectUnknown();
-  if (text === '') return null;
-  const atMs = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})$/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(atMs)) {
-    schedule.problem('startAt', 'must be an RFC 3339 time with its offset, such as 2030-01-31T08:00:00Z');
-    return null;
-  }
-  return atMs;
+  if (text === '') return { startAtMs: null, windows };
+  const atMs = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(atMs)) return { startAtMs: atMs, windows };
+  schedule.problem('startAt', 'must be an RFC 3339 time with its offset, such as 2030-01-31T08:00:00Z');
+  return { startAtMs: null, windows };
+}
+
+function readWindow(window: FieldReader): MaintenanceWindow {
+  const time = (name: string): number => {
+    const text = window.text(name, { fallback: '', maxLength: 5, required: true });
+    const minutes = parseTimeOfDay(text);
+    if (minutes === undefined && text !== '') window.problem(name, `must be a time of day such as "22:30", is ${JSON.stringify(text)}`);
+    return minutes ?? 0;
+  };
+  const days = window.list('days', { minItems: 0, maxItems: 7 }) ?? [];
+  days.forEach((day, index) => {
+    if (!WEEKDAYS.includes(day as Weekday)) window.problem(`days[${index}]`, `must be one of ${WEEKDAYS.join(', ')}`);
+  });
+  const timeZone = window.text('timeZone', { fallback: 'UTC', maxLength: 64 });
+  if (!isTimeZone(timeZone)) window.problem('timeZone', `must be the IANA name of a time zone, is ${JSON.stringify(timeZone)}`);
+  const read = {
+    days: days.filter((day): day is Weekday => WEEKDAYS.includes(day as Weekday)),
+    fromMinutes: time('from'),
+    toMinutes: time('to'),
+    timeZone,
+  };
+  window.rejectUnknown();
+  return read;
 }

@@ -1,4 +1,5 @@
 import { formatDuration } from './duration.ts';
+import { formatTimeOfDay } from './schedule.ts';
 import type { WaveSizeView } from './service.ts';
 import type { Strategy, WaveSize } from './strategy.ts';
 
@@ -35,9 +36,22 @@ export function toStrategyView(strategy: Strategy): Record<string, unknown> {
     offline: strategy.offline,
     gates: [...strategy.gates],
     deadlines: { wave: formatDuration(strategy.deadlines.waveMs), total: formatDuration(strategy.deadlines.totalMs) },
-    schedule: strategy.startAtMs === null ? 'now' : { startAt: new Date(strategy.startAtMs).toISOString() },
+    schedule: toScheduleView(strategy),
     revertWithin: formatDuration(strategy.revertWithinMs),
     canaryMinHealthy: formatDuration(strategy.canaryMinHealthyMs),
+  };
+}
+
+function toScheduleView({ startAtMs, windows }: Strategy): unknown {
+  if (startAtMs === null && windows.length === 0) return 'now';
+  return {
+    ...(startAtMs === null ? {} : { startAt: new Date(startAtMs).toISOString() }),
+    windows: windows.map(({ days, fromMinutes, toMinutes, timeZone }) => ({
+      days: [...days],
+      from: formatTimeOfDay(fromMinutes),
+      to: formatTimeOfDay(toMinutes),
+      timeZone,
+    })),
   };
 }
 

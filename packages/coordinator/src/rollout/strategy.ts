@@ -1,3 +1,5 @@
+import type { MaintenanceWindow } from './schedule.ts';
+
 /** The strategy of a rollout with every default filled in; as stored in its document. */
 export interface Strategy {
   /** 1 … 50; the last one reaches everybody. */
@@ -16,6 +18,8 @@ export interface Strategy {
   deadlines: { waveMs: number; totalMs: number };
   /** Unix ms before which nothing is offered, null = now. */
   startAtMs: number | null;
+  /** Nobody new is offered anything outside of these; empty = always open. */
+  windows: MaintenanceWindow[];
   revertWithinMs: number;
   /** How long a canary should have been connected and healthy. */
   canaryMinHealthyMs: number;
