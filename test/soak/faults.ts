@@ -85,7 +85,7 @@ export class Faults {
     const { random, recovery } = this.#options;
     while (!this.#stopped) {
       const afterCommit = random() < 0.5;
-      await this.#pause(random() * (afterCommit ? 300 : 900));
+      await this.#pause(random() * (afterCommit ? 1_500 : 3_000));
       if (afterCommit) await this.#nextCommit();
       if (this.#stopped || this.#inHand.has(name)) continue;
       await this.#killAndRestart(name, () => recovery.note(afterCommit ? FAULT.commitKill : FAULT.randomKill, 'step'));

@@ -6,6 +6,8 @@ import type { Verdict } from './state.ts';
 /** A verdict before it is filed. */
 export type Finding = Omit<Verdict, 'seconds' | 'part'>;
 
+const MAX_SHOWN_CHARS = 200;
+
 /** A part of the soak beside the rounds: may give several verdicts. */
 export interface Part {
   readonly name: string;
@@ -15,7 +17,7 @@ export interface Part {
 function verdictOn({ name, does, noticed }: MutationResult): Finding {
   return {
     name: `mutation ${name}`,
-    detail: noticed === undefined ? does : `${does}: noticed, ${noticed}`,
+    detail: noticed === undefined ? does : `${does}: noticed, ${noticed.replaceAll(/\s+/g, ' ').slice(0, MAX_SHOWN_CHARS)}`,
     problems: noticed === undefined ? [`nothing noticed it: ${does}`] : [],
   };
 }
