@@ -1,0 +1,40 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { shareStack, useFleet } from '../support/lifetimes.ts';
+import { OPAMPCTL_ARGS, runProgram } from './cli-program.ts';
+
+const PAGE = new URL('../../docs/ci-recipe.md', import.meta.url);
+
+const stack = shareStack({ gateways: 1, coordinators: 1 });
+
+it('runs the commands of docs/ci-recipe.md as written', async (context) => {
+  await useFleet(context, stack(), { name: 'prod', agents: 12 });
+  const directory = await mkdtemp(join(tmpdir(), 'opampctl-recipe-'));
+  context.onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const shim = join(directory, 'opampctl');
+  await writeFile(shim, `#!/bin/sh\nexec "${process.execPath}" ${OPAMPCTL_ARGS.map((word) => `"${word}"`).join(' ')} "$@"\n`);
+  await chmod(shim, 0o755);
+
+  const page = await readFile(PAGE, 'utf8');
+  const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block ?? '');
+  expect(blocks.length).toBeGreaterThan(5);
+  const script = join(directory, 'recipe.sh');
+  await writeFile(script, blocks.join('\n'));
+
+  const run = await runProgram('/bin/sh', ['-eux', script], {
+    cwd: directory,
+    env: { PATH: `${directory}:${process.env['PATH'] ?? ''}`, HOME: directory, OPAMP_API_URL: stack().apiUrl },
+  });
+  if (run.code !== 0) throw new Error(`the recipe exited ${run.code}:\n${run.out}\n${run.err}`);
+  expect(run.out).toContain('no changes');
+  expect(run.out).toContain('compared 12 connected agents: as they should 12');
+  expect(run.err).toContain('E_REF');
+  const rollouts = (await stack().api.listRollouts({ group: 'edge' })).map(({ to, phase }) => [to.version, phase]);
+  expect(rollouts).toEqual([
+    [3, 'succeeded'],
+    [2, 'succeeded'],
+    [1, 'succeeded'],
+  ]);
+});
