@@ -29,6 +29,7 @@ export interface RolloutView {
   readonly group: string;
   readonly from: ConfigRef | null;
   readonly to: ConfigRef;
+  readonly createdAt: string;
   readonly endedAt: string | null;
   readonly outcome: string;
   readonly warnings: readonly string[];

@@ -144,7 +144,10 @@ export function eventsBroken(events: readonly RolloutEvent[]): readonly string[]
  */
 export function offeredTooEarly(rollout: RolloutView, events: readonly RolloutEvent[], records: readonly AgentRecord[]): readonly string[] {
   const sizeOf = (counts: Counts): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const firstOffers = records.flatMap(({ offers }) => offers.find(({ hash }) => hash === rollout.to.hash)?.atMs ?? []);
+  const createdAtMs = Date.parse(rollout.createdAt);
+  const firstOffers = records.flatMap(
+    ({ offers }) => offers.find(({ hash, atMs }) => hash === rollout.to.hash && atMs >= createdAtMs)?.atMs ?? [],
+  );
   let allowed = sizeOf(rollout.late.counts);
   return rollout.waves.flatMap(({ counts }, index) => {
     const began = events.find(({ to }) => to.waveIndex >= index && !(to.waveIndex === index && to.wavePhase === 'pending'));

@@ -1,0 +1,180 @@
+import { expect, test } from 'vitest';
+import type { RolloutAction } from '../support/api-client.ts';
+import { APPLY_MS } from '../support/fleet.ts';
+import { shareStack, useFleet, useSleepingFleet } from '../support/lifetimes.ts';
+import { createRandom } from '../support/random.ts';
+import { Deployment, expectTruth, FAST_STRATEGY, isEnded, waitForRollout } from '../support/rollouts.ts';
+import { notOn, offeredTo, tooManyAtOnce } from '../support/truth.ts';
+import { waitUntilRight } from '../support/wait-for.ts';
+
+const stack = shareStack({ gateways: 2, coordinators: 2 });
+
+const HALF_THEN_WAIT = {
+  ...FAST_STRATEGY,
+  waves: [
+    { size: { percent: 50 }, soak: '1h' },
+    { size: { percent: 100 }, soak: '0s' },
+  ],
+};
+
+test('pauses and resumes that race with the steps of two coordinators break nothing', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'racing', agents: 120 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('racing 1');
+  const config = await deployment.store('racing 2');
+  const clients = stack().apiUrls.map((url) => api.at(url));
+  const random = createRandom(7);
+  const id = await deployment.start(config, { ...FAST_STRATEGY, maxInFlight: 10 });
+
+  let isOver = false;
+  const pick = (): RolloutAction => (random() < 0.5 ? 'pause' : 'resume');
+  const operators = clients.map(async (client) => {
+    while (!isOver) {
+      // Refusals are part of it: resume of what is not held, actions after the end.
+      await client.request('POST', `/rollouts/${id}/${pick()}`, { body: { reason: 'racing' } });
+      await client.getRollout(id);
+    }
+  });
+  await waitForRollout(api, id, 'to have moved half', (rollout) => isEnded(rollout) || (rollout.counts['applied'] ?? 0) >= 60);
+  isOver = true;
+  await Promise.all(operators);
+  await api.request('POST', `/rollouts/${id}/resume`, { body: {} });
+
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 120 });
+  expect(tooManyAtOnce(await fleet.records(), config.hash, { maxInFlight: 10, applyMs: APPLY_MS })).toEqual([]);
+  expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+  await expectTruth(api, fleet, id);
+});
+
+test('resume does not go on while the breaker is still tripped; abort then takes everybody back', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), {
+    name: 'tripped',
+    agents: 60,
+    profiles: [{ profile: 'normal', fraction: 0.5, overrides: { failOn: [{ kind: 'validation', match: { contains: '(bad)' } }] } }],
+  });
+  const deployment = await Deployment.create(api, fleet);
+  const before = await deployment.prove('tripped 1');
+  const config = await deployment.store('tripped 2 (bad)');
+  const id = await deployment.start(config, {
+    ...FAST_STRATEGY,
+    waves: [
+      { size: { count: 20 }, soak: '0s' },
+      { size: { percent: 100 }, soak: '0s' },
+    ],
+    onFailure: 'pause',
+  });
+  await waitForRollout(api, id, 'to be held', ({ holds }) => holds.includes('threshold'));
+  const problem = await api.refusal('POST', `/rollouts/${id}/resume`, { body: {} });
+  expect(problem).toMatchObject({ status: 409, type: '/problems/action-forbidden' });
+  expect(problem.detail).toMatch(/stays held/);
+  expect((await api.getRollout(id)).holds).toContain('threshold');
+  // Who failed is back on the version before at once, whatever the rollout does.
+  await waitUntilRight('the agents that failed to be back', async () =>
+    notOn(
+      (await fleet.records()).filter(({ everFailed }) => everFailed.includes(config.hash)),
+      before.hash,
+    ),
+  );
+  expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(20);
+
+  await api.act(id, 'abort');
+  const rollout = await deployment.finish(id, 'rolled_back');
+  expect(rollout.counts).toEqual({ restored: 20 });
+  expect(notOn(await fleet.records(), before.hash)).toEqual([]);
+  await expectTruth(api, fleet, id);
+});
+
+test('a rollout that supersedes another one starts from the last proven version, after the other is undone', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'superseded', agents: 60 });
+  const deployment = await Deployment.create(api, fleet);
+  const proven = await deployment.prove('superseded 1');
+  const second = await deployment.store('superseded 2');
+  const third = await deployment.store('superseded 3');
+  const first = await deployment.start(second, HALF_THEN_WAIT);
+  await waitForRollout(api, first, 'to soak', ({ waves }) => waves[0]?.phase === 'soaking');
+  const body = { group: fleet.name, config: { name: third.name, version: third.version }, strategy: FAST_STRATEGY };
+  expect(await api.refusal('POST', '/rollouts', { body })).toMatchObject({ status: 409, type: '/problems/rollout-active' });
+
+  const id = await api.createRollout({ ...body, supersede: true });
+  const rollout = await deployment.finish(id, 'succeeded');
+  const undone = await api.getRollout(first);
+  expect(undone.phase).toBe('rolled_back');
+  expect(undone.counts).toEqual({ restored: 30 });
+  expect(rollout.from).toMatchObject({ hash: proven.hash });
+  expect(Date.parse(undone.endedAt ?? '')).toBeLessThanOrEqual(Date.parse(rollout.waves[0]?.startedAt ?? ''));
+  expect(rollout.counts).toEqual({ applied: 60 });
+  expect(notOn(await fleet.records(), third.hash)).toEqual([]);
+  await expectTruth(api, fleet, id);
+});
+
+test('rolling back a rollout that had succeeded brings everybody to the version before', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'regretted', agents: 40 });
+  const deployment = await Deployment.create(api, fleet);
+  const before = await deployment.prove('regretted 1');
+  const config = await deployment.store('regretted 2');
+  const first = await deployment.start(config);
+  await deployment.finish(first, 'succeeded');
+
+  const answer = (await api.call('POST', `/rollouts/${first}/rollback`, { body: { reason: 'regret' } })) as { readonly id: string };
+  expect(answer.id).not.toBe(first);
+  const rollout = await deployment.finish(answer.id, 'succeeded');
+  expect(rollout.to).toMatchObject({ hash: before.hash });
+  expect(notOn(await fleet.records(), before.hash)).toEqual([]);
+  expect((await api.getGroup(fleet.name)).stable?.hash).toBe(before.hash);
+  await expectTruth(api, fleet, answer.id);
+});
+
+test('a rollout without an agent is held, not called a success, and goes on when one comes', async (context) => {
+  const { api } = stack();
+  const fleet = await useSleepingFleet(context, stack(), { name: 'lonely', agents: 1 });
+  const deployment = await Deployment.create(api, fleet);
+  const config = await deployment.store('lonely 1');
+  const id = await deployment.start(config);
+  await waitForRollout(api, id, 'to be held', ({ holds }) => holds.includes('no_agents'));
+  await fleet.boot();
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 1 });
+  expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+  await expectTruth(api, fleet, id);
+});
+
+test('a good config is not blamed when a fifth of the fleet becomes unhealthy, with it and without', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'weather', agents: 200 });
+  const deployment = await Deployment.create(api, fleet);
+  await deployment.prove('weather 1');
+  const config = await deployment.store('weather 2');
+  const id = await deployment.start(config, {
+    ...FAST_STRATEGY,
+    waves: [
+      { size: { percent: 50 }, soak: '1h' },
+      { size: { percent: 100 }, soak: '0s' },
+    ],
+    failure: { maxPercent: 50 },
+    success: { minRatio: 0.5 },
+  });
+  await waitForRollout(api, id, 'to soak', ({ waves }) => waves[0]?.phase === 'soaking');
+  // Every fifth agent on either side, so that the two halves can be compared.
+  const records = await fleet.records();
+  const inside = records.filter(({ running }) => running === config.hash);
+  const outside = records.filter(({ running }) => running !== config.hash);
+  const fifth = [...inside, ...outside].filter((_, index) => index % 5 === 0).map(({ index }) => index);
+  await fleet.control({ do: 'set-health', healthy: false, lastError: 'backend is away' }, { indexes: fifth });
+  await waitForRollout(api, id, 'to count them', ({ counts }) => (counts['degraded'] ?? 0) === 20);
+  await api.act(id, 'promote');
+  const rollout = await waitForRollout(
+    api,
+    id,
+    'to be in its second wave',
+    ({ waveIndex, phase }) => waveIndex === 1 || phase !== 'running',
+  );
+  expect(rollout.phase, rollout.outcome).toBe('running');
+  await fleet.control({ do: 'set-health', healthy: true });
+  await deployment.finish(id, 'succeeded');
+  await waitUntilRight('everybody to run the new version', async () => notOn(await fleet.records(), config.hash));
+});
