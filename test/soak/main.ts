@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { copyBuild, digestOf } from '../mutations/built-copy.ts';
 import { createRandom } from '../support/random.ts';
+import { takeLock } from './lock.ts';
 import { type Finding, PARTS } from './parts.ts';
 import { planRound } from './plan.ts';
 import { renderReport, writeReport } from './report.ts';
@@ -140,6 +141,7 @@ async function main(argv: readonly string[]): Promise<number> {
   let options: Options | undefined;
   try {
     options = readOptions(argv);
+    if (options !== undefined) await takeLock();
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
     return 2;
