@@ -29,7 +29,7 @@ export class ApiProblem extends CliError {
 function nextStep(problem: string, body: Readonly<Record<string, unknown>>): string | undefined {
   switch (problem) {
     case 'unauthenticated':
-      return 'put a token into OPAMP_API_TOKEN';
+      return 'put a token into OPAMP_API_TOKEN, or into a context: `opampctl context set NAME --token-file FILE`';
     case 'forbidden':
       return 'run opampctl on the coordinator’s machine, or configure API tokens there';
     case 'config-not-found':
@@ -88,6 +88,18 @@ export class ApiClient {
     return await this.#call<Answer>('GET', `${path}${toQuery(query)}`);
   }
 
+  /** An answer with the time that its sender gave it, and ours when it came. */
+  async getDated<Answer>(path: string, now: () => number): Promise<{ answer: Answer; dateMs: number | undefined; nowMs: number }> {
+    let date: string | null = null;
+    let nowMs = now();
+    const answer = await this.#call<Answer>('GET', path, undefined, {}, (headers) => {
+      date = headers.get('date');
+      nowMs = now();
+    });
+    const dateMs = date === null ? Number.NaN : Date.parse(date);
+    return { answer, dateMs: Number.isNaN(dateMs) ? undefined : dateMs, nowMs };
+  }
+
   async send<Answer>(
     method: 'POST' | 'PUT' | 'DELETE',
     path: string,
@@ -124,7 +136,13 @@ export class ApiClient {
     return answer.body as ReadableStream<Uint8Array>;
   }
 
-  async #call<Answer>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+  async #call<Answer>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    onHeaders?: (headers: Headers) => void,
+  ): Promise<Answer> {
     const url = `${this.#base}${path}`;
     const answer = await this.#fetch(url, {
       method,
@@ -133,6 +151,7 @@ export class ApiClient {
       signal: AbortSignal.any([AbortSignal.timeout(this.#options.timeoutMs), this.#options.interrupted]),
     });
     if (!answer.ok) throw await toProblem(answer, url);
+    onHeaders?.(answer.headers);
     const text = await answer.text();
     try {
       return (text === '' ? undefined : JSON.parse(text)) as Answer;

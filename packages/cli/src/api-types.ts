@@ -116,6 +116,7 @@ export interface Gateway {
   connected: number;
   unhealthy: number;
   observed: string;
+  backlog?: Record<string, number>;
   startedAt: string;
 }
 

@@ -4,6 +4,9 @@ import { CliError } from './cli-error.ts';
 import { addAgentCommands } from './commands/agents.ts';
 import { addApplyCommand } from './commands/apply.ts';
 import { addConfigCommands } from './commands/configs.ts';
+import { addCompletionCommands } from './commands/completion.ts';
+import { addContextCommands } from './commands/contexts.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addDriftCommand } from './commands/drift.ts';
 import { addExportCommand } from './commands/export.ts';
 import { addFleetCommands } from './commands/fleet.ts';
@@ -13,11 +16,14 @@ import { Context } from './context.ts';
 import type { Terminal } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { oneLine } from './table.ts';
+import { ownVersion } from './version.ts';
 
 const EPILOGUE = `
 Environment:
   OPAMP_API_URL    where the REST API is (default http://127.0.0.1:4330)
   OPAMP_API_TOKEN  token of the API
+  OPAMPCTL_CONFIG  file of contexts (default ~/.config/opampctl/contexts.json)
+  NO_COLOR         no colours; there are none anyway where standard output is no terminal
 
 Exit codes: 0 done or rollout succeeded, 1 wrong usage or API error, 2 rolled back, 3 held or timed out, 4 cancelled,
 5 rollback failed.
@@ -30,7 +36,9 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   program
     .description('Configs, groups, agents and rollouts of an OpAMP fleet')
     .option('--url <url>', 'where the REST API is; wins over OPAMP_API_URL')
+    .option('--context <name>', 'named address and token to use, see `opampctl context`; wins over OPAMP_API_URL')
     .option('--json', 'print what the API answers')
+    .version(ownVersion(), '--version', 'print the release')
     .addHelpText('after', EPILOGUE)
     .showHelpAfterError('(--help shows how it is used)');
   addConfigCommands(program, context);
@@ -41,6 +49,9 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addDriftCommand(program, context);
   addApplyCommand(program, context);
   addExportCommand(program, context);
+  addDoctorCommand(program, context);
+  addContextCommands(program, context);
+  addCompletionCommands(program, context);
   prepare(program, terminal);
 
   try {

@@ -1,3 +1,6 @@
+import { plain, toneOf } from './paint.ts';
+import type { Paint } from './paint.ts';
+
 /** One column of a table. */
 export interface Column<Row> {
   title: string;
@@ -6,20 +9,25 @@ export interface Column<Row> {
   align?: 'right';
   /** May be cut when the terminal is too narrow; the columns that may are cut alike, down to {@link MIN_CUT}. */
   cut?: boolean;
+  /** Colours the text by what it says. */
+  toned?: boolean;
 }
 
 const GAP = '  ';
 const MIN_CUT = 8;
 
 /** A table as text, one line per row, at most `width` characters wide where that can be had by cutting (Infinity never cuts). */
-export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width: number): string {
+export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width: number, paint: Paint = plain): string {
   const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map((column) => oneLine(column.value(row))))];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => charsOf(line[index] ?? ''))));
   shrink(widths, columns, width);
   return cells
-    .map((line) =>
+    .map((line, lineIndex) =>
       line
-        .map((text, index) => pad(cut(text, widths[index] ?? 0), widths[index] ?? 0, columns[index]?.align === 'right'))
+        .map((text, index) => {
+          const shown = pad(cut(text, widths[index] ?? 0), widths[index] ?? 0, columns[index]?.align === 'right');
+          return lineIndex > 0 && columns[index]?.toned === true ? paint(shown, toneOf(text)) : shown;
+        })
         .join(GAP)
         .trimEnd(),
     )

@@ -3,6 +3,7 @@ import type { Agent, Drift } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../duration.ts';
+import { repeatable } from '../repeat.ts';
 import { renderFields } from '../table.ts';
 import { parseConfigArgument, fetchConfig, parseCount } from './configs.ts';
 import { driftFields } from './drift.ts';
@@ -24,7 +25,7 @@ export function addAgentCommands(program: Command, context: Context): void {
   const agents = program.command('agents').alias('agent').description('agents');
   const pathOf = (uid: string): string => `/agents/${encodeURIComponent(uid)}`;
 
-  agents
+  const list = agents
     .command('list')
     .description('agents, in a stable order')
     .option('-s, --selector <selector>', 'over attributes, and labels as label.NAME')
@@ -35,32 +36,32 @@ export function addAgentCommands(program: Command, context: Context): void {
     .option('--rollout <id>', 'agents that this rollout has touched')
     .option('--connected', 'connected ones only')
     .option('--away', 'those that are away only')
-    .option('--limit <n>', 'most agents shown', '100')
-    .action(async (options: ListOptions) => {
-      if (options.connected === true && options.away === true) throw new CliError('--connected and --away exclude each other');
-      const { connected, away, limit, ...filter } = options;
-      const most = parseCount(limit, '--limit');
-      const items = await context.api.list<Agent>('/agents', { ...filter, connected: away === true ? false : connected }, most);
-      context.table(
-        items,
-        [
-          { title: 'UID', value: ({ uid }) => uid },
-          { title: 'SERVICE', value: ({ attributes }) => attributes['service.name'] ?? '-', cut: true },
-          { title: 'VERSION', value: ({ attributes }) => attributes['service.version'] ?? '-', cut: true },
-          { title: 'GROUP', value: ({ group }) => group ?? '-', cut: true },
-          {
-            title: 'GATEWAY',
-            value: ({ gateway, lastSeenAt }) => gateway ?? `away ${formatAge(lastSeenAt, context.terminal.nowMs())}`,
-            cut: true,
-          },
-          { title: 'HEALTH', value: ({ health }) => health.status },
-          { title: 'CONFIG', value: ({ config }) => config.status },
-          { title: 'DESIRED', value: ({ config }) => desiredWord(config), cut: true },
-        ],
-        'no agents match',
-      );
-      if (items.length === most) context.note(`only the first ${most} are shown; --limit shows more`);
-    });
+    .option('--limit <n>', 'most agents shown', '100');
+  repeatable(list, context, async (options: ListOptions) => {
+    if (options.connected === true && options.away === true) throw new CliError('--connected and --away exclude each other');
+    const { connected, away, limit, ...filter } = options;
+    const most = parseCount(limit, '--limit');
+    const items = await context.api.list<Agent>('/agents', { ...filter, connected: away === true ? false : connected }, most);
+    context.table(
+      items,
+      [
+        { title: 'UID', value: ({ uid }) => uid },
+        { title: 'SERVICE', value: ({ attributes }) => attributes['service.name'] ?? '-', cut: true },
+        { title: 'VERSION', value: ({ attributes }) => attributes['service.version'] ?? '-', cut: true },
+        { title: 'GROUP', value: ({ group }) => group ?? '-', cut: true },
+        {
+          title: 'GATEWAY',
+          value: ({ gateway, lastSeenAt }) => gateway ?? `away ${formatAge(lastSeenAt, context.terminal.nowMs())}`,
+          cut: true,
+        },
+        { title: 'HEALTH', value: ({ health }) => health.status, toned: true },
+        { title: 'CONFIG', value: ({ config }) => config.status, toned: true },
+        { title: 'DESIRED', value: ({ config }) => desiredWord(config), cut: true },
+      ],
+      'no agents match',
+    );
+    if (items.length === most) context.note(`only the first ${most} are shown; --limit shows more`);
+  });
 
   agents
     .command('get')

@@ -5,6 +5,7 @@ import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatFinding, withFindings } from '../findings.ts';
+import { repeatable } from '../repeat.ts';
 import { oneLine } from '../table.ts';
 import { addImport } from './import.ts';
 
@@ -71,13 +72,10 @@ export function addConfigCommands(program: Command, context: Context): void {
       if (errors > 0) context.exitCode = EXIT.error;
     });
 
-  config
-    .command('list')
-    .description('the newest version of every config')
-    .action(async () => {
-      const items = await context.api.list<ConfigVersion>('/configs', {}, Number.MAX_SAFE_INTEGER);
-      showVersions(context, items, 'no configs yet; `opampctl config push NAME FILE` stores one');
-    });
+  repeatable(config.command('list').description('the newest version of every config'), context, async () => {
+    const items = await context.api.list<ConfigVersion>('/configs', {}, Number.MAX_SAFE_INTEGER);
+    showVersions(context, items, 'no configs yet; `opampctl config push NAME FILE` stores one');
+  });
 
   config
     .command('get')

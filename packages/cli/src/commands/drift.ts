@@ -62,6 +62,7 @@ function renderDrifted({ items }: DriftSurvey, context: Context): string {
       { title: 'DIFFERENCE', value: ({ difference }) => difference, cut: true },
     ],
     context.terminal.columns ?? Number.POSITIVE_INFINITY,
+    context.paint,
   );
 }
 

@@ -2,57 +2,49 @@ import type { Command } from 'commander';
 import type { AuditEntry, Fleet, Gateway } from '../api-types.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../duration.ts';
+import { repeatable } from '../repeat.ts';
 import { renderFields } from '../table.ts';
 import { parseCount } from './configs.ts';
 
 /** `opampctl fleet`, `gateways`, `audit`, `freeze`, `unfreeze`. */
 export function addFleetCommands(program: Command, context: Context): void {
-  program
-    .command('fleet')
-    .description('counts of the whole fleet')
-    .action(async () => {
-      const fleet = await context.api.get<Fleet>('/fleet');
-      context.show(fleet, () => renderFields(fieldsOf(fleet)));
-    });
+  repeatable(program.command('fleet').description('counts of the whole fleet'), context, async () => {
+    const fleet = await context.api.get<Fleet>('/fleet');
+    context.show(fleet, () => renderFields(fieldsOf(fleet)));
+  });
 
-  program
-    .command('gateways')
-    .description('gateways and what they carry')
-    .action(async () => {
-      const items = await context.api.list<Gateway>('/gateways', {}, Number.MAX_SAFE_INTEGER);
-      context.table(
-        items,
-        [
-          { title: 'GATEWAY', value: ({ id }) => id, cut: true },
-          { title: 'STATE', value: ({ alive, draining }) => (!alive ? 'gone' : draining ? 'draining' : 'alive') },
-          { title: 'ADDRESS', value: ({ address }) => address, cut: true },
-          { title: 'AGENTS', value: ({ connected }) => String(connected), align: 'right' },
-          { title: 'UNHEALTHY', value: ({ unhealthy }) => String(unhealthy), align: 'right' },
-          { title: 'SPEC', value: ({ observed }) => observed.split(':', 1)[0] ?? '', align: 'right' },
-          { title: 'UP', value: ({ startedAt }) => formatAge(startedAt, context.terminal.nowMs()), align: 'right' },
-        ],
-        'no gateways',
-      );
-    });
+  repeatable(program.command('gateways').description('gateways and what they carry'), context, async () => {
+    const items = await context.api.list<Gateway>('/gateways', {}, Number.MAX_SAFE_INTEGER);
+    context.table(
+      items,
+      [
+        { title: 'GATEWAY', value: ({ id }) => id, cut: true },
+        { title: 'STATE', value: ({ alive, draining }) => (!alive ? 'gone' : draining ? 'draining' : 'alive'), toned: true },
+        { title: 'ADDRESS', value: ({ address }) => address, cut: true },
+        { title: 'AGENTS', value: ({ connected }) => String(connected), align: 'right' },
+        { title: 'UNHEALTHY', value: ({ unhealthy }) => String(unhealthy), align: 'right' },
+        { title: 'SPEC', value: ({ observed }) => observed.split(':', 1)[0] ?? '', align: 'right' },
+        { title: 'UP', value: ({ startedAt }) => formatAge(startedAt, context.terminal.nowMs()), align: 'right' },
+      ],
+      'no gateways',
+    );
+  });
 
-  program
-    .command('audit')
-    .description('who changed what, newest first')
-    .option('--limit <n>', 'most entries shown', '50')
-    .action(async (options: { limit: string }) => {
-      const items = await context.api.list<AuditEntry>('/audit', {}, parseCount(options.limit, '--limit'));
-      context.table(
-        items,
-        [
-          { title: 'AT', value: ({ at }) => at.replace(/\.\d+Z$/, 'Z') },
-          { title: 'WHO', value: ({ actor }) => actor, cut: true },
-          { title: 'DID', value: ({ action }) => action },
-          { title: 'TO', value: ({ target }) => target, cut: true },
-          { title: 'DETAIL', value: ({ detail }) => JSON.stringify(detail), cut: true },
-        ],
-        'nothing yet',
-      );
-    });
+  const audit = program.command('audit').description('who changed what, newest first').option('--limit <n>', 'most entries shown', '50');
+  repeatable(audit, context, async (options: { limit: string }) => {
+    const items = await context.api.list<AuditEntry>('/audit', {}, parseCount(options.limit, '--limit'));
+    context.table(
+      items,
+      [
+        { title: 'AT', value: ({ at }) => at.replace(/\.\d+Z$/, 'Z') },
+        { title: 'WHO', value: ({ actor }) => actor, cut: true },
+        { title: 'DID', value: ({ action }) => action },
+        { title: 'TO', value: ({ target }) => target, cut: true },
+        { title: 'DETAIL', value: ({ detail }) => JSON.stringify(detail), cut: true },
+      ],
+      'nothing yet',
+    );
+  });
 
   for (const [action, description, done] of [
     ['freeze', 'stop all offers but rollbacks and take-backs', 'the fleet is frozen; `opampctl unfreeze` allows offers again'],

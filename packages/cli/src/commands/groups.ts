@@ -3,6 +3,7 @@ import { ApiProblem } from '../api-client.ts';
 import type { Group, Impact } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
+import { repeatable } from '../repeat.ts';
 
 interface SetOptions {
   selector?: string;
@@ -46,27 +47,24 @@ export function addGroupCommands(program: Command, context: Context): void {
       );
     });
 
-  group
-    .command('list')
-    .description('all groups, with counts')
-    .action(async () => {
-      const items = await context.api.list<Group>('/groups', {}, Number.MAX_SAFE_INTEGER);
-      context.table(
-        items,
-        [
-          { title: 'GROUP', value: ({ name }) => name },
-          { title: 'PRIORITY', value: ({ priority }) => String(priority), align: 'right' },
-          { title: 'MODE', value: ({ mode }) => mode },
-          { title: 'SELECTOR', value: ({ selector }) => (selector === '' ? '(every agent)' : selector), cut: true },
-          { title: 'STABLE', value: ({ stable }) => (stable === null ? '-' : `${stable.name}@${stable.version}`), cut: true },
-          { title: 'AGENTS', value: ({ counts }) => String(counts.agents), align: 'right' },
-          { title: 'CONNECTED', value: ({ counts }) => String(counts.connected), align: 'right' },
-          { title: 'UNHEALTHY', value: ({ counts }) => String(counts.health['unhealthy'] ?? 0), align: 'right' },
-          { title: 'ROLLOUT', value: ({ activeRollout }) => activeRollout ?? '-', cut: true },
-        ],
-        'no groups yet; `opampctl group set NAME --selector …` makes one',
-      );
-    });
+  repeatable(group.command('list').description('all groups, with counts'), context, async () => {
+    const items = await context.api.list<Group>('/groups', {}, Number.MAX_SAFE_INTEGER);
+    context.table(
+      items,
+      [
+        { title: 'GROUP', value: ({ name }) => name },
+        { title: 'PRIORITY', value: ({ priority }) => String(priority), align: 'right' },
+        { title: 'MODE', value: ({ mode }) => mode },
+        { title: 'SELECTOR', value: ({ selector }) => (selector === '' ? '(every agent)' : selector), cut: true },
+        { title: 'STABLE', value: ({ stable }) => (stable === null ? '-' : `${stable.name}@${stable.version}`), cut: true },
+        { title: 'AGENTS', value: ({ counts }) => String(counts.agents), align: 'right' },
+        { title: 'CONNECTED', value: ({ counts }) => String(counts.connected), align: 'right' },
+        { title: 'UNHEALTHY', value: ({ counts }) => String(counts.health['unhealthy'] ?? 0), align: 'right' },
+        { title: 'ROLLOUT', value: ({ activeRollout }) => activeRollout ?? '-', cut: true },
+      ],
+      'no groups yet; `opampctl group set NAME --selector …` makes one',
+    );
+  });
 
   group
     .command('delete')

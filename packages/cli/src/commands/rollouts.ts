@@ -4,6 +4,7 @@ import type { Page, Rollout, RolloutEvent } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { formatAge, parseDurationMs } from '../duration.ts';
+import { repeatable } from '../repeat.ts';
 import { formatCounts, formatRef, rolloutFields } from '../rollout-text.ts';
 import { renderFields } from '../table.ts';
 import { WATCH_DEFAULTS, watchRollout } from '../watch.ts';
@@ -77,29 +78,34 @@ export function addRolloutCommands(program: Command, context: Context): void {
       context.show(answer, () => renderFields(rolloutFields(answer, context.terminal.nowMs())));
     });
 
-  rollout
+  const list = rollout
     .command('list')
     .description('rollouts, newest first')
     .option('-g, --group <name>', 'of this group only')
     .option('--phase <phase>', 'running, rolling_back, succeeded, cancelled, rolled_back or rollback_failed')
-    .option('--limit <n>', 'most rollouts shown', '20')
-    .action(async ({ group, phase, limit }: { group?: string; phase?: string; limit: string }) => {
-      const items = await context.api.list<Rollout>('/rollouts', { group, phase }, parseCount(limit, '--limit'));
-      context.table(
-        items,
-        [
-          { title: 'ROLLOUT', value: ({ id }) => id },
-          { title: 'GROUP', value: (item) => item.group, cut: true },
-          { title: 'CONFIG', value: ({ to }) => formatRef(to), cut: true },
-          { title: 'PHASE', value: ({ phase: at, holds }) => (holds.length === 0 ? at : `${at} (${holds.join(', ')})`), cut: true },
-          { title: 'WAVE', value: ({ waveIndex, waves }) => `${waveIndex + 1}/${waves.length}`, align: 'right' },
-          { title: 'AGENTS', value: ({ counts }) => formatCounts(counts) || '-', cut: true },
-          { title: 'AGE', value: ({ createdAt }) => formatAge(createdAt, context.terminal.nowMs()), align: 'right' },
-          { title: 'BY', value: ({ createdBy }) => createdBy, cut: true },
-        ],
-        'no rollouts',
-      );
-    });
+    .option('--limit <n>', 'most rollouts shown', '20');
+  repeatable(list, context, async ({ group, phase, limit }: { group?: string; phase?: string; limit: string }) => {
+    const items = await context.api.list<Rollout>('/rollouts', { group, phase }, parseCount(limit, '--limit'));
+    context.table(
+      items,
+      [
+        { title: 'ROLLOUT', value: ({ id }) => id },
+        { title: 'GROUP', value: (item) => item.group, cut: true },
+        { title: 'CONFIG', value: ({ to }) => formatRef(to), cut: true },
+        {
+          title: 'PHASE',
+          value: ({ phase: at, holds }) => (holds.length === 0 ? at : `${at} (${holds.join(', ')})`),
+          cut: true,
+          toned: true,
+        },
+        { title: 'WAVE', value: ({ waveIndex, waves }) => `${waveIndex + 1}/${waves.length}`, align: 'right' },
+        { title: 'AGENTS', value: ({ counts }) => formatCounts(counts) || '-', cut: true },
+        { title: 'AGE', value: ({ createdAt }) => formatAge(createdAt, context.terminal.nowMs()), align: 'right' },
+        { title: 'BY', value: ({ createdBy }) => createdBy, cut: true },
+      ],
+      'no rollouts',
+    );
+  });
 
   rollout
     .command('failures')
