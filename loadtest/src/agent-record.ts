@@ -49,6 +49,8 @@ export interface AgentRecord {
   readonly offerCount: number;
   /** Every hash it ever reported APPLIED. */
   readonly everApplied: readonly string[];
+  /** When the first report of each of them left, in the same order. */
+  readonly appliedAtMs?: readonly number[];
   /** Every hash it ever reported FAILED. */
   readonly everFailed: readonly string[];
   /** Every hash its collector ever ran. */
@@ -58,6 +60,8 @@ export interface AgentRecord {
   readonly fullStateRequests: number;
   readonly errorResponses: number;
   readonly connects: number;
+  /** Time of the last connect; 0 = never. */
+  readonly connectedAtMs?: number;
   readonly messagesSent: number;
   readonly messagesReceived: number;
   readonly violations: ViolationCounts;

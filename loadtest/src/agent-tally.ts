@@ -15,6 +15,7 @@ export class AgentTally {
   connected = false;
   server: string | null = null;
   connects = 0;
+  connectedAtMs = 0;
   restartCommands = 0;
   fullStateRequests = 0;
   errorResponses = 0;
@@ -29,6 +30,7 @@ export class AgentTally {
   #lastReported: ConfigStatus = NO_STATUS;
   readonly #offers: OfferRecord[] = [];
   readonly #everApplied: string[] = [];
+  readonly #appliedAtMs: number[] = [];
   readonly #everFailed: string[] = [];
   readonly #everRan: string[] = [];
 
@@ -49,7 +51,10 @@ export class AgentTally {
     this.#lastReported = status;
     const hash = status.config?.hashHex;
     if (hash === undefined) return;
-    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_APPLIED) addOnce(this.#everApplied, hash);
+    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_APPLIED) {
+      addOnce(this.#everApplied, hash);
+      if (this.#appliedAtMs.length < this.#everApplied.length) this.#appliedAtMs.push(Date.now());
+    }
     if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_FAILED) addOnce(this.#everFailed, hash);
   }
 
@@ -71,12 +76,14 @@ export class AgentTally {
       offers: [...this.#offers],
       offerCount: this.#offerCount,
       everApplied: [...this.#everApplied],
+      appliedAtMs: [...this.#appliedAtMs],
       everFailed: [...this.#everFailed],
       everRan: [...this.#everRan],
       restartCommands: this.restartCommands,
       fullStateRequests: this.fullStateRequests,
       errorResponses: this.errorResponses,
       connects: this.connects,
+      connectedAtMs: this.connectedAtMs,
       messagesSent: this.sent,
       messagesReceived: this.received,
       violations: {

@@ -213,6 +213,7 @@ export class SimAgent implements ConnectionOwner {
     this.#tally.connected = true;
     this.#tally.server = server;
     this.#tally.connects += 1;
+    this.#tally.connectedAtMs = Date.now();
     if (this.#tally.connects > 1 && this.#behaviour.reconnectState === 'full') this.#outbox.add(FULL_STATE);
     if (this.#behaviour.stuck) this.#connection?.pauseReading();
   }

@@ -1,0 +1,185 @@
+/** One run: a deployment, a fleet, and scenarios one after the other. */
+import { randomBytes } from 'node:crypto';
+import type { Terminal } from '../demo/terminal.ts';
+import type { RunResults, ScenarioResult } from '../report/results.ts';
+import { SCENARIOS } from '../scenarios/registry.ts';
+import { LoadApi } from './api.ts';
+import { Fleet } from './fleet.ts';
+import { LocalInstallation } from './local-installation.ts';
+import { describeMachine } from './machine.ts';
+import type { LoadTestOptions } from './options.ts';
+import { type Run, RUN_ATTRIBUTE, type Scenario, toResult } from './run.ts';
+import { Sampler, type SampledProcess } from './sampler.ts';
+
+/** A supervisor's shortest time of applying, which `applyMs` replaces by scaling all times. */
+const SUPERVISOR_APPLY_MS = 5_000;
+
+/** What a run reports to. */
+export interface LoadTestContext {
+  readonly terminal: Terminal;
+  /** The command line, for the report. */
+  readonly command: string;
+  /** Throws when the user wants it to end. */
+  check(): void;
+}
+
+/** Runs the scenarios; what goes wrong on the way stands in the result's `error`. Everything that it started has ended when it resolves. */
+export async function runLoadTest(options: LoadTestOptions, context: LoadTestContext): Promise<RunResults> {
+  const startedAt = new Date().toISOString();
+  const scenarios: ScenarioResult[] = [];
+  const stage: Stage = { local: undefined, fleet: undefined, api: undefined, group: undefined, redis: undefined };
+  let error: string | undefined;
+  let wasInterrupted = false;
+  try {
+    const run = await prepare(options, context, stage);
+    for (const name of options.scenarios) {
+      const scenario = SCENARIOS.find((candidate) => candidate.name === name);
+      if (scenario !== undefined) scenarios.push(await perform(scenario, run));
+    }
+  } catch (thrown) {
+    error = thrown instanceof Error ? thrown.message : String(thrown);
+    wasInterrupted = hasEnded(context);
+    if (!wasInterrupted) for (const line of (await stage.local?.complaints()) ?? []) context.terminal.line(`  ${line}`);
+  } finally {
+    await tearDown(stage, wasInterrupted);
+  }
+  return {
+    format: 1,
+    startedAt,
+    command: context.command,
+    machine: await describeMachine(stage.redis),
+    setup: setupOf(options),
+    scenarios,
+    ...(error === undefined ? {} : { error }),
+  };
+}
+
+interface Stage {
+  local: LocalInstallation | undefined;
+  fleet: Fleet | undefined;
+  api: LoadApi | undefined;
+  group: string | undefined;
+  redis: string | undefined;
+}
+
+function hasEnded({ check }: LoadTestContext): boolean {
+  try {
+    check();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+async function prepare(options: LoadTestOptions, context: LoadTestContext, stage: Stage): Promise<Run> {
+  const { target, agents } = options;
+  const { terminal } = context;
+  const group = `loadtest-${randomBytes(4).toString('hex')}`;
+  if (target.kind === 'local') {
+    terminal.line(terminal.paint('bold', `Redis, ${target.gateways} gateways, ${target.coordinators} coordinators, ${agents} agents`));
+    stage.local = await LocalInstallation.start({ ...target, wildcard: options.agentsPerAddress > 0 });
+  } else {
+    terminal.line(terminal.paint('bold', `${agents} agents for ${target.urls.join(', ')}`));
+  }
+  context.check();
+  const { local } = stage;
+  const api = target.kind === 'local' ? new LoadApi(local?.coordinatorUrl ?? '') : new LoadApi(target.apiUrl, target.apiToken);
+  stage.api = api;
+  await api.putGroup(group, `${RUN_ATTRIBUTE}=${group}`);
+  stage.group = group;
+  const fleet = await createFleet(options, group, target.kind === 'local' ? (local?.gatewayUrls ?? []) : target.urls);
+  stage.fleet = fleet;
+  const sampler = new Sampler({ processes: () => watched(local, fleet), redisPort: local?.redisPort });
+  stage.redis = (await sampler.snapshot()).redis?.version;
+  return {
+    settings: options,
+    api,
+    fleet,
+    local,
+    sampler,
+    terminal,
+    group,
+    selector: `${RUN_ATTRIBUTE}=${group}`,
+    current: undefined,
+    check() {
+      context.check();
+      local?.check();
+    },
+  };
+}
+
+async function createFleet(options: LoadTestOptions, group: string, urls: readonly string[]): Promise<Fleet> {
+  const { agents, workers, seed, applyMs, heartbeatMs, httpFraction, connectsInFlight, agentsPerAddress, lean, reconnectScale } = options;
+  return Fleet.create({
+    urls,
+    agents,
+    workers,
+    seed,
+    timeScale: applyMs / SUPERVISOR_APPLY_MS,
+    reconnectScale,
+    heartbeatMs,
+    httpPollMs: heartbeatMs,
+    httpFraction,
+    connectsInFlight,
+    agentsPerAddress,
+    lean,
+    attributes: { nonIdentifying: { [RUN_ATTRIBUTE]: group } },
+    ...(options.agentToken === undefined ? {} : { headers: { Authorization: `Bearer ${options.agentToken}` } }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+  });
+}
+
+function watched(local: LocalInstallation | undefined, fleet: Fleet): readonly SampledProcess[] {
+  return [
+    ...(local?.processes ?? []),
+    ...fleet.pids.map((pid, index) => ({ kind: 'worker' as const, name: `worker-${index + 1}`, pid, adminUrl: undefined })),
+  ];
+}
+
+async function perform(scenario: Scenario, run: Run): Promise<ScenarioResult> {
+  const { terminal, sampler } = run;
+  terminal.line();
+  terminal.line(terminal.paint('bold', `${scenario.title} (${scenario.name})`));
+  const startedMs = Date.now();
+  sampler.begin();
+  try {
+    const outcome = await scenario.run(run);
+    const result = toResult(scenario, outcome, startedMs, await sampler.end());
+    const isRight = result.differences.length === 0;
+    terminal.line(
+      isRight
+        ? terminal.paint('green', `  oracle: equal, ${result.comparedAgents} agents compared`)
+        : terminal.paint('red', `  oracle: ${result.differences.length} differences`),
+    );
+    for (const text of result.differences) terminal.line(`    ${text}`);
+    return result;
+  } finally {
+    await sampler.end();
+  }
+}
+
+async function tearDown({ local, fleet, api, group }: Stage, wasInterrupted: boolean): Promise<void> {
+  // Agents of a local run need no goodbye: their servers end next.
+  await fleet?.close(wasInterrupted && local !== undefined);
+  if (local === undefined && group !== undefined) await api?.deleteGroup(group).catch(() => undefined);
+  await local?.stop();
+}
+
+function setupOf(options: LoadTestOptions): RunResults['setup'] {
+  const { target, agents, workers, applyMs, heartbeatMs, httpFraction, soak, seed, lean, agentsPerAddress, connectsInFlight } = options;
+  return {
+    agents,
+    ...(target.kind === 'local'
+      ? { gateways: target.gateways, coordinators: target.coordinators, ...target.settings }
+      : { urls: target.urls.length }),
+    workers,
+    applyMs,
+    heartbeatMs,
+    httpFraction,
+    soak,
+    seed,
+    lean,
+    agentsPerAddress,
+    connectsInFlight,
+  };
+}

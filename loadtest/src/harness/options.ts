@@ -1,0 +1,263 @@
+/** The command line of the load test. */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { SCENARIOS } from '../scenarios/registry.ts';
+import type { TlsMaterial } from '../server-target.ts';
+import { MOST_AGENTS_PER_WORKER } from './fleet.ts';
+
+/** Everything a run is made of. */
+export interface LoadTestOptions {
+  /** Local servers, or somebody's deployment. */
+  readonly target:
+    | {
+        readonly kind: 'local';
+        readonly gateways: number;
+        readonly coordinators: number;
+        readonly settings: Readonly<Record<string, string>>;
+      }
+    | { readonly kind: 'url'; readonly urls: readonly string[]; readonly apiUrl: string; readonly apiToken: string | undefined };
+  readonly agents: number;
+  readonly workers: number;
+  readonly seed: number;
+  /** In the order in which they run; `ramp` comes first in any case. */
+  readonly scenarios: readonly string[];
+  readonly configBytes: readonly number[];
+  readonly holdMs: number;
+  readonly soak: string;
+  /** Simulated time from an offer to APPLIED. */
+  readonly applyMs: number;
+  readonly heartbeatMs: number;
+  readonly httpFraction: number;
+  readonly connectsInFlight: number;
+  readonly agentsPerAddress: number;
+  readonly lean: boolean;
+  readonly stuckFraction: number;
+  readonly deadlineMs: number;
+  readonly agentToken: string | undefined;
+  readonly tls: TlsMaterial | undefined;
+  /** Factor on the reconnect delays of agents; 1 is what opamp-go does. */
+  readonly reconnectScale: number;
+}
+
+/** What the command line asks for. */
+export type Command =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'compare'; readonly files: readonly [string, string] }
+  | {
+      readonly kind: 'peer';
+      readonly agents: readonly number[];
+      readonly out: string;
+      readonly applyMs: number;
+      readonly configBytes: number;
+    }
+  | { readonly kind: 'run'; readonly options: LoadTestOptions; readonly out: string };
+
+/** Thrown for a command line that means nothing. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const DEFAULT_AGENTS = 5_000;
+const AGENTS_PER_WORKER = 10_000;
+/** The kernel has 28,000 ports for each destination address. */
+const AGENTS_PER_ADDRESS = 20_000;
+const GATEWAY_CONNECTIONS = 18_000;
+const BYTES_PER_KB = 1_024;
+
+export const USAGE = `usage: npm run loadtest -- --local [options]
+       npm run loadtest -- --url URL [--url URL]... --api URL [options]
+       npm run loadtest -- --scenario peer [--agents 5000,10000,18000]
+       npm run loadtest -- --compare A.json B.json
+
+target
+  --local                 start Redis, gateways and coordinators here, and stop them at the end
+  --gateways N            gateways to start (default 2, or as many as the agents need, and one to spare)
+  --coordinators N        coordinators to start (default 1)
+  --set OPAMP_NAME=VALUE  setting of the local gateways and coordinators; repeatable
+  --url URL               agent URL of a deployment: ws, wss, http or https; repeatable
+  --api URL               its coordinator (default: OPAMP_API_URL)
+  --api-token-file FILE   token for the API (default: OPAMP_API_TOKEN)
+  --agent-token-file FILE token that every agent presents
+  --ca, --cert, --key FILE  PEM files for wss and https; without --ca any certificate is taken
+
+load
+  --agents N              simulated agents (default ${DEFAULT_AGENTS})
+  --workers N             processes that hold them (default 1 for each ${AGENTS_PER_WORKER}; at most ${MOST_AGENTS_PER_WORKER} agents each)
+  --scenario NAME[,NAME]  ${SCENARIOS.map(({ name }) => name).join(', ')}, all, or peer (default ramp,rollout)
+  --config-kb LIST        config sizes for rollouts (default 1,4,16,64)
+  --hold SECONDS          idle time of the ramp (default 30)
+  --soak DURATION         pause between canary and fleet (default 1s)
+  --apply-ms N            simulated time of applying a config (default 300)
+  --heartbeat SECONDS     interval of heartbeats (default 30)
+  --http-fraction F       share of agents that poll over HTTP (default 0)
+  --connects-in-flight N  connects under way at a time (default 100)
+  --agents-per-address N  spread agents over 127.1.x.y, so many on each (local only; default 0 up to ${AGENTS_PER_ADDRESS} agents)
+  --reconnect-scale F     factor on the agents' reconnect delays (default 1 = as opamp-go)
+  --stuck-fraction F      agents that stop reading in the scenario stuck (default 0.05)
+  --lean                  smaller messages, for very large fleets (default above ${AGENTS_PER_ADDRESS} agents)
+  --seed N                fixes uids and delays (default 1)
+  --deadline SECONDS      longest wait for anything (default 300)
+
+report
+  --out DIR               results.json, report.md and report.html go here (default loadtest-results)
+  --compare A B           compare two results.json
+`;
+
+function readText(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new UsageError(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function numberIn(name: string, text: string, least: number, most: number, whole = true): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < least || value > most || (whole && !Number.isInteger(value))) {
+    throw new UsageError(`--${name} has to be a ${whole ? 'whole ' : ''}number from ${least} to ${most}, not "${text}"`);
+  }
+  return value;
+}
+
+function listOf(name: string, text: string, least: number, most: number): readonly number[] {
+  return text.split(',').map((part) => numberIn(name, part, least, most));
+}
+
+function settingsOf(pairs: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const equals = pair.indexOf('=');
+      if (!/^OPAMP_[A-Z_]+=/.test(pair)) throw new UsageError(`--set has to be OPAMP_NAME=VALUE, not "${pair}"`);
+      return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
+    }),
+  );
+}
+
+function chooseScenarios(names: readonly string[], isLocal: boolean): readonly string[] {
+  const wanted = new Set(names.flatMap((name) => name.split(',')));
+  const isAll = wanted.delete('all');
+  for (const name of wanted) {
+    const scenario = SCENARIOS.find((candidate) => candidate.name === name);
+    if (scenario === undefined)
+      throw new UsageError(`unknown scenario "${name}": there are ${SCENARIOS.map((known) => known.name).join(', ')}`);
+    if (scenario.needsLocal && !isLocal) throw new UsageError(`the scenario ${name} ends processes and needs --local`);
+  }
+  return SCENARIOS.filter(({ name, needsLocal }) => name === 'ramp' || (isAll ? isLocal || !needsLocal : wanted.has(name))).map(
+    ({ name }) => name,
+  );
+}
+
+const OPTIONS = {
+  local: { type: 'boolean', default: false },
+  gateways: { type: 'string' },
+  coordinators: { type: 'string', default: '1' },
+  set: { type: 'string', multiple: true },
+  url: { type: 'string', multiple: true },
+  api: { type: 'string' },
+  'api-token-file': { type: 'string' },
+  'agent-token-file': { type: 'string' },
+  ca: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  agents: { type: 'string', default: String(DEFAULT_AGENTS) },
+  workers: { type: 'string' },
+  scenario: { type: 'string', multiple: true },
+  'config-kb': { type: 'string', default: '1,4,16,64' },
+  hold: { type: 'string', default: '30' },
+  soak: { type: 'string', default: '1s' },
+  'apply-ms': { type: 'string', default: '300' },
+  heartbeat: { type: 'string', default: '30' },
+  'http-fraction': { type: 'string', default: '0' },
+  'connects-in-flight': { type: 'string', default: '100' },
+  'agents-per-address': { type: 'string' },
+  'reconnect-scale': { type: 'string', default: '1' },
+  'stuck-fraction': { type: 'string', default: '0.05' },
+  lean: { type: 'boolean', default: false },
+  seed: { type: 'string', default: '1' },
+  deadline: { type: 'string', default: '300' },
+  out: { type: 'string', default: 'loadtest-results' },
+  compare: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+/** Reads the command line. Throws UsageError. `environment` gives defaults for the API's address and token. */
+export function parseCommand(argv: readonly string[], environment: Readonly<Record<string, string | undefined>>): Command {
+  const { values, positionals } = parse(argv);
+  if (values.help) return { kind: 'help' };
+  if (values.compare) {
+    const [first, second, ...rest] = positionals;
+    if (first === undefined || second === undefined || rest.length > 0) throw new UsageError('--compare needs two results.json');
+    return { kind: 'compare', files: [first, second] };
+  }
+  if (positionals.length > 0) throw new UsageError(`unexpected argument "${positionals.join(' ')}"`);
+  const { scenario = ['ramp,rollout'], url = [], out } = values;
+  const applyMs = numberIn('apply-ms', values['apply-ms'], 0, 3_600_000);
+  const configBytes = listOf('config-kb', values['config-kb'], 1, 1_000).map((kib) => kib * BYTES_PER_KB);
+  if (scenario.join() === 'peer') {
+    const agents = listOf('agents', values.agents, 1, MOST_AGENTS_PER_WORKER);
+    return { kind: 'peer', agents, out, applyMs, configBytes: configBytes[1] ?? configBytes[0] ?? BYTES_PER_KB };
+  }
+  if (values.local === url.length > 0) throw new UsageError('say either --local or --url');
+  const agents = numberIn('agents', values.agents, 1, 2_000_000);
+  const spread = values['agents-per-address'] ?? (values.local && agents > AGENTS_PER_ADDRESS ? String(AGENTS_PER_ADDRESS) : '0');
+  const tls = tlsOf(values);
+  const options: LoadTestOptions = {
+    target: values.local ? localTarget(values, agents) : urlTarget(values, environment),
+    agents,
+    workers: numberIn('workers', values.workers ?? String(Math.ceil(agents / AGENTS_PER_WORKER)), 1, 500),
+    seed: numberIn('seed', values.seed, 0, Number.MAX_SAFE_INTEGER),
+    scenarios: chooseScenarios(scenario, values.local),
+    configBytes,
+    holdMs: numberIn('hold', values.hold, 0, 1e6, false) * 1_000,
+    soak: values.soak,
+    applyMs,
+    heartbeatMs: numberIn('heartbeat', values.heartbeat, 0, 86_400, false) * 1_000,
+    httpFraction: numberIn('http-fraction', values['http-fraction'], 0, 1, false),
+    connectsInFlight: numberIn('connects-in-flight', values['connects-in-flight'], 1, 10_000),
+    agentsPerAddress: values.local ? numberIn('agents-per-address', spread, 0, 28_000) : 0,
+    lean: values.lean || agents > AGENTS_PER_ADDRESS,
+    stuckFraction: numberIn('stuck-fraction', values['stuck-fraction'], 0, 0.4, false),
+    deadlineMs: numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
+    agentToken: readText(values['agent-token-file']),
+    tls,
+    reconnectScale: numberIn('reconnect-scale', values['reconnect-scale'], 0, 100, false),
+  };
+  return { kind: 'run', options, out };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], allowPositionals: true, options: OPTIONS });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+type Values = ReturnType<typeof parse>['values'];
+
+function localTarget(values: Values, agents: number): LoadTestOptions['target'] {
+  const enough = Math.max(2, Math.ceil(agents / GATEWAY_CONNECTIONS) + 1);
+  return {
+    kind: 'local',
+    gateways: numberIn('gateways', values.gateways ?? String(enough), 1, 200),
+    coordinators: numberIn('coordinators', values.coordinators, 1, 10),
+    settings: settingsOf(values.set ?? []),
+  };
+}
+
+function urlTarget(values: Values, environment: Readonly<Record<string, string | undefined>>): LoadTestOptions['target'] {
+  const apiUrl = values.api ?? environment['OPAMP_API_URL'];
+  if (apiUrl === undefined) throw new UsageError('--url needs --api, the address of the coordinator');
+  return { kind: 'url', urls: values.url ?? [], apiUrl, apiToken: readText(values['api-token-file']) ?? environment['OPAMP_API_TOKEN'] };
+}
+
+function tlsOf({ ca, cert, key }: Values): TlsMaterial | undefined {
+  if (ca === undefined && cert === undefined && key === undefined) return undefined;
+  const [caText, certText, keyText] = [readText(ca), readText(cert), readText(key)];
+  return {
+    ...(caText === undefined ? {} : { ca: caText }),
+    ...(certText === undefined ? {} : { cert: certText }),
+    ...(keyText === undefined ? {} : { key: keyText }),
+  };
+}

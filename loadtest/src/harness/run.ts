@@ -1,0 +1,142 @@
+/** What scenarios work with. */
+import type { Terminal } from '../demo/terminal.ts';
+import type { AgentRecord } from '../agent-record.ts';
+import type { Figure, Mark, RolloutFigures, ScenarioResult } from '../report/results.ts';
+import type { ConfigRef, LoadApi, RolloutView } from './api.ts';
+import type { Fleet } from './fleet.ts';
+import type { LocalInstallation } from './local-installation.ts';
+import { atMost, compareAgents, compareCounts, type Expectation } from './oracle.ts';
+import type { Sampler } from './sampler.ts';
+import { waitFor } from './wait-for.ts';
+
+/** Name of the attribute that tells the agents of one run from everybody else's. */
+export const RUN_ATTRIBUTE = 'loadtest.run';
+
+/** Settings that scenarios read. */
+export interface ScenarioSettings {
+  readonly agents: number;
+  readonly holdMs: number;
+  /** Time between waves, as the API takes it: `1s`. */
+  readonly soak: string;
+  readonly configBytes: readonly number[];
+  /** How long anything may take before the run fails. */
+  readonly deadlineMs: number;
+  /** Share of agents that `stuck` freezes. */
+  readonly stuckFraction: number;
+}
+
+/** The stage of a run: one deployment, one fleet, one group. */
+export interface Run {
+  readonly settings: ScenarioSettings;
+  readonly api: LoadApi;
+  readonly fleet: Fleet;
+  /** Undefined for somebody else's deployment. */
+  readonly local: LocalInstallation | undefined;
+  readonly sampler: Sampler;
+  readonly terminal: Terminal;
+  readonly group: string;
+  readonly selector: string;
+  /** What all agents run by now. */
+  current: ConfigRef | undefined;
+  /** Throws when the run has to end: Ctrl-C, or a process that died. */
+  check(): void;
+}
+
+/** What a scenario hands back; the harness adds name and times. */
+export interface Outcome {
+  readonly figures: readonly Figure[];
+  readonly rollouts: readonly RolloutFigures[];
+  readonly marks: readonly Mark[];
+  readonly oracle: OracleVerdict;
+}
+
+/** One thing to put a deployment through. */
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  /** Ends or freezes processes, which only a local run may do. */
+  readonly needsLocal: boolean;
+  run(run: Run): Promise<Outcome>;
+}
+
+/** What the oracle found. */
+export interface OracleVerdict {
+  readonly differences: readonly string[];
+  readonly compared: number;
+  readonly records: readonly AgentRecord[];
+}
+
+/** The local installation of a scenario that needs one. */
+export function localOf({ local }: Run): LocalInstallation {
+  if (local === undefined) throw new Error('this scenario needs --local');
+  return local;
+}
+
+/**
+ * Compares the whole fleet with the server, again and again until they agree or the deadline has passed: reports may be
+ * under way. What still differs then is the verdict.
+ */
+export async function askOracle(run: Run, expectation: Expectation, rollout?: RolloutView): Promise<OracleVerdict> {
+  const deadlineMs = Date.now() + run.settings.deadlineMs;
+  for (;;) {
+    run.check();
+    let records: readonly AgentRecord[] = [];
+    let differences: readonly string[];
+    try {
+      records = await run.fleet.records();
+      const [listed, group] = [await run.api.listAgents(run.selector), await run.api.groupCounts(run.group)];
+      differences = [
+        ...compareAgents(records, listed, expectation),
+        ...compareCounts(records, { group, ...(rollout === undefined ? {} : { rollout: rollout.counts }) }, expectation),
+      ];
+    } catch (error) {
+      differences = [`the comparison failed: ${error instanceof Error ? error.message : String(error)}`];
+    }
+    if (differences.length === 0 || Date.now() > deadlineMs) {
+      return { differences: atMost(differences), compared: records.length, records };
+    }
+    run.terminal.live([{ name: 'oracle', key: 'waiting', text: `  oracle: ${differences.length} differences, waiting` }]);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+/** Waits until this many agents (default all) are connected, by their own account and the server's. */
+export async function untilConnected(run: Run, wanted: number = run.fleet.size): Promise<void> {
+  await waitFor(
+    `${wanted} agents to be connected`,
+    async () => {
+      const { connected } = await run.fleet.summary();
+      const { connected: known } = await run.api.groupCounts(run.group).catch(() => ({ connected: 0 }));
+      run.terminal.live([
+        {
+          name: 'agents',
+          key: String(Math.floor((connected * 10) / run.fleet.size)),
+          text: `  ${connected} of ${run.fleet.size} agents are connected, the server knows ${known}`,
+        },
+      ]);
+      return connected >= wanted && known >= wanted;
+    },
+    run,
+  );
+}
+
+/** A number for the report; NaN and undefined become null. */
+export function figure(id: string, label: string, value: number | undefined, unit: Figure['unit'] = ''): Figure {
+  return { id, label, value: value === undefined || !Number.isFinite(value) ? null : value, unit };
+}
+
+/** A finished scenario with its name and times. */
+export function toResult(scenario: Scenario, outcome: Outcome, startedMs: number, samples: ScenarioResult['samples']): ScenarioResult {
+  return {
+    name: scenario.name,
+    title: scenario.title,
+    startedAt: new Date(startedMs).toISOString(),
+    seconds: (Date.now() - startedMs) / 1_000,
+    differences: outcome.oracle.differences,
+    comparedAgents: outcome.oracle.compared,
+    figures: outcome.figures,
+    rollouts: outcome.rollouts,
+    samples,
+    marks: outcome.marks,
+  };
+}

@@ -1,0 +1,83 @@
+/** `npm run loadtest`: puts a deployment under load, compares both sides' records, writes a report. */
+import { join } from 'node:path';
+import { Terminal } from './demo/terminal.ts';
+import { runLoadTest } from './harness/load-test.ts';
+import { type Command, parseCommand, UsageError, USAGE } from './harness/options.ts';
+import { compareRuns } from './report/compare.ts';
+import { formatFigure, formatNumber, formatSeconds } from './report/format.ts';
+import { isGood, type RunResults } from './report/results.ts';
+import { readResults, writeReport } from './report/write-report.ts';
+
+const INTERRUPTED_EXIT = 130;
+
+/** Thrown out of whatever runs when the user presses Ctrl-C. */
+class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+function printFigures(terminal: Terminal, { scenarios }: RunResults): void {
+  for (const { title, figures, rollouts, differences } of scenarios) {
+    terminal.line();
+    terminal.line(
+      `${terminal.paint(differences.length === 0 ? 'green' : 'red', differences.length === 0 ? '✓' : '✗')} ${terminal.paint('bold', title)}`,
+    );
+    for (const entry of figures) terminal.line(`    ${entry.label}: ${formatFigure(entry)}`);
+    for (const { label, lastWave, offerToAckMs, redisCommandsPerAgent } of rollouts) {
+      terminal.line(
+        `    ${label}: t50 ${formatSeconds(lastWave.t50)}, t95 ${formatSeconds(lastWave.t95)}, t99 ${formatSeconds(lastWave.t99)}, t100 ${formatSeconds(lastWave.t100)}; offer→ack p99 ${formatNumber(offerToAckMs?.p99)} ms; ${formatNumber(redisCommandsPerAgent)} Redis commands per agent`,
+      );
+    }
+  }
+}
+
+async function run(command: Extract<Command, { readonly kind: 'run' }>, terminal: Terminal): Promise<number> {
+  let interrupted = false;
+  const interrupt = (): void => {
+    interrupted = true;
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  const results = await runLoadTest(command.options, {
+    terminal,
+    command: `npm run loadtest -- ${process.argv.slice(2).join(' ')}`,
+    check: () => {
+      if (interrupted) throw new Interrupted('interrupted');
+    },
+  });
+  printFigures(terminal, results);
+  await writeReport(command.out, results);
+  terminal.line();
+  terminal.line(`  report: ${join(command.out, 'report.html')}`);
+  if (interrupted) {
+    terminal.line('  interrupted: everything is stopped');
+    return INTERRUPTED_EXIT;
+  }
+  if (results.error !== undefined) terminal.line(terminal.paint('red', `  ${results.error}`));
+  return isGood(results) ? 0 : 1;
+}
+
+async function main(): Promise<number> {
+  const terminal = new Terminal(process.stdout);
+  let command: Command;
+  try {
+    command = parseCommand(process.argv.slice(2), process.env);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${error.message}\n\n${USAGE}`);
+    return 1;
+  }
+  switch (command.kind) {
+    case 'help':
+      process.stdout.write(USAGE);
+      return 0;
+    case 'compare':
+      process.stdout.write(compareRuns(await readResults(command.files[0]), await readResults(command.files[1])));
+      return 0;
+    case 'peer':
+      throw new UsageError('not yet');
+    case 'run':
+      return run(command, terminal);
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,11 @@
+/** All scenarios, in the order in which they run: each leaves the fleet as the next one needs it, `stuck` ruins it. */
+import type { Scenario } from '../harness/run.ts';
+import { drain } from './drain.ts';
+import { gatewayKill } from './gateway-kill.ts';
+import { ramp } from './ramp.ts';
+import { redisRestart } from './redis-restart.ts';
+import { rollout } from './rollout.ts';
+import { storm } from './storm.ts';
+import { stuckAgents } from './stuck.ts';
+
+export const SCENARIOS: readonly Scenario[] = [ramp, rollout, gatewayKill, drain, storm, redisRestart, stuckAgents];
