@@ -11,6 +11,9 @@ import { STRATEGY_PRESETS } from '@opamp-gateway/coordinator/rollout/strategy';
 import { ROLLOUT_TRANSITIONS, WAVE_TRANSITIONS } from '@opamp-gateway/coordinator/rollout/transition';
 import { GatewayEvents } from '@opamp-gateway/gateway/events';
 /* oxlint-enable no-restricted-imports */
+import { DECISIONS } from '../test/conformance/decisions.ts';
+import { renderProtocolTable } from '../test/conformance/protocol-table.ts';
+import { REGISTRY } from '../test/conformance/registry.ts';
 import { renderConfigurationTable } from '@opamp-gateway/shared/environment';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
@@ -30,6 +33,7 @@ const PAGES: readonly Page[] = [
   { file: 'errors.md', part: 'problem types', render: renderProblemTable },
   { file: 'metrics.md', part: 'gateway metrics', render: () => renderMetrics(new GatewayEvents(createSilentLogger()).metrics) },
   { file: 'metrics.md', part: 'coordinator metrics', render: () => renderMetrics(coordinatorMetrics()) },
+  { file: 'protocol.md', part: 'checks', render: () => renderProtocolTable(REGISTRY, DECISIONS) },
   { file: 'rollout.md', part: 'phases of a rollout', render: renderRolloutPhases },
   { file: 'rollout.md', part: 'phases of a wave', render: renderWavePhases },
   { file: 'rollout.md', part: 'moves of an agent', render: renderMoves },

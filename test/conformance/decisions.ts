@@ -17,7 +17,7 @@ export const DECISIONS: ReadonlyMap<number, string> = new Map([
   [20, 'permessage-deflate is not negotiated: it costs memory per connection and heartbeats are too short to gain by it.'],
   [23, 'gzip and identity, without letter case; anything else is 415.'],
   [24, 'Every response is gzipped when the request accepts that, small ones too.'],
-  [25, '413, and the connection closes.'],
+  [25, '413 once the body has been read; of what exceeds the limit 8 MiB are read and dropped, beyond that the connection closes.'],
   [27, 'The offer is left out of the response, logged and counted; the status stays 200.'],
   [31, 'The body wins; the header is not used for anything.'],
   [
@@ -38,7 +38,10 @@ export const DECISIONS: ReadonlyMap<number, string> = new Map([
   [62, 'State is in the store, so it outlives a gateway; a number that was not flushed counts as unknown and is asked for.'],
   [64, 'Numbers are compared as 64-bit numbers; 0 after 2^64-1 counts as a gap.'],
   [65, 'An agent that is already known is served from memory while the store is away; only new ones get UNAVAILABLE.'],
-  [72, 'Over WebSocket the offer may follow its reply as a message of its own, because it is recorded before it is sent.'],
+  [
+    72,
+    'Over WebSocket the answer waits for the offer to be recorded and carries it; an offer held back by pacing follows as a message of its own.',
+  ],
   [75, 'SHA-256 over the entries sorted by name: name, content type and body, each with its length.'],
   [78, 'One entry named "".'],
   [81, 'The hash alone is compared; FAILED with the wanted hash is final until a newer rollout, pin or retry names it.'],

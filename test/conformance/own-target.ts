@@ -66,7 +66,10 @@ export class GatewayApi implements TargetApi {
 
   async getAgent(uid: Uint8Array): Promise<AgentView | undefined> {
     try {
-      return toAgentView(await this.#call('GET', `/agents/${uidText(uid)}`));
+      const answer = await this.#call('GET', `/agents/${uidText(uid)}`);
+      // A uid that was replaced leads to the agent under its new one, which is another entry of the list.
+      if ((answer as { uid?: unknown }).uid !== uidText(uid)) return undefined;
+      return toAgentView(answer);
     } catch (error) {
       if (error instanceof ApiRefusedError && error.status === 404) return undefined;
       throw error;

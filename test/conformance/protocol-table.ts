@@ -1,4 +1,5 @@
 import type { Section } from './check.ts';
+import { CODE } from './code-map.ts';
 
 const escapeCell = (text: string): string => text.replaceAll('|', '\\|');
 
@@ -13,6 +14,8 @@ export const renderProtocolTable = (registry: readonly Section[], decisions: Rea
       `## ${section.key}. ${section.title}`,
       '',
       `Tests: [\`test/conformance/sections/${section.file}\`](../test/conformance/sections/${section.file})`,
+      '',
+      `Code, below \`packages/gateway/src/\`: ${(CODE.get(section.key) ?? []).map((file) => `[\`${file}\`](../packages/gateway/src/${file})`).join(', ')}`,
       '',
       '| # | level | promise | over | specification | decision |',
       '|---|---|---|---|---|---|',

@@ -69,6 +69,14 @@ const toTarget = (stack: Stack, nodes: readonly [string, string], environment: R
     secondUrl: urlOf(nodes[1]),
     secondHttpUrl: toHttpUrl(urlOf(nodes[1])),
     settings: { start },
+    // A gateway without its store can take nobody in: new agents on open connections, upgrades and posts are put off.
+    overload: {
+      begin: () => stack.stopRedis(),
+      end: async () => {
+        await stack.startRedis();
+        await Promise.all(nodes.map((node) => stack.waitUntilReady(node)));
+      },
+    },
     control: {
       stopStore: () => stack.stopRedis(),
       startStore: () => stack.startRedis(),

@@ -3,7 +3,7 @@ import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { Clock } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
-import { uidFromBytes } from '@opamp-gateway/shared/instance-uid';
+import { isZeroUid, uidFromBytes } from '@opamp-gateway/shared/instance-uid';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import { CLOSE_REASONS } from '../close-reasons.ts';
 import type { GatewayEvents } from '../events.ts';
@@ -292,6 +292,10 @@ export class SessionManager {
     const uid = uidFromBytes(wire);
     if (uid === undefined) {
       this.#refuse(outlet, wire.length <= 64 ? wire : new Uint8Array(0), `instance_uid has ${wire.length} bytes, it must have 16`);
+      return undefined;
+    }
+    if (isZeroUid(uid)) {
+      this.#refuse(outlet, wire, 'instance_uid is all zero, which no agent may use');
       return undefined;
     }
     return uid;

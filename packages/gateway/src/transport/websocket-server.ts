@@ -56,6 +56,8 @@ interface UserData {
 type UwsModule = typeof uWebSockets;
 
 const HEADER_BYTES = 1;
+/** Most bytes of a body beyond the limit that are read and dropped before the connection is closed. */
+const MAX_DRAINED_BYTES = 8 * 1024 * 1024;
 
 /** Loads the native WebSocket library, or says clearly what fits this platform. */
 async function loadUws(): Promise<UwsModule> {
@@ -301,8 +303,8 @@ export class WebSocketServer {
       this.#refuse(res, verdict);
       return;
     }
-    if (Number(req.getHeader('content-length') || 0) > maxMessageBytes) {
-      this.#tooLarge(res, remoteAddress);
+    if (Number(req.getHeader('content-length') || 0) > maxMessageBytes + MAX_DRAINED_BYTES) {
+      this.#tooLarge(res, remoteAddress, true);
       return;
     }
     const chunks: Buffer[] = [];
@@ -312,8 +314,12 @@ export class WebSocketServer {
       if (done) return;
       received += chunk.byteLength;
       if (received > maxMessageBytes) {
+        // What is still on its way is read and dropped, within bounds: closing before would reset the connection, the
+        // status would be lost, and a client would send the same bytes again.
+        chunks.length = 0;
+        if (!isLast && received <= maxMessageBytes + MAX_DRAINED_BYTES) return;
         done = true;
-        this.#tooLarge(res, remoteAddress);
+        this.#tooLarge(res, remoteAddress, !isLast);
         return;
       }
       // The library takes the memory back when this callback returns.
@@ -328,15 +334,15 @@ export class WebSocketServer {
       gunzip(body, { maxOutputLength: maxMessageBytes }, (error, inflated) => {
         if (exchange.aborted) return;
         if (error === null) void this.#exchange(res, exchange, inflated, { gzipReply, remoteAddress });
-        else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') res.cork(() => this.#tooLarge(res, remoteAddress));
+        else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') res.cork(() => this.#tooLarge(res, remoteAddress, false));
         else res.cork(() => this.#answer(res, '400 Bad Request', {}, 'the body is not gzip\n'));
       });
     });
   }
 
-  #tooLarge(res: HttpResponse, remoteAddress: string): void {
+  #tooLarge(res: HttpResponse, remoteAddress: string, close: boolean): void {
     this.#options.events.rejected('message_too_big', { from: remoteAddress });
-    this.#answer(res, '413 Content Too Large', {}, '', true);
+    this.#answer(res, '413 Content Too Large', {}, '', close);
   }
 
   async #exchange(
