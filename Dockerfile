@@ -17,6 +17,7 @@ COPY packages/shared/package.json packages/shared/
 COPY packages/gateway/package.json packages/gateway/
 COPY packages/coordinator/package.json packages/coordinator/
 COPY packages/cli/package.json packages/cli/
+COPY packages/dashboard/package.json packages/dashboard/
 COPY loadtest/package.json loadtest/
 COPY test/package.json test/
 
@@ -27,7 +28,7 @@ COPY scripts scripts
 COPY proto proto
 COPY packages packages
 COPY loadtest loadtest
-RUN node scripts/build.mjs && rm -rf packages/*/src packages/*/node_modules
+RUN node scripts/build.mjs && rm -rf packages/*/src packages/*/node_modules packages/dashboard/app
 
 FROM manifests AS dependencies
 RUN npm ci --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund \

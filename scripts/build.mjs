@@ -1,9 +1,10 @@
-// Compiles all packages with `tsc -b`, copies what is not TypeScript beside it, and removes outputs without a source.
+// Compiles all packages with `tsc -b`, copies what is not TypeScript beside it, removes outputs without a source, and builds
+// the dashboard when its sources changed.
 // Started by set-up on the pinned Node when a source changed; `npx tsc -b` alone does the compiling.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { buildProjects, root } from './setup.mjs';
+import { buildProjects, dashboard, dashboardCurrent, dashboardFingerprint, root } from './setup.mjs';
 
 const OUTPUT = /\.(?:js|js\.map|d\.ts|d\.ts\.map)$/;
 
@@ -23,7 +24,18 @@ for (const project of buildProjects()) {
     if (OUTPUT.test(path) && !existsSync(join(source, `${stem}.ts`)) && !existsSync(join(source, relative(output, path)))) rmSync(path);
   }
 }
-process.exitCode = result.status ?? 1;
+const dashboardStatus = buildDashboard();
+process.exitCode = result.status === 0 ? dashboardStatus : (result.status ?? 1);
+
+/** Exit code of the dashboard's own build, 0 when nothing has to be done. */
+function buildDashboard() {
+  if (dashboardCurrent()) return 0;
+  // Taken before the build, so that what is saved during it counts as changed.
+  const fingerprint = dashboardFingerprint();
+  const { status } = spawnSync(process.execPath, [join(dashboard, 'build.mjs')], { cwd: dashboard, stdio: 'inherit' });
+  if (status === 0) writeFileSync(join(dashboard, 'dist', '.fingerprint'), fingerprint);
+  return status ?? 1;
+}
 
 function filesUnder(folder) {
   if (!existsSync(folder)) return [];

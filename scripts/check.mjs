@@ -9,6 +9,7 @@ const STEPS = {
   format: [bin('oxfmt/bin/oxfmt'), '--list-different'],
   lint: [bin('oxlint/bin/oxlint'), '--deny-warnings'],
   types: [bin('typescript/bin/tsc'), '-p', 'tsconfig.check.json'],
+  'dashboard types': [bin('typescript/bin/tsc'), '-p', 'packages/dashboard/tsconfig.json'],
   build: [bin('typescript/bin/tsc'), '-b'],
   'dead code': [bin('knip/bin/knip.js'), '--no-progress'],
 };

@@ -36,5 +36,11 @@ export const COMMANDS = {
   fix: { does: 'format, and repair what the linter can', build: false, entry: 'scripts/fix.mjs' },
   gen: { does: 'generate protocol code and reference pages', build: false, entry: 'scripts/gen.mjs' },
   'gen:check': { does: 'fail when generated files are not current', build: false, entry: 'scripts/gen.mjs', fixed: ['--check'] },
+  'docs:images': {
+    does: 'pictures of the dashboard for the documentation',
+    redis: true,
+    entry: 'test/browser/images.ts',
+    nodeArgs: SOURCE,
+  },
   docs: { does: 'generate the reference pages only', build: false, entry: 'scripts/gen.mjs', fixed: ['--only', 'docs'] },
 };

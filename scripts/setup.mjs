@@ -138,7 +138,24 @@ function checkPinnedNode() {
 /* ----------------------------------------------------------------------------------------------------- build */
 
 function buildCurrent() {
-  return readText(BUILD_STAMP) === sourceFingerprint() && outputsExist();
+  return readText(BUILD_STAMP) === sourceFingerprint() && outputsExist() && dashboardCurrent();
+}
+
+/** The dashboard's package: built by its own program, into static files. */
+export const dashboard = join(root, 'packages', 'dashboard');
+
+/** Whether the built dashboard is that of its sources. */
+export function dashboardCurrent() {
+  return readText(join(dashboard, 'dist', '.fingerprint')) === dashboardFingerprint() && existsSync(join(dashboard, 'dist', 'index.html'));
+}
+
+/** Names, sizes and times of everything the dashboard's build reads. */
+export function dashboardFingerprint() {
+  const hash = createHash('sha256');
+  for (const file of ['package.json', 'tsconfig.json', 'build.mjs']) addFile(hash, join(dashboard, file));
+  addFile(hash, join(root, 'package-lock.json'));
+  addTree(hash, join(dashboard, 'app'));
+  return hash.digest('hex');
 }
 
 /** Names, sizes and times of everything the build reads. */
@@ -299,6 +316,33 @@ function forbidServiceStarts() {
     process.removeListener('exit', undo);
     undo();
   };
+}
+
+const CHROMIUM_NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
+const CHROMIUM_LINE =
+  'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core';
+
+/**
+ * Installs Debian's Chromium when there is none and this user may. Never fails: without a browser the browser tests skip
+ * themselves and say so.
+ */
+export async function ensureChromium() {
+  const hasChromium = () => CHROMIUM_NAMES.some((name) => ['/usr/bin', '/snap/bin'].some((folder) => existsSync(join(folder, name))));
+  if (hasChromium()) return;
+  if (process.getuid?.() !== 0 || !onPath('apt-get')) {
+    say(`note: no Chromium for the browser tests; on Debian: sudo sh -c '${CHROMIUM_LINE}'`);
+    return;
+  }
+  await withLock(join(root, '.tmp', 'chromium.lock'), say, async (hold) => {
+    onStepStart = hold;
+    if (hasChromium()) return;
+    say('no Chromium found: installing one (apt-get) ...');
+    try {
+      await runStep('sh', ['-c', CHROMIUM_LINE], `could not install Chromium: "${CHROMIUM_LINE}" failed`);
+    } catch (error) {
+      say(error.message);
+    }
+  });
 }
 
 function onPath(command) {

@@ -10,7 +10,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { root, say } from './setup.mjs';
+import { ensureChromium, root, say } from './setup.mjs';
 
 const TIERS = {
   everyday: ['check', 'gen:check', 'unit', 'integration', 'faults', 'conformance', 'model', 'fuzz', 'scenarios', 'browser'],
@@ -66,6 +66,7 @@ async function main() {
       continue;
     }
     process.stdout.write(`\n=== ${suite}\n`);
+    if (suite === 'browser') await ensureChromium();
     const minutes = timeoutMinutes ?? TIMEOUT_MINUTES[suite] ?? DEFAULT_TIMEOUT_MINUTES;
     const outcome = Object.hasOwn(PROGRAMS, suite) ? await runProgram(suite, minutes) : await runVitest(suite, minutes, vitestArgs);
     process.stdout.write(
@@ -148,8 +149,9 @@ async function runVitest(suite, minutes, vitestArgs) {
     if (test.reason === undefined) failed.push({ name: test.name, message: "it was skipped without a reason: use context.skip('why')" });
   }
   const ranNothing = result.passed === 0 && failed.length === 0;
-  // Interop may skip as a whole, with its reasons, on a machine that cannot run it.
-  if (ranNothing && !(suite === 'interop' && result.skipped.length > 0)) failed.push({ name: `suite ${suite}`, message: 'it ran no test' });
+  // These may skip as a whole, with their reasons, on a machine that cannot run them.
+  if (ranNothing && !(['interop', 'browser'].includes(suite) && result.skipped.length > 0))
+    failed.push({ name: `suite ${suite}`, message: 'it ran no test' });
   if (end.code !== 0 && failed.length === 0) failed.push({ name: `suite ${suite}`, message: end.message });
   if (end.timedOut) failed.push({ name: `suite ${suite}`, message: end.message });
   return { suite, seconds: end.seconds, passed: result.passed, failed, skipped: result.skipped };

@@ -1,0 +1,97 @@
+import { keepPreviousData, QueryClient, useQuery, type UseQueryResult } from '@tanstack/react-query';
+import { ApiProblem, call, queryText } from './client.ts';
+import type { Agent, AgentDetail, ConfigDiff, ConfigVersion, Failure, Fleet, Gateway, Group, Page, Rollout } from './types.ts';
+
+const FAST_MS = 1_000;
+const CALM_MS = 3_000;
+const SLOW_MS = 15_000;
+const MAX_RETRY_MS = 4_000;
+/** Statuses that say "later", not "no". */
+const PASSING = new Set([401, 502, 503, 504]);
+
+const FINAL_PHASES: ReadonlySet<string> = new Set(['succeeded', 'cancelled', 'rolled_back', 'rollback_failed']);
+
+/** Whether a rollout has ended. */
+export function hasEnded({ phase }: { readonly phase: string }): boolean {
+  return FINAL_PHASES.has(phase);
+}
+
+/** For a page of one thing: another thing must never show in its place. */
+const NOTHING = (): undefined => undefined;
+
+/** Asks again for as long as the coordinator is away; a refusal is final. */
+export function createQueryClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: {
+        networkMode: 'always',
+        retry: (_count, error) => !(error instanceof ApiProblem) || PASSING.has(error.status),
+        retryDelay: (count) => Math.min(MAX_RETRY_MS, 500 * 2 ** count),
+        staleTime: 500,
+        placeholderData: keepPreviousData,
+      },
+      mutations: { networkMode: 'always', retry: false },
+    },
+  });
+}
+
+function useGet<Answer>(key: readonly unknown[], path: string, everyMs: number | false, enabled = true): UseQueryResult<Answer> {
+  return useQuery({
+    queryKey: key,
+    queryFn: async ({ signal }) => await call<Answer>(path, { signal }),
+    refetchInterval: everyMs,
+    enabled,
+  });
+}
+
+const part = encodeURIComponent;
+
+export const useFleet = (): UseQueryResult<Fleet> => useGet(['fleet'], '/fleet', CALM_MS);
+export const useGateways = (): UseQueryResult<Page<Gateway>> => useGet(['gateways'], '/gateways?limit=1000', CALM_MS);
+export const useGroups = (): UseQueryResult<Page<Group>> => useGet(['groups'], '/groups?limit=1000', CALM_MS);
+export const useConfigs = (): UseQueryResult<Page<ConfigVersion>> => useGet(['configs'], '/configs?limit=1000', SLOW_MS);
+
+export function useAgents(query: Readonly<Record<string, string | number | undefined>>): UseQueryResult<Page<Agent>> {
+  const text = queryText(query);
+  return useGet(['agents', text], `/agents${text}`, CALM_MS);
+}
+
+export function useAgent(uid: string): UseQueryResult<AgentDetail> {
+  return useQuery({
+    queryKey: ['agent', uid],
+    queryFn: async ({ signal }) => await call<AgentDetail>(`/agents/${part(uid)}`, { signal }),
+    refetchInterval: CALM_MS,
+    placeholderData: NOTHING,
+  });
+}
+
+export function useVersions(name: string): UseQueryResult<Page<ConfigVersion>> {
+  return useGet(['versions', name], `/configs/${part(name)}/versions?limit=200`, SLOW_MS, name !== '');
+}
+
+/** One version with its text. */
+export function useVersion(name: string, version: number | undefined): UseQueryResult<ConfigVersion> {
+  return useGet(['version', name, version], `/configs/${part(name)}/versions/${version ?? 0}`, false, name !== '' && version !== undefined);
+}
+
+export function useDiff(name: string, from: number, to: number): UseQueryResult<ConfigDiff> {
+  return useGet(['diff', name, from, to], `/configs/${part(name)}/diff?from=${from}&to=${to}`, false);
+}
+
+export function useRollouts(query: Readonly<Record<string, string | number | undefined>>): UseQueryResult<Page<Rollout>> {
+  const text = queryText(query);
+  return useGet(['rollouts', text], `/rollouts${text}`, CALM_MS);
+}
+
+export function useRollout(id: string): UseQueryResult<Rollout> {
+  return useQuery({
+    queryKey: ['rollout', id],
+    queryFn: async ({ signal }) => await call<Rollout>(`/rollouts/${part(id)}`, { signal }),
+    refetchInterval: ({ state }) => (state.data !== undefined && hasEnded(state.data) ? SLOW_MS : FAST_MS),
+    placeholderData: NOTHING,
+  });
+}
+
+export function useFailures(id: string, isRunning: boolean): UseQueryResult<Page<Failure>> {
+  return useGet(['failures', id], `/rollouts/${part(id)}/failures`, isRunning ? CALM_MS : SLOW_MS);
+}

@@ -1,0 +1,196 @@
+/** Answers of the REST API, as far as the pages use them. The OpenAPI document is the full description. */
+
+export type Counts = Readonly<Record<string, number>>;
+
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly nextCursor: string | null;
+}
+
+export interface ConfigRef {
+  readonly name: string;
+  readonly version: number;
+  readonly hash: string;
+}
+
+export interface Finding {
+  readonly code?: string;
+  readonly severity?: string;
+  readonly path: string;
+  readonly line?: number | null;
+  readonly column?: number | null;
+  readonly message: string;
+  readonly suggestion?: string;
+}
+
+export interface ConfigVersion extends ConfigRef {
+  readonly createdAt: string;
+  readonly createdBy: string;
+  readonly message: string;
+  readonly files: Readonly<Record<string, { readonly contentType: string; readonly sizeBytes?: number; readonly body?: string }>>;
+  readonly validation: { readonly errors: number; readonly warnings: number; readonly findings: readonly Finding[] };
+}
+
+export interface ConfigDiff {
+  readonly identical: boolean;
+  readonly structural: readonly { readonly file: string; readonly path: string; readonly change: 'added' | 'removed' | 'changed' }[];
+  readonly truncated: boolean;
+}
+
+export interface Fleet {
+  readonly generation: number;
+  readonly frozen: boolean;
+  readonly agents: {
+    readonly total: number;
+    readonly connected: number;
+    readonly away: number;
+    readonly health: Counts;
+    readonly status: Counts;
+    readonly versions: Counts;
+    /** Of later releases: how agents stand to their desired config. */
+    readonly sync?: Counts;
+  };
+  readonly rollouts: readonly {
+    readonly id: string;
+    readonly group: string;
+    readonly to: ConfigRef;
+    readonly direction: 'forward' | 'back';
+    readonly held: boolean;
+  }[];
+  readonly gateways: { readonly alive: number; readonly draining: number };
+  readonly configs: number;
+}
+
+export interface Gateway {
+  readonly id: string;
+  readonly address: string;
+  readonly version: string;
+  readonly alive: boolean;
+  readonly draining: boolean;
+  readonly connected: number;
+  readonly unhealthy: number;
+  readonly backlog: Counts;
+  readonly startedAt: string;
+}
+
+export interface Group {
+  readonly name: string;
+  readonly selector: string;
+  readonly priority: number;
+  readonly mode: 'manage' | 'observe';
+  readonly stable: ConfigRef | null;
+  readonly activeRollout: string | null;
+  readonly trailingHeld: boolean;
+  readonly counts: { readonly agents: number; readonly connected: number; readonly health: Counts };
+}
+
+export interface Agent {
+  readonly uid: string;
+  readonly connected: boolean;
+  readonly gateway: string | null;
+  readonly transport: 'ws' | 'http';
+  readonly group: string | null;
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly health: { readonly status: string; readonly since: string | null };
+  readonly config: {
+    readonly status: string;
+    readonly hash: string | null;
+    readonly error: string;
+    readonly desired: (ConfigRef & { readonly source: string }) | null;
+    readonly inSync: boolean | null;
+  };
+  readonly rollouts: Readonly<Record<string, { readonly wave: string; readonly status: string }>>;
+  readonly pin: ConfigRef | null;
+  readonly createdAt: string;
+  readonly connectedAt: string | null;
+  readonly lastSeenAt: string | null;
+}
+
+export interface HealthNode {
+  readonly healthy: boolean;
+  readonly status: string;
+  readonly lastError: string;
+  readonly children?: Readonly<Record<string, HealthNode>>;
+}
+
+export interface AgentDetail extends Agent {
+  readonly identifyingAttributes: Readonly<Record<string, string>>;
+  readonly nonIdentifyingAttributes: Readonly<Record<string, string>>;
+  readonly capabilities: readonly string[];
+  readonly healthTree: HealthNode | null;
+  readonly failedHashes: readonly { readonly hash: string; readonly by: string }[];
+  readonly history: readonly { readonly hash: string; readonly status: string; readonly at: string; readonly error?: string }[];
+  readonly effective: {
+    readonly reportedAt: string;
+    readonly truncated: boolean;
+    readonly files: Readonly<Record<string, { readonly body: string; readonly contentType: string }>>;
+  } | null;
+}
+
+export interface WaveSize {
+  readonly count?: number;
+  readonly percent?: number;
+  readonly agents?: readonly string[];
+  readonly labels?: string;
+}
+
+export interface Wave {
+  readonly phase: string;
+  readonly size: WaveSize;
+  readonly counts: Counts;
+  readonly members: number | null;
+  readonly startedAt: string | null;
+  readonly passedAt: string | null;
+}
+
+export interface Rollout {
+  readonly id: string;
+  readonly rev: number;
+  readonly phase: string;
+  readonly holds: readonly string[];
+  readonly holdDetails: readonly { readonly reason: string; readonly since: string; readonly detail: string }[];
+  readonly waveIndex: number;
+  readonly waves: readonly Wave[];
+  readonly late: { readonly counts: Counts };
+  readonly counts: Counts;
+  readonly group: string;
+  readonly from: ConfigRef | null;
+  readonly to: ConfigRef;
+  readonly strategy: Readonly<Record<string, unknown>>;
+  readonly attempt: number;
+  readonly revertOf: string | null;
+  readonly createdAt: string;
+  readonly createdBy: string;
+  readonly reason: string;
+  readonly endedAt: string | null;
+  readonly outcome: string;
+  readonly warnings: readonly string[];
+}
+
+export interface RolloutEvent {
+  readonly seq: number;
+  readonly at: string;
+  readonly type: string;
+  readonly actor: string;
+  readonly detail: string;
+  readonly to: { readonly phase: string; readonly waveIndex: number; readonly wavePhase: string; readonly holds: readonly string[] };
+}
+
+export interface Failure {
+  readonly uid: string;
+  readonly status: string;
+  readonly wave: string;
+  readonly error: string;
+}
+
+export interface RolloutPreview {
+  readonly from: ConfigRef | null;
+  readonly to: ConfigRef;
+  readonly agents: { readonly connected: number; readonly unverified: number; readonly unhealthy: number; readonly estimated: boolean };
+  readonly waves: readonly { readonly size: WaveSize; readonly agents: number; readonly soak: string }[];
+  readonly canary: { readonly agents: readonly string[] };
+  readonly eta: string;
+  readonly conflict: string | null;
+  readonly warnings: readonly string[];
+}

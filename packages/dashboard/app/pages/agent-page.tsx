@@ -1,0 +1,298 @@
+import { lazy, Suspense, useState } from 'react';
+import { useQueryClient } from '@tanstack/react-query';
+import { Link } from 'wouter';
+import { call } from '../api/client.ts';
+import { useAgent, useConfigs, useVersion, useVersions } from '../api/queries.ts';
+import type { AgentDetail, HealthNode } from '../api/types.ts';
+import { ActionButton, Dialog } from '../parts/action-dialog.tsx';
+import { Answer, Badge, Card, Empty, Facts, PageHead, ProblemBox, Time, WordBadge } from '../parts/basics.tsx';
+import { agentName, capabilityWord, configText, statusWord } from '../words.ts';
+import { ConnectionWord } from './agents-page.tsx';
+
+const CodeView = lazy(async () => ({ default: (await import('../parts/code.tsx')).CodeView }));
+const CodeDiff = lazy(async () => ({ default: (await import('../parts/code.tsx')).CodeDiff }));
+
+const SOURCES: Readonly<Record<string, string>> = {
+  pin: 'its pin',
+  rollout: 'a rollout',
+  stable: 'the proven version of its group',
+  previous: 'the version before, because it refused the newer one',
+};
+
+/** Everything that is known of one agent. */
+export function AgentPage({ uid }: { readonly uid: string }) {
+  return <Answer query={useAgent(uid)}>{(agent) => <Details agent={agent} />}</Answer>;
+}
+
+function Details({ agent }: { readonly agent: AgentDetail }) {
+  const { config, pin } = agent;
+  return (
+    <>
+      <PageHead title={agentName(agent)} lead={<code>{agent.uid}</code>}>
+        <PinButtons agent={agent} />
+        {agent.connected && agent.transport === 'ws' && agent.capabilities.includes('AcceptsRestartCommand') ? (
+          <ActionButton
+            action={{
+              label: 'Restart',
+              isDangerous: true,
+              effect: 'This one agent restarts, and its pipelines stop for that time.',
+              run: async (reason) => void (await call(`/agents/${agent.uid}/restart`, { method: 'POST', body: { reason } })),
+            }}
+          />
+        ) : null}
+      </PageHead>
+      <div className="columns">
+        <Card title="State">
+          <Facts
+            facts={[
+              ['Connection', <ConnectionWord key="connection" agent={agent} />],
+              ['Health', <WordBadge key="health" kind="health" value={agent.health.status} />],
+              ['Config', <WordBadge key="config" kind="config" value={config.status} />],
+              [
+                'Desired',
+                config.desired === null ? (
+                  'nothing'
+                ) : (
+                  <span key="desired">
+                    <Link href={`/configs/${config.desired.name}`}>{configText(config.desired)}</Link>, by{' '}
+                    {SOURCES[config.desired.source] ?? config.desired.source}{' '}
+                    {config.inSync === true ? <Badge tone="good">In sync</Badge> : <Badge tone="warn">Not in sync</Badge>}
+                  </span>
+                ),
+              ],
+              ['Group', agent.group ?? 'none'],
+              ['Pin', pin === null ? 'none' : configText(pin)],
+              ['First seen', <Time key="first" at={agent.createdAt} />],
+            ]}
+          />
+          {config.error === '' ? null : (
+            <p className="problem">
+              <strong>It said:</strong> {config.error}
+            </p>
+          )}
+        </Card>
+        <Card title="Health of its components">
+          {agent.healthTree === null ? <Empty title="It has not reported any" /> : <HealthTree name="agent" node={agent.healthTree} />}
+        </Card>
+        <Card title="Attributes">
+          <Facts
+            facts={[
+              ...Object.entries(agent.identifyingAttributes),
+              ...Object.entries(agent.nonIdentifyingAttributes),
+              ...Object.entries(agent.labels).map(([name, value]) => [`label.${name}`, value] as const),
+            ]}
+          />
+        </Card>
+        <Card title="What it can do">
+          <ul className="words">
+            {agent.capabilities.map((name) => (
+              <li key={name} title={name}>
+                {capabilityWord(name)}
+              </li>
+            ))}
+          </ul>
+        </Card>
+      </div>
+      <Card title="Desired and effective config">
+        <Suspense fallback={<span className="skeleton" />}>
+          <Configs agent={agent} />
+        </Suspense>
+      </Card>
+      <div className="columns">
+        <Card title="Verdicts on configs, newest first">
+          <History agent={agent} />
+        </Card>
+        <Card title="Rollouts it takes part in">
+          {Object.keys(agent.rollouts).length === 0 ? (
+            <Empty title="None is going on" />
+          ) : (
+            <ul className="words">
+              {Object.entries(agent.rollouts).map(([id, { wave, status }]) => (
+                <li key={id}>
+                  <Link href={`/rollouts/${id}`}>{id}</Link>: {statusWord(status)}, {wave === 'late' ? 'late' : `wave ${Number(wave) + 1}`}
+                </li>
+              ))}
+            </ul>
+          )}
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function HealthTree({ name, node }: { readonly name: string; readonly node: HealthNode }) {
+  const children = Object.entries(node.children ?? {});
+  return (
+    <ul className="tree">
+      <HealthBranch name={name} node={node} entries={children} />
+    </ul>
+  );
+}
+
+function HealthBranch({
+  name,
+  node,
+  entries,
+}: {
+  readonly name: string;
+  readonly node: HealthNode;
+  readonly entries: readonly (readonly [string, HealthNode])[];
+}) {
+  return (
+    <li>
+      <span className={node.healthy ? 'mark mark-good' : 'mark mark-bad'} aria-hidden="true" />
+      <strong>{name}</strong> <span className={node.healthy ? 'muted' : 'text-bad'}>{node.healthy ? 'healthy' : 'unhealthy'}</span>
+      {node.status === '' ? null : <span className="muted"> · {node.status}</span>}
+      {node.lastError === '' ? null : <span className="sub text-bad">{node.lastError}</span>}
+      {entries.length === 0 ? null : (
+        <ul>
+          {entries.map(([child, childNode]) => (
+            <HealthBranch key={child} name={child} node={childNode} entries={Object.entries(childNode.children ?? {})} />
+          ))}
+        </ul>
+      )}
+    </li>
+  );
+}
+
+function Configs({ agent }: { readonly agent: AgentDetail }) {
+  const { desired } = agent.config;
+  const version = useVersion(desired?.name ?? '', desired?.version);
+  const wanted = version.data === undefined || desired === null ? undefined : Object.values(version.data.files)[0]?.body;
+  const effective = agent.effective === null ? undefined : Object.values(agent.effective.files)[0]?.body;
+  if (wanted === undefined && effective === undefined)
+    return <Empty title={desired === null ? 'Nothing is desired, and it has reported nothing' : 'Not here yet'} />;
+  return (
+    <>
+      <p className="muted">
+        A supervisor adds parts of its own, so that the two may differ in form.
+        {agent.effective === null ? '' : ' Secrets are replaced.'}
+        {agent.effective?.truncated === true ? ' The effective config was cut at its limit.' : ''}
+        {agent.effective === null ? null : (
+          <>
+            {' Reported '}
+            <Time at={agent.effective.reportedAt} />.
+          </>
+        )}
+      </p>
+      {wanted !== undefined && effective !== undefined ? (
+        <CodeDiff
+          left={{ label: `Desired: ${configText(desired)}`, text: wanted }}
+          right={{ label: 'Effective, as reported', text: effective }}
+        />
+      ) : (
+        <CodeView label={wanted === undefined ? 'Effective config' : 'Desired config'} text={wanted ?? effective ?? ''} />
+      )}
+    </>
+  );
+}
+
+function History({ agent }: { readonly agent: AgentDetail }) {
+  if (agent.history.length === 0) return <Empty title="It has given none yet" />;
+  return (
+    <ol className="timeline" aria-label="Verdicts, newest first" tabIndex={0}>
+      {agent.history.map(({ hash, status, at, error }) => (
+        <li key={`${hash} ${status} ${at}`}>
+          <Time at={at} /> <WordBadge kind="config" value={status} /> <code title={hash}>{hash.slice(0, 12)}</code>
+          {agent.failedHashes.some((failed) => failed.hash === hash) ? (
+            <span className="sub">is not offered again in the same attempt</span>
+          ) : null}
+          {error === undefined ? null : <span className="sub text-bad">{error}</span>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function PinButtons({ agent }: { readonly agent: AgentDetail }) {
+  const [isOpen, setOpen] = useState(false);
+  const client = useQueryClient();
+  const refresh = async (): Promise<void> => await client.invalidateQueries({ queryKey: ['agent', agent.uid] });
+  return (
+    <>
+      {agent.pin === null ? null : (
+        <ActionButton
+          action={{
+            label: 'Remove the pin',
+            withReason: false,
+            effect: 'This one agent follows its group again.',
+            run: async () => {
+              await call(`/agents/${agent.uid}/pin`, { method: 'DELETE' });
+              await refresh();
+            },
+          }}
+        />
+      )}
+      {agent.capabilities.includes('AcceptsRemoteConfig') ? (
+        <button type="button" onClick={() => setOpen(true)}>
+          {agent.pin === null ? 'Pin a config' : 'Pin another config'}
+        </button>
+      ) : null}
+      {isOpen ? <PinDialog agent={agent} refresh={refresh} onClose={() => setOpen(false)} /> : null}
+    </>
+  );
+}
+
+function PinDialog({
+  agent,
+  refresh,
+  onClose,
+}: {
+  readonly agent: AgentDetail;
+  readonly refresh: () => Promise<void>;
+  readonly onClose: () => void;
+}) {
+  const configs = useConfigs().data?.items ?? [];
+  const [chosen, setName] = useState(agent.config.desired?.name ?? '');
+  const name = chosen === '' ? (configs[0]?.name ?? '') : chosen;
+  const versions = useVersions(name).data?.items ?? [];
+  const [version, setVersion] = useState('');
+  const [error, setError] = useState<Error>();
+  const pin = async (): Promise<void> => {
+    try {
+      await call(`/agents/${agent.uid}/pin`, {
+        method: 'PUT',
+        body: { config: { name, version: Number(version === '' ? versions[0]?.version : version) } },
+      });
+      await refresh();
+      onClose();
+    } catch (problem) {
+      setError(problem as Error);
+    }
+  };
+  return (
+    <Dialog title="Pin a config" onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void pin();
+        }}
+      >
+        <p className="effect">This one agent gets its own config, and no rollout of its group moves it until the pin is removed.</p>
+        <label htmlFor="pin-config">Config</label>
+        <select id="pin-config" value={name} onChange={(event) => setName(event.target.value)}>
+          {configs.map((config) => (
+            <option key={config.name}>{config.name}</option>
+          ))}
+        </select>
+        <label htmlFor="pin-version">Version</label>
+        <select id="pin-version" value={version} onChange={(event) => setVersion(event.target.value)}>
+          {versions.map((item) => (
+            <option key={item.version} value={String(item.version)}>
+              v{item.version} {item.message}
+            </option>
+          ))}
+        </select>
+        {error === undefined ? null : <ProblemBox error={error} />}
+        <footer className="dialog-foot">
+          <button type="button" onClick={onClose}>
+            Keep as it is
+          </button>
+          <button type="submit" className="primary" disabled={versions.length === 0}>
+            Pin
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}

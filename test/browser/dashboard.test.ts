@@ -1,0 +1,365 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, type TestContext } from 'vitest';
+import { collectorConfig } from '../support/collector-config.ts';
+import { shareStack, useFleet, useStack } from '../support/lifetimes.ts';
+import { Deployment, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
+import { waitUntil } from '../support/wait-for.ts';
+import { type Complaints, launchBrowser, openPage, pasteOver, PATIENCE_MS, seriousFindings, whyNoBrowser } from './support/browser.ts';
+import { richerConfig } from './support/configs.ts';
+
+const stack = shareStack();
+let browser: Browser | undefined;
+
+beforeAll(async () => {
+  if (whyNoBrowser() === undefined) browser = await launchBrowser();
+});
+afterAll(async () => await browser?.close());
+beforeEach((context) => {
+  const reason = whyNoBrowser();
+  if (reason !== undefined) context.skip(reason);
+});
+
+/** Half, then all; a soak that only a person ends. */
+const HALF = {
+  ...FAST_STRATEGY,
+  waves: [
+    { size: { count: 5 }, soak: '0s' },
+    { size: { percent: 50 }, soak: '10m' },
+    { size: { percent: 100 }, soak: '0s' },
+  ],
+};
+
+/** A page for this one test; a complaint of the browser fails the test, a failed test leaves a picture. */
+async function usePage(context: TestContext, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
+  if (browser === undefined) throw new Error('there is no browser');
+  const opened = await openPage(browser, options);
+  const { page, complaints }: { page: Page; complaints: Complaints } = opened;
+  context.onTestFinished(async ({ task }) => {
+    if (task.result?.state === 'fail') {
+      const path = join(stack().directory, '..', `opamp-browser-${Date.now()}.png`);
+      await page.screenshot({ path }).catch(() => undefined);
+      process.stderr.write(`\npicture of the failed page: ${path} at ${page.url()}\n`);
+    }
+    await opened.context.close();
+    expect(complaints.lines, 'what the browser complained of').toEqual([]);
+  });
+  return page;
+}
+
+/** Opens an address of the dashboard. */
+async function visit(page: Page, path: string, base = stack().apiUrl): Promise<void> {
+  await page.goto(`${base}${path}`, { timeout: PATIENCE_MS });
+}
+
+/** Clicks an action and confirms it; answers what the confirmation said. */
+async function confirm(page: Page, action: string, reason: string): Promise<string> {
+  await page.getByRole('main').getByRole('button', { name: action, exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: action });
+  const effect = await dialog.locator('.effect').innerText();
+  await dialog.getByLabel('Reason').fill(reason);
+  await dialog.getByRole('button', { name: action, exact: true }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  return effect;
+}
+
+/** Number of the wave picture beside a status, 0 when the status does not stand there. */
+async function countOf(page: Page, wave: number, status: string): Promise<number> {
+  const number = page.locator('.wave').nth(wave).locator(`[data-status="${status}"]`);
+  return (await number.count()) === 0 ? 0 : Number((await number.innerText()).replaceAll(',', ''));
+}
+
+describe('the dashboard', () => {
+  test('starts a rollout from a config, with a preview, and shows it live to its end', async (context) => {
+    const { api } = stack();
+    const fleet = await useFleet(context, stack(), { name: 'watched', agents: 60 });
+    const deployment = await Deployment.create(api, fleet);
+    await deployment.prove('watched 1');
+    await deployment.store('watched 2');
+    const page = await usePage(context);
+
+    await visit(page, '/configs/watched');
+    await page.getByRole('button', { name: 'Roll out v2' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Start a rollout' });
+    await dialog.getByLabel('Group').selectOption('watched');
+    await dialog.getByText('Strategy as JSON').click();
+    await dialog.getByRole('textbox', { name: /Empty means/ }).fill(JSON.stringify(HALF));
+    await dialog.getByLabel('Reason').fill('seen by a test');
+    await dialog.getByRole('button', { name: 'Start for 60 agents' }).waitFor();
+    expect(await dialog.locator('.preview-waves').innerText()).toMatch(/5 agents[^]*25 agents[^]*30 agents/);
+    await dialog.getByRole('button', { name: 'Start for 60 agents' }).click();
+
+    await page.waitForURL(/\/rollouts\/[^/]+$/);
+    const id = page.url().split('/').at(-1) ?? '';
+    await page.locator('.wave').nth(1).getByText('Soaking').waitFor();
+    await waitUntil(
+      'the picture to show half',
+      async () => [await countOf(page, 0, 'applied'), await countOf(page, 1, 'applied')],
+      ([canary, half]) => canary === 5 && half === 25,
+    );
+    await page.getByText('live', { exact: true }).waitFor();
+
+    const effect = await confirm(page, 'Promote', 'looks good');
+    expect(effect).toContain('30 agents');
+    await page.getByRole('heading', { name: /Succeeded/ }).waitFor();
+    await waitUntil(
+      'the picture to show the last wave',
+      async () => await countOf(page, 2, 'applied'),
+      (count) => count === 30,
+    );
+    expect((await api.getRollout(id)).counts).toEqual({ applied: 60 });
+    const timeline = await page.locator('.timeline').first().innerText();
+    expect(timeline).toMatch(/looks good/);
+    expect(await page.getByRole('button', { name: 'Abort' }).count()).toBe(0);
+    expect(await seriousFindings(page)).toEqual([]);
+  });
+
+  test('shows a bad rollout take itself back, with its failures grouped', async (context) => {
+    const { api } = stack();
+    const fleet = await useFleet(context, stack(), {
+      name: 'spoilt',
+      agents: 60,
+      profiles: [
+        {
+          profile: 'normal',
+          fraction: 0.5,
+          overrides: { failOn: [{ kind: 'validation', match: { contains: 'spoilt 2' }, error: 'no such file: ca.pem' }] },
+        },
+      ],
+    });
+    const deployment = await Deployment.create(api, fleet);
+    await deployment.prove('spoilt 1');
+    const config = await deployment.store('spoilt 2');
+    const page = await usePage(context);
+    await visit(page, '/rollouts');
+    const id = await deployment.start(config, {
+      ...FAST_STRATEGY,
+      waves: [{ size: { count: 20 }, soak: '0s' }, { size: { percent: 100 } }],
+    });
+
+    await page.getByRole('link', { name: 'spoilt → spoilt v2' }).click();
+    await page.getByRole('heading', { name: /Rolled back/ }).waitFor();
+    const { counts } = await api.getRollout(id);
+    await waitUntil(
+      'the picture to show who was taken back',
+      async () => await countOf(page, 0, 'restored'),
+      (count) => count === counts['restored'],
+    );
+    await page.getByText('no such file: ca.pem').first().waitFor();
+    await page.locator('.failures a').first().click();
+    await page.getByRole('heading', { name: 'Verdicts on configs, newest first' }).waitFor();
+    await page.getByText('no such file: ca.pem').first().waitFor();
+    await page.getByText('In sync').waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+  });
+
+  test('pauses, resumes and aborts, and says how many agents each touches', async (context) => {
+    const { api } = stack();
+    const fleet = await useFleet(context, stack(), { name: 'steered', agents: 40 });
+    const deployment = await Deployment.create(api, fleet);
+    await deployment.prove('steered 1');
+    const id = await deployment.start(await deployment.store('steered 2'), HALF);
+    const page = await usePage(context);
+    await visit(page, `/rollouts/${id}`);
+    await page.locator('.wave').nth(1).getByText('Soaking').waitFor();
+
+    expect(await confirm(page, 'Pause', 'a look first')).toContain('20 agents wait');
+    await page.locator('.hold').getByText('Paused by a person').waitFor();
+    expect(await page.locator('.hold').innerText()).toContain('a look first');
+    expect((await api.getRollout(id)).holds).toEqual(['manual']);
+    await confirm(page, 'Resume', 'fine');
+    await page.locator('.hold').waitFor({ state: 'hidden' });
+    expect((await api.getRollout(id)).holds).toEqual([]);
+
+    expect(await confirm(page, 'Abort', 'not today')).toContain('20 agents that had steered v2 go back to steered v1');
+    await page.getByRole('heading', { name: /Rolled back/ }).waitFor();
+    await page.getByText('not today').first().waitFor();
+    expect((await api.getRollout(id)).counts).toEqual({ restored: 20 });
+  });
+
+  test('marks an error of a config at its place, stores a version, and compares two', async (context) => {
+    const { api } = stack();
+    await api.putConfig('edited', collectorConfig('edited 1'), 'the first');
+    const page = await usePage(context);
+    await visit(page, '/configs');
+    await page.getByRole('link', { name: 'edited', exact: true }).click();
+    await page.getByRole('button', { name: 'Edit v1' }).click();
+    const broken = richerConfig('edited 2', '5s').replace('exporters: [debug]', 'exporters: [debgu]');
+    const line = broken.split('\n').findIndex((text) => text.includes('debgu')) + 1;
+    await pasteOver(page, broken);
+    await page.getByText('1 error').waitFor();
+    const marked = page.locator('.cm-lintRange-error');
+    await marked.first().waitFor();
+    expect(await marked.first().innerText()).toContain('debgu');
+    await page.getByRole('button', { name: `line ${line}` }).waitFor();
+    expect(await page.getByRole('button', { name: 'Store as a new version' }).isDisabled()).toBe(true);
+    expect(await seriousFindings(page)).toEqual([]);
+
+    await pasteOver(page, richerConfig('edited 2', '5s'));
+    await page.getByText('A collector can load this').waitFor();
+    await page.getByLabel('What changes, and why').fill('longer batches');
+    await page.getByRole('button', { name: 'Store as a new version' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    await page.getByRole('button', { name: 'Compare with v1' }).click();
+    await page.getByText('processors::batch::timeout').waitFor();
+    await page.locator('.cm-merge-b .cm-changedText').getByText('5s').waitFor();
+    await page.locator('.cm-merge-a .cm-changedText').getByText('1s').waitFor();
+    expect((await api.call('GET', '/configs/edited')) as object).toMatchObject({
+      version: 2,
+      message: 'longer batches',
+      createdBy: 'dashboard',
+    });
+    expect(await seriousFindings(page)).toEqual([]);
+  });
+
+  test('finds one agent by a selector, shows all of it, pins it and restarts it', async (context) => {
+    const { api } = stack();
+    const fleet = await useFleet(context, stack(), { name: 'sought', agents: 60, attributes: { 'host.name': 'sought-{i}' } });
+    const deployment = await Deployment.create(api, fleet);
+    const config = await deployment.prove('sought 1');
+    const other = await deployment.store('sought 2');
+    const { uid } = await fleet.record(17);
+    const page = await usePage(context);
+
+    await visit(page, '/');
+    await page.getByRole('searchbox', { name: 'Find agents' }).fill('env=sought, host.name=sought-17');
+    await page.getByRole('searchbox', { name: 'Find agents' }).press('Enter');
+    await page.getByRole('row').nth(1).waitFor();
+    expect(await page.getByRole('row').count()).toBe(2);
+    expect(new URL(page.url()).searchParams.get('selector')).toBe('env=sought, host.name=sought-17');
+    await page.getByRole('link', { name: 'sought-17' }).click();
+    await page.getByText('takes configs from here').waitFor();
+    await page.getByRole('heading', { name: 'Health of its components' }).waitFor();
+    await page.getByText(config.hash.slice(0, 12)).first().waitFor();
+    expect(page.url()).toContain(uid);
+
+    await page.getByRole('button', { name: 'Pin a config' }).click();
+    await page.getByLabel('Version').selectOption(String(other.version));
+    await page.getByRole('button', { name: 'Pin', exact: true }).click();
+    await page.getByRole('button', { name: 'Remove the pin' }).waitFor();
+    await waitUntil(
+      'the agent to run its pin',
+      async () => (await fleet.record(17)).running,
+      (running) => running === other.hash,
+    );
+    await page.getByText(other.hash.slice(0, 12)).first().waitFor();
+
+    expect(await confirm(page, 'Restart', 'it looked tired')).toContain('This one agent restarts');
+    await waitUntil(
+      'the agent to be asked for a restart',
+      async () => (await fleet.record(17)).restartCommands,
+      (commands) => commands === 1,
+    );
+
+    await page.goBack();
+    await page.getByRole('combobox', { name: 'Health' }).selectOption('unhealthy');
+    await page.getByText('No agent fits on this page').waitFor();
+    await visit(page, '/agents?group=sought');
+    await page.getByRole('link', { name: 'Next page' }).click();
+    await page.getByText('That is all.').waitFor();
+    expect(await page.getByRole('row').count()).toBe(11);
+  });
+
+  test('goes on after the coordinator was away, and marks what it shows as old meanwhile', async (context) => {
+    const lab = await useStack(context, { gateways: 1 });
+    const fleet = await useFleet(context, lab, { name: 'lonely', agents: 20 });
+    const deployment = await Deployment.create(lab.api, fleet);
+    await deployment.prove('lonely 1');
+    const id = await deployment.start(await deployment.store('lonely 2'), HALF);
+    await waitForRollout(lab.api, id, 'to soak', ({ waves }) => waves[1]?.phase === 'soaking');
+    const page = await usePage(context);
+    await visit(page, `/rollouts/${id}`, lab.apiUrl);
+    await page.locator('.wave').nth(1).getByText('Soaking').waitFor();
+
+    const [coordinator] = lab.names('coordinator');
+    if (coordinator === undefined) throw new Error('the stack has no coordinator');
+    await lab.kill(coordinator);
+    await page.getByText('The coordinator cannot be reached.').waitFor();
+    await page.getByText('What you see is as of').waitFor();
+    expect(await page.locator('.wave').count()).toBe(3);
+    expect(await seriousFindings(page)).toEqual([]);
+
+    await lab.restart(coordinator);
+    await page.getByText('The coordinator cannot be reached.').waitFor({ state: 'hidden' });
+    await page.getByText('live', { exact: true }).waitFor();
+    await lab.api.act(id, 'promote', 'after the break');
+    await page.getByRole('heading', { name: /Succeeded/ }).waitFor();
+    await page.locator('.timeline').getByText('after the break').waitFor();
+  });
+
+  test('asks for a token where the coordinator wants one, and keeps it in memory only', async (context) => {
+    const file = join(stack().directory, 'tokens');
+    await writeFile(file, 'maria:a-token-of-the-browser-tests\n', { mode: 0o600 });
+    const url = stack().apiUrlOf(await stack().startCoordinator({ OPAMP_API_TOKENS_FILE: file }));
+    const page = await usePage(context);
+    await visit(page, '/rollouts', url);
+    await page.getByLabel('API token').fill('not-a-known-token');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('This token is not known.').waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+    await page.getByLabel('API token').fill('a-token-of-the-browser-tests');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('heading', { name: 'Rollouts' }).waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+    expect(await page.evaluate('localStorage.length + sessionStorage.length + document.cookie.length')).toBe(0);
+    await page.reload();
+    await page.getByLabel('API token').waitFor();
+  });
+
+  for (const { name, colorScheme, viewport } of [
+    { name: 'light and wide', colorScheme: 'light' as const, viewport: { width: 1360, height: 900 } },
+    { name: 'dark and narrow', colorScheme: 'dark' as const, viewport: { width: 390, height: 844 } },
+  ])
+    test(`has nothing that keeps anybody out, ${name}`, async (context) => {
+      const { api } = stack();
+      const page = await usePage(context, { colorScheme, viewport });
+      const [rollout] = await api.listRollouts();
+      const [agent] = await api.listAgents();
+      const pages = [
+        ['/', 'Fleet'],
+        ['/agents', 'Agents'],
+        ['/configs', 'Configs'],
+        ['/rollouts', 'Rollouts'],
+        ...(rollout === undefined ? [] : [[`/rollouts/${rollout.id}`, 'Timeline']]),
+        ...(rollout === undefined ? [] : [[`/configs/${rollout.to.name}`, 'Versions']]),
+        ...(agent === undefined ? [] : [[`/agents/${agent.uid}`, 'What it can do']]),
+      ] as const;
+      for (const [path, heading] of pages) {
+        await visit(page, path ?? '/');
+        await page
+          .getByRole('heading', { name: heading ?? '', exact: true })
+          .first()
+          .waitFor();
+        await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+        expect(await seriousFindings(page), `findings at ${path}`).toEqual([]);
+        const overflow = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+        expect(overflow, `pixels beyond the window at ${path}`).toBeLessThanOrEqual(0);
+      }
+    });
+
+  test('can be worked with the keyboard alone', async (context) => {
+    const { api } = stack();
+    const fleet = await useFleet(context, stack(), { name: 'keyed', agents: 20 });
+    const deployment = await Deployment.create(api, fleet);
+    await deployment.prove('keyed 1');
+    const id = await deployment.start(await deployment.store('keyed 2'), HALF);
+    const page = await usePage(context);
+    await visit(page, `/rollouts/${id}`);
+    await page.locator('.wave').nth(1).getByText('Soaking').waitFor();
+    const pause = page.getByRole('button', { name: 'Pause' });
+    for (let presses = 0; presses < 30 && !(await pause.evaluate((button) => button.matches(':focus'))); presses += 1)
+      await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Pause' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect(await pause.evaluate((button) => button.matches(':focus'))).toBe(true);
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Reason').press('Enter');
+    await page.locator('.hold').waitFor();
+    expect((await api.getRollout(id)).holds).toEqual(['manual']);
+    await api.act(id, 'abort');
+    await deployment.finish(id, 'rolled_back');
+  });
+});
