@@ -258,6 +258,11 @@ export class OfferDesk {
     const write = session.write();
     write.set.offered = record.offered;
     write.set.offerAnswered = record.offerAnswered ? '1' : '0';
+    if (record.asked !== undefined) {
+      // What was asked about an earlier offer says nothing about this one.
+      record.asked = undefined;
+      write.set.asked = '';
+    }
     write.set.offeredFor = formatOfferedFor(record.offeredFor);
     write.set.unhealthyWhenOffered = record.unhealthyWhenOffered ? '1' : '0';
     if (plan.row !== null) this.bookRow(session, plan.row);

@@ -68,9 +68,10 @@ export class ReplyDesk {
     return parts;
   }
 
-  /** Remembers, beyond this connection, that the agent was asked about its unanswered offer: once per offer. */
+  /** Remembers, beyond this connection, when the agent was first asked about its unanswered offer: offers wait from then on. */
   #noteQuestion(session: AgentSession): void {
     const { record } = session;
+    if (record.asked?.hash === record.offered) return;
     record.asked = { hash: record.offered, atMs: this.#options.clock.nowMs() };
     session.write().set.asked = `${record.asked.hash}:${record.asked.atMs}`;
     this.#options.writer.markDirty(session, session.outlet.transport === 'http');

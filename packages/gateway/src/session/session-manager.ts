@@ -417,8 +417,10 @@ export class SessionManager {
     }
     const unanswered = record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered;
     if (unanswered && reportsRemoteConfig(record.capabilities)) {
-      session.offerQuestion = record.asked?.hash !== record.offered;
-      session.awaitingReportUntilMs = (session.offerQuestion ? now : (record.asked?.atMs ?? now)) + AWAIT_REPORT_MS;
+      const asked = record.asked?.hash === record.offered ? record.asked : undefined;
+      // On a WebSocket it is asked anew: the question may have been lost with the connection before.
+      session.offerQuestion = asked === undefined || session.outlet.transport === 'ws';
+      session.awaitingReportUntilMs = (asked?.atMs ?? now) + AWAIT_REPORT_MS;
     }
     if (record.healthy === false) this.health.watch(session);
   }
