@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { FailureRule } from '@opamp-gateway/loadtest/agent-profile';
 import { shareStack, useFleet } from '../support/lifetimes.ts';
-import { Deployment, expectTruth, FAST_STRATEGY, isEnded, waitForRollout } from '../support/rollouts.ts';
+import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { RowWatch } from '../support/row-watch.ts';
 import { notOn, offeredTo, violations, wrongWith } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
@@ -151,11 +151,10 @@ test('agents that lose their connection in the moment of reporting are counted o
     cuts += await fleet.control({ do: 'disconnect' }, { fraction: 0.34, salt: String(round) });
     await api.getRollout(id);
   }
-  await waitForRollout(api, id, 'to end', isEnded);
+  const rollout = await deployment.finish(id, 'succeeded');
   expect(await watch.stop()).toEqual([]);
   expect(cuts).toBeGreaterThan(60);
   await fleet.waitUntilConnected();
-  const rollout = await waitForRollout(api, id, 'to have succeeded', ({ phase }) => phase === 'succeeded');
   expect(rollout.counts).toEqual({ applied: 60 });
   expect(notOn(await fleet.records(), config.hash)).toEqual([]);
   await expectTruth(api, fleet, id);
