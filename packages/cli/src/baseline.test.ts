@@ -34,6 +34,29 @@ describe('draftBaseline', () => {
     expect(remarks.join('\n')).toContain('service.instance.id');
   });
 
+  it('makes what a collector shows of itself readable again', () => {
+    const body = `connectors: {}
+exporters:
+  debug: {}
+  otlp:
+    headers: [{name: x-tenant, value: a}]
+    queue: {sizer: {}, size: 3}
+    tls: null
+receivers:
+  otlp: {protocols: {grpc: {keepalive: {policy: {}}, transport: tcp}}}
+service:
+  telemetry:
+    logs: {encoding: json, initial_fields: {}}
+    resource: {host.name: h1, os.type: linux, service.name: otelcol}
+`;
+    const { text } = draftBaseline({ '': { body } }, 'x');
+    expect(text).toContain('debug: {}\n');
+    expect(text).toContain('x-tenant: a\n');
+    expect(text).toContain('size: 3');
+    expect(text).toContain('transport: tcp');
+    expect(text).not.toMatch(/connectors|tls|sizer|keepalive|initial_fields|host\.name|os\.type|service\.name|resource/);
+  });
+
   it('drops sections that are empty then, and keeps the rest as it was', () => {
     const body = 'extensions: {opamp: {}}\nservice:\n  extensions: [opamp]\n  pipelines: {}\n';
     expect(

@@ -1,5 +1,5 @@
 import { isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
-import type { Document } from 'yaml';
+import type { Document, YAMLMap, YAMLSeq } from 'yaml';
 import { CliError } from './cli-error.ts';
 
 /** A config made from what one agent runs. */
@@ -16,8 +16,8 @@ const HIDDEN = new Set(['[redacted]', '[REDACTED]']);
 /** The extension by which the collector talks to its supervisor; every agent has its own. */
 const SUPERVISOR = 'opamp';
 
-/** Attributes that differ from agent to agent. */
-const OWN_ATTRIBUTES = ['service.instance.id', 'host.name', 'host.id'];
+/** Attributes that a supervisor finds out for each agent. */
+const OWN_ATTRIBUTE = /^(?:service\.(?:instance\.id|name|version)|(?:host|os)\..+)$/;
 
 /**
  * Drafts a config from the files of an effective config: without the parts that a supervisor adds by itself, and without what
@@ -32,7 +32,7 @@ export function draftBaseline(files: Readonly<Record<string, { body: string }>>,
     );
   const document = parseDocument(files[name]?.body ?? '', { uniqueKeys: false });
   if (document.errors.length > 0 || !isMap(document.contents)) throw new CliError('the effective config is no YAML map');
-  const remarks = [...dropSupervisor(document), ...dropOwnAttributes(document)];
+  const remarks = [...dropSupervisor(document), ...dropOwnAttributes(document), ...dropUnset(document)];
   const secrets = findHidden(document);
   if (secrets.length > 0) remarks.push(`secret values are not known here: ${secrets.join(', ')}`);
   document.commentBefore = [
@@ -62,24 +62,59 @@ function dropSupervisor(document: Document): string[] {
 }
 
 function dropOwnAttributes(document: Document): string[] {
-  const dropped: string[] = [];
   const path = ['service', 'telemetry', 'resource'];
-  for (const attribute of OWN_ATTRIBUTES) {
-    if (document.hasIn([...path, attribute])) {
-      document.deleteIn([...path, attribute]);
-      dropped.push(attribute);
-    }
-  }
-  const listed = document.getIn([...path, 'attributes']);
+  const dropped: string[] = [];
+  const isOwn = (name: unknown): boolean => {
+    const own = typeof name === 'string' && OWN_ATTRIBUTE.test(name);
+    if (own) dropped.push(name);
+    return own;
+  };
+  const resource = document.getIn(path);
+  if (!isMap(resource)) return [];
+  resource.items = resource.items.filter(({ key }) => !isOwn(isScalar(key) ? key.value : key));
+  const listed = resource.get('attributes');
   if (isSeq(listed)) {
-    const nameOf = (item: unknown): unknown => (isMap(item) ? item.get('name') : undefined);
-    dropped.push(...listed.items.map(nameOf).filter((value): value is string => OWN_ATTRIBUTES.includes(String(value))));
-    listed.items = listed.items.filter((item) => !OWN_ATTRIBUTES.includes(String(nameOf(item))));
-    if (listed.items.length === 0) document.deleteIn([...path, 'attributes']);
+    listed.items = listed.items.filter((item) => !(isMap(item) && isOwn(item.get('name'))));
+    if (listed.items.length === 0) resource.delete('attributes');
   }
-  const rest = document.getIn(path);
-  if (isMap(rest) && rest.items.length === 0) document.deleteIn(path);
+  if (resource.items.length === 0) document.deleteIn(path);
   return dropped.length === 0 ? [] : [`left out what belongs to that agent only: ${[...new Set(dropped)].join(', ')}`];
+}
+
+/** Sections whose entries are components. */
+const SECTIONS = ['receivers', 'processors', 'exporters', 'connectors', 'extensions'];
+
+/**
+ * A collector shows its settings with all defaults. Some of them cannot be read back: what is not set (`null`), and types that have no
+ * text (`{}`). Both go; a default takes their place.
+ */
+function dropUnset(document: Document): string[] {
+  if (!document.hasIn(['service', 'telemetry', 'logs', 'encoding'])) return [];
+  for (const section of SECTIONS) {
+    const components = document.getIn([section]);
+    if (!isMap(components)) continue;
+    if (components.items.length === 0) document.deleteIn([section]);
+    for (const { value } of components.items) if (isMap(value)) prune(value, document);
+  }
+  const telemetry = document.getIn(['service', 'telemetry']);
+  if (isMap(telemetry)) prune(telemetry, document);
+  return ['left out settings that are not set, or that the collector cannot show: compare with what the agent was configured with'];
+}
+
+function prune(map: YAMLMap, document: Document): void {
+  map.items = map.items.filter((pair) => {
+    const { value } = pair;
+    if (isSeq(value) && isScalar(pair.key) && pair.key.value === 'headers') pair.value = toPairs(value, document);
+    if (isMap(value)) prune(value, document);
+    return !(isMap(value) || isSeq(value) ? value.items.length === 0 : isScalar(value) && value.value === null);
+  });
+}
+
+/** Headers that are shown as a list of names and values; every release reads them as a map. */
+function toPairs(list: YAMLSeq, document: Document): unknown {
+  const pairs = list.items.map((item) => (isMap(item) ? ([item.get('name'), item.get('value')] as const) : undefined));
+  if (pairs.some((pair) => typeof pair?.[0] !== 'string')) return list;
+  return document.createNode(Object.fromEntries(pairs as [string, unknown][]));
 }
 
 function findHidden(document: Document): string[] {

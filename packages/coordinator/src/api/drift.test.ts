@@ -11,7 +11,113 @@ function compare(desired: string | Record<string, string>, effective: string | R
   return compareConfigs(named(desired), document);
 }
 
+/** Pushed to collector 0.149 under a supervisor, and an extract of what that reported. */
+const PUSHED = `receivers:
+  otlp:
+    protocols:
+      grpc:
+        endpoint: 127.0.0.1:0
+      http:
+        endpoint: \${env:HOSTX:-127.0.0.1}:0
+processors:
+  batch:
+    timeout: 90s
+    send_batch_size: 0x200
+  batch/null:
+exporters:
+  debug:
+    verbosity: basic
+  otlp/a:
+    endpoint: localhost:4317
+    timeout: 1500ms
+    headers: {authorization: Bearer x, x-tenant: "007"}
+    sending_queue: {enabled: true, queue_size: 10}
+    retry_on_failure: {initial_interval: 1m}
+service:
+  extensions: [health_check]
+  telemetry:
+    metrics:
+      level: none
+  pipelines:
+    traces:
+      receivers: [otlp]
+      processors: [batch, batch/null]
+      exporters: [debug, otlp/a]
+`;
+const REPORTED = `connectors: {}
+exporters:
+    debug:
+        output_paths: []
+        sampling_initial: 2
+        sending_queue: null
+    otlp/a:
+        balancer_name: round_robin
+        endpoint: localhost:4317
+        headers:
+            - name: authorization
+              value: '[REDACTED]'
+            - name: x-tenant
+              value: '[REDACTED]'
+        retry_on_failure:
+            enabled: true
+            initial_interval: 1m0s
+            max_interval: 30s
+        sending_queue:
+            batch: null
+            queue_size: 10
+            sizer: {}
+        timeout: 1.5s
+extensions:
+    opamp:
+        instance_uid: 01a21e43-bdce-77a5-9db1-edfdaf3bf3e1
+processors:
+    batch:
+        metadata_keys: []
+        send_batch_size: 512
+        timeout: 1m30s
+    batch/null:
+        send_batch_size: 8192
+        timeout: 200ms
+receivers:
+    otlp:
+        protocols:
+            grpc:
+                endpoint: 127.0.0.1:0
+                transport: tcp
+            http:
+                cors: null
+                endpoint: 127.0.0.1:0
+service:
+    extensions:
+        - opamp
+        - health_check
+    pipelines:
+        traces:
+            exporters:
+                - debug
+                - otlp/a
+            processors:
+                - batch
+                - batch/null
+            receivers:
+                - otlp
+    telemetry:
+        logs:
+            encoding: json
+        metrics:
+            level: None
+`;
+
 describe('compareConfigs', () => {
+  it('agrees with a collector that runs what was pushed, and sees what does not fit', () => {
+    expect(compare(PUSHED, REPORTED)).toMatchObject({ state: 'none', differences: [] });
+    const pathsOf = (pushed: string): string[] => compare(pushed, REPORTED).differences.map(({ path }) => path);
+    expect(pathsOf(PUSHED.replace('90s', '91s'))).toEqual(['processors::batch::timeout']);
+    expect(pathsOf(PUSHED.replace('[debug, otlp/a]', '[debug]'))).toEqual(['service::pipelines::traces::exporters']);
+    expect(pathsOf(PUSHED.replace('  batch/null:', '  batch/other:'))).toEqual(['processors::batch/other']);
+    expect(pathsOf(PUSHED.replace('queue_size: 10', 'queue_size: 11'))).toEqual(['exporters::otlp/a::sending_queue::queue_size']);
+  });
+
   it.each([
     ['the same text', 'a: 1', 'a: 1'],
     ['another order, comments and defaults', '# x\na: {b: 1}\nc: [x]', 'c:\n  - x\na:\n  more: 2\n  b: 1'],
@@ -25,6 +131,13 @@ describe('compareConfigs', () => {
     ['a resolved reference', 'a: ${env:HOST}:4317', 'a: h1:4317'],
     ['an opaque value', 'headers: {authorization: Bearer x}', 'headers: {authorization: "[REDACTED]"}'],
     ['one item in the place of a list of it', 'a: x', 'a: [x]'],
+    [
+      'headers as a list',
+      'exporters: {a: {headers: {x: "1", y: "2"}}}',
+      'exporters: {a: {headers: [{name: x, value: 1}, {name: y, value: "[REDACTED]"}]}}',
+    ],
+    ['a key that a collector cannot show', 'exporters: {debug: {verbosity: basic}}', 'exporters: {debug: {use_internal_logger: true}}'],
+    ['a value that a collector cannot show', 'exporters: {a: {q: {sizer: items}}}', 'exporters: {a: {more: 1, q: {sizer: {}}}}'],
     ['the extension of the supervisor', 'service: {extensions: [health_check]}', 'service: {extensions: [opamp, health_check]}'],
   ])('takes %s as no drift', (_what, desired, effective) => {
     expect(compare(desired, effective)).toEqual({ state: 'none', reason: '', differences: [], truncated: false });
@@ -33,6 +146,19 @@ describe('compareConfigs', () => {
   it.each([
     ['a missing key', 'a: {b: 1, c: 2}', 'a: {b: 1}', { path: 'a::c', change: 'missing', desired: '2', effective: null }],
     ['a missing component', 'receivers: {otlp: null}', 'receivers: {}', { path: 'receivers::otlp', change: 'missing' }],
+    ['a missing key of settings without defaults', 'exporters: {a: {x: 1, y: 2}}', 'exporters: {a: {x: 1}}', { path: 'exporters::a::y' }],
+    [
+      'another header',
+      'exporters: {a: {headers: {x: "1"}}}',
+      'exporters: {a: {headers: [{name: x, value: "2"}]}}',
+      { desired: '1', effective: '2' },
+    ],
+    [
+      'another value among defaults',
+      'exporters: {a: {x: 1}}',
+      'exporters: {a: {x: 2, y: 1}}',
+      { path: 'exporters::a::x', change: 'changed' },
+    ],
     ['another value', 'a: {b: 1s}', 'a: {b: 2s}', { path: 'a::b', change: 'changed', desired: '1s', effective: '2s' }],
     ['another item of a list', 'a: [x, y]', 'a: [z, y]', { path: 'a::0', desired: 'x', effective: 'z' }],
     ['a shorter list', 'a: [x, y]', 'a: [x]', { path: 'a', desired: '[x, y]', effective: '[x]' }],

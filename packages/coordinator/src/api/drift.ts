@@ -1,7 +1,8 @@
 import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
 import { openConfigText } from '../validation/config-loader.ts';
-import { isNull, joinPath } from '../validation/config-node.ts';
-import type { ConfigNode, MapNode, ScalarNode } from '../validation/config-node.ts';
+import { isNull, joinPath, valueAt } from '../validation/config-node.ts';
+import type { ConfigNode, MapEntry, MapNode, ScalarNode } from '../validation/config-node.ts';
+import { COMPONENT_KINDS } from '../validation/ids.ts';
 import type { ConfigFiles } from '../stores/config-store.ts';
 import { REDACTED, redactScalar } from './redact.ts';
 
@@ -45,6 +46,9 @@ const OPAQUE = '[REDACTED]';
 /** Lists that a supervisor adds to instead of replacing them. */
 const ADDED_TO = new Set(['service::extensions', 'service::telemetry::resource::attributes']);
 
+/** Where a collector shows all its settings, not only those that it was given: `<kind>::<id>`, and its own telemetry. */
+const SETTINGS = new RegExp(`^(?:(?:${COMPONENT_KINDS.join('|')})::[^:]+|service::telemetry)$`);
+
 /** An answer without differences. */
 export function noDrift(state: Exclude<DriftState, 'drifted'>, reason = ''): Drift {
   return { state, reason, differences: [], truncated: false };
@@ -53,7 +57,8 @@ export function noDrift(state: Exclude<DriftState, 'drifted'>, reason = ''): Dri
 /**
  * Compares by meaning: every key of the desired config must be in the effective one, with an equal value. What the agent adds
  * (defaults, its supervisor's parts) is no drift, and neither is another way to write a value (`60s` and `1m0s`), a reference
- * such as `${env:X}` that the collector has resolved, or a value that it hides. Pure, never throws, linear.
+ * such as `${env:X}` that the collector has resolved, or a value that it hides. Where a collector shows its defaults too, a key that
+ * it does not show is one that it cannot show (some of its types have no text), and is no drift. Pure, never throws, linear.
  */
 export function compareConfigs(desired: ConfigFiles, effective: EffectiveConfigDocument): Drift {
   if (effective.truncated) return noDrift('unknown', 'the effective config was cut when it was stored');
@@ -75,6 +80,8 @@ class Comparison {
   readonly differences: DriftDifference[] = [];
   more = false;
   #steps = 0;
+  /** True inside settings that are shown with their defaults. */
+  #complete = false;
 
   get exhausted(): boolean {
     return this.#steps > MAX_STEPS;
@@ -84,9 +91,18 @@ class Comparison {
     for (const { key, value } of desired.entries.values()) {
       const at = joinPath(path, key);
       const found = effective.entries.get(key);
-      if (found === undefined) this.#add(at, value, undefined);
+      if (found === undefined) {
+        if (!this.#complete) this.#add(at, value, undefined);
+      } else if (SETTINGS.test(at)) this.#settings(at, value, found.value);
       else this.#nodes(at, value, found.value);
     }
+  }
+
+  #settings(path: string, desired: ConfigNode, effective: ConfigNode): void {
+    const given = desired.kind === 'map' ? desired.entries : new Map();
+    this.#complete = effective.kind === 'map' && [...effective.entries.keys()].some((key) => !given.has(key));
+    this.#nodes(path, desired, effective);
+    this.#complete = false;
   }
 
   #nodes(path: string, desired: ConfigNode, effective: ConfigNode): void {
@@ -95,7 +111,8 @@ class Comparison {
     // Only a default may have taken the place of nothing.
     if (isNull(desired)) return;
     if (desired.kind === 'map') {
-      if (effective.kind === 'map') this.maps(path, desired, effective);
+      const map = effective.kind === 'list' ? toMap(effective) : effective;
+      if (map.kind === 'map') this.maps(path, desired, map);
       else if (!(desired.entries.size === 0 && isNull(effective))) this.#add(path, desired, effective);
       return;
     }
@@ -104,6 +121,7 @@ class Comparison {
       return;
     }
     const single = effective.kind === 'list' && effective.items.length === 1 ? effective.items[0] : effective;
+    if (this.#complete && effective.kind === 'map' && effective.entries.size === 0) return;
     if (isReference(desired) || (single?.kind === 'scalar' && isSameScalar(desired, single))) return;
     this.#add(path, desired, effective);
   }
@@ -148,6 +166,18 @@ class Comparison {
       effective: effective === undefined ? null : show(path, effective),
     });
   }
+}
+
+/** Pairs such as headers, which a collector may show as a list of names and values; anything else stays a list. */
+function toMap(list: ConfigNode & { kind: 'list' }): ConfigNode {
+  const entries = new Map<string, MapEntry>();
+  for (const item of list.items) {
+    const name = valueAt(item, 'name');
+    const value = valueAt(item, 'value');
+    if (name?.kind !== 'scalar' || value === undefined) return list;
+    entries.set(name.text, { key: name.text, keyOffset: item.offset, value });
+  }
+  return { kind: 'map', offset: list.offset, entries };
 }
 
 /** The files as a supervisor merges them: by name, the empty name last. Undefined when one of them is no map. */
