@@ -9,7 +9,15 @@ import {
   settleRollout,
 } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { FlushItem, FlushReply, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
-import { commitRollout, commitSpec, endLease, putConfig, renewLease, takeDueRollouts } from '@opamp-gateway/shared/redis/fleet-scripts';
+import {
+  beat,
+  commitRollout,
+  commitSpec,
+  endLease,
+  putConfig,
+  renewLease,
+  takeDueRollouts,
+} from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { RolloutCommit } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import { parseRow, ROW_STATUSES, UNSETTLED_STATUSES } from '@opamp-gateway/shared/rollout-types';
@@ -478,6 +486,20 @@ describe('due, leases and configs', () => {
     await redis.client.zadd(keys.rolloutsDue, 1, 'x', 1, 'y');
     const taken = await Promise.all(Array.from({ length: 10 }, () => takeDueRollouts(redis.client, keys, HOUR_MS, 10)));
     expect(taken.flatMap((reply) => reply.ids).toSorted()).toEqual(['x', 'y']);
+  });
+
+  it('tells every coordinator the same about an outage that is just over', async () => {
+    const ask = () => beat(redis.client, keys, { gapMs: 60_000, graceMs: 15_000 });
+    const first = await ask();
+    expect(first.judgeFromMs).toBe(first.nowMs + 15_000);
+    expect((await ask()).judgeFromMs).toBe(first.judgeFromMs);
+    // Nobody was there for two minutes.
+    await redis.client.hset(keys.meta, 'beat', first.nowMs - 120_000, 'judgeFrom', first.nowMs - 110_000);
+    const replies = await Promise.all([ask(), ask(), ask()]);
+    expect(new Set(replies.map((reply) => reply.judgeFromMs)).size).toBe(1);
+    expect(replies[0]?.judgeFromMs).toBeGreaterThan(first.nowMs);
+    await redis.client.hset(keys.meta, 'judgeFrom', first.nowMs - 1);
+    expect((await ask()).judgeFromMs).toBe(first.nowMs - 1);
   });
 
   it('knows whether a lease still ran, and removes one only when it has ended', async () => {

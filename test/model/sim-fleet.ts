@@ -252,6 +252,10 @@ export class SimFleet implements FleetReader, RolloutStore {
     return { counters: await this.counters(id), overdue: 0 };
   }
 
+  async beat(): Promise<void> {
+    // The model has no outage.
+  }
+
   async counters(id: string): Promise<Counters> {
     return sumCounters([this.#counts(id)]);
   }

@@ -46,7 +46,7 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
   const fleet = createFleetReader({ client, keys, clock, ...(options.leaseMs === undefined ? {} : { judgeDelayMs: options.leaseMs }) });
   const engine = new RolloutEngine({ store, fleet, logger, ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }) });
   const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs });
-  const sweeps = createSweeps({ client, keys, clock, logger });
+  const sweeps = createSweeps({ client, keys, clock, logger, beat: () => fleet.beat() });
   const queues = options.queues;
   const wakes =
     queues === undefined

@@ -2,6 +2,7 @@ import { parseMember } from '@opamp-gateway/shared/agent-record';
 import type { Clock } from '@opamp-gateway/shared/clock';
 import { parseSpec } from '@opamp-gateway/shared/fleet-spec';
 import { finishRollout, settleRollout } from '@opamp-gateway/shared/redis/agent-scripts';
+import { beat } from '@opamp-gateway/shared/redis/fleet-scripts';
 import { HTTP_OWNER } from '@opamp-gateway/shared/redis/keys';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
@@ -16,7 +17,7 @@ export interface FleetReaderOptions {
   client: RedisClient;
   keys: Keys;
   clock: Clock;
-  /** Nothing is judged for so long after the start, and after Redis was away: one lease time. */
+  /** Nothing is judged for so long after Redis was away: one lease time. */
   judgeDelayMs?: number;
   /** How long the counters and failures of an ended rollout are kept. */
   endedTtlSeconds?: number;
@@ -32,6 +33,10 @@ const MEMBERS_MAX_AGE_MS = 5_000;
 /** How long the share of pollers in a group too large to list is believed. */
 const SHARE_MAX_AGE_MS = 15_000;
 
+/** A mark is left so often, and missing for so long it means that nobody reached the store. */
+const BEAT_MS = 1_000;
+const BEAT_GAP_MS = 6_000;
+
 type Listed = { kind: 'listed'; members: readonly ConnectedMember[] };
 
 /** Builds the reader on one Redis. Every method rejects when Redis cannot be reached. */
@@ -44,19 +49,31 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
   const lists = new Map<string, { atMs: number; list: Listed }>();
   const shares = new Map<string, { atMs: number; takes: number; http: number }>();
 
-  let judgeFromMs = clock.monotonicMs() + judgeDelayMs;
+  /** Set by what this process sees of the connection; the shared mark in the store tells of outages before its start. */
+  let judgeFromMs = 0;
+  let shared = { beatAtMs: Number.NEGATIVE_INFINITY, mayJudge: false };
   const delayJudging = (): void => {
     judgeFromMs = clock.monotonicMs() + judgeDelayMs;
   };
   client.on('close', delayJudging);
-  client.on('ready', delayJudging);
+
+  const sendBeat = async (): Promise<void> => {
+    const beatAtMs = clock.monotonicMs();
+    const { nowMs, judgeFromMs: fromMs } = await beat(client, keys, { gapMs: BEAT_GAP_MS, graceMs: judgeDelayMs });
+    shared = { beatAtMs, mayJudge: nowMs >= fromMs };
+  };
+
+  const mayJudge = async (): Promise<boolean> => {
+    if (clock.monotonicMs() - shared.beatAtMs >= BEAT_MS) await sendBeat();
+    return shared.mayJudge && clock.monotonicMs() >= judgeFromMs;
+  };
 
   /** One call to each shard, all in one tick: a pipeline over several slots is refused by a Cluster. */
   const eachShard = <T>(run: (shard: Keys['shards'][number]) => Promise<T>): Promise<T[]> => Promise.all(keys.shards.map(run));
 
   const settleShard = async (shard: Keys['shards'][number], id: string): Promise<{ overdue: number; counters: Record<string, number> }> => {
     for (let round = 1; ; round += 1) {
-      const judge = clock.monotonicMs() >= judgeFromMs;
+      const judge = await mayJudge();
       const reply = await settleRollout(client, shard, { rollout: id, judge, limit: SETTLE_BATCH });
       if (reply.overdue === 0 || round === SETTLE_ROUNDS) return reply;
     }
@@ -94,6 +111,7 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
 
   return {
     ...records,
+    beat: sendBeat,
     nowMs: () => fleetTimeMs(client, keys),
 
     async gateways() {

@@ -17,6 +17,8 @@ export interface SweepsOptions {
   clock: Clock;
   logger: Logger;
   intervalMs?: number;
+  /** Called first in every round. */
+  beat?(): Promise<void>;
   /** Told of every gateway that was swept. */
   onGatewayGone?(gateway: string, agents: number): void;
 }
@@ -90,6 +92,7 @@ export function createSweeps(options: SweepsOptions): Sweeps {
   };
 
   const sweepOnce = async (): Promise<void> => {
+    await options.beat?.();
     const gateways = await directory.list();
     for (const gateway of gateways) if (!gateway.alive) await sweepGateway(gateway.id);
     await holdTrailing(gateways.filter((gateway) => gateway.alive));

@@ -75,6 +75,8 @@ export interface FleetReader {
    * reached, so that an outage of ours makes nobody lost. `overdue` rows were not got to.
    */
   settle(id: string): Promise<{ counters: Counters; overdue: number }>;
+  /** Notes that the store is reached, so that the next coordinator to start knows of no outage. */
+  beat(): Promise<void>;
   /** Sums the shards without judging. */
   counters(id: string): Promise<Counters>;
   /** Closes the rollout in every shard; idempotent. Returns the final counters, field by field. */

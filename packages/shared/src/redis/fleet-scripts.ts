@@ -216,3 +216,16 @@ export async function takeDueRollouts(
   const [nowMs, ...ids] = (await runScript(client, SCRIPTS.takeDue, [keys.rolloutsDue], [pushMs, limit])) as string[];
   return { nowMs: Number(nowMs), ids };
 }
+
+/**
+ * Notes that a coordinator reaches the store. When none did for `gapMs`, an outage is taken to have ended now, and rows may be
+ * judged from `graceMs` later on; every coordinator gets the same answer.
+ */
+export async function beat(
+  client: RedisClient,
+  keys: Keys,
+  options: { gapMs: number; graceMs: number },
+): Promise<{ nowMs: number; judgeFromMs: number }> {
+  const [nowMs, judgeFromMs] = (await runScript(client, SCRIPTS.beat, [keys.meta], [options.gapMs, options.graceMs])) as [string, string];
+  return { nowMs: Number(nowMs), judgeFromMs: Number(judgeFromMs) };
+}
