@@ -44,7 +44,7 @@ function viewOf(index: number, over: Partial<AgentView> = {}): AgentView {
 
 const RECORDS = [recordOf(0), recordOf(1)];
 const VIEWS = [viewOf(0), viewOf(1)];
-const TRUE_COUNTS = { group: { agents: 2, connected: 2 }, rollout: { applied: 2 } };
+const TRUE_COUNTS = { group: { agents: 2, connected: 2 }, rollout: { counts: { applied: 2 }, endedAt: new Date(100_000).toISOString() } };
 
 it('has nothing to say when both sides agree', () => {
   expect(compareAgents(RECORDS, VIEWS, { hash: HASH })).toEqual([]);
@@ -81,12 +81,19 @@ it('holds a mute agent to its last report only', () => {
 it.each([
   ['agents in the group', { ...TRUE_COUNTS, group: { agents: 3, connected: 2 } }],
   ['connected', { ...TRUE_COUNTS, group: { agents: 2, connected: 1 } }],
-  ['applied', { ...TRUE_COUNTS, rollout: { applied: 1, lost: 1 } }],
-  ['rows of the rollout', { ...TRUE_COUNTS, rollout: { applied: 2, lost: 1 } }],
+  ['applied', { ...TRUE_COUNTS, rollout: { ...TRUE_COUNTS.rollout, counts: { applied: 1, lost: 1 } } }],
+  ['rows of the rollout', { ...TRUE_COUNTS, rollout: { ...TRUE_COUNTS.rollout, counts: { applied: 2, lost: 1 } } }],
 ])('finds a wrong sum: %s', (text, counts) => {
   const problems = compareCounts(RECORDS, counts, { hash: HASH });
   expect(problems).toHaveLength(1);
   expect(problems[0]).toContain(text);
+});
+
+it('lets a rollout count without those who were served after its end', () => {
+  const late = recordOf(1, { offers: [{ hash: HASH, atMs: 100_500 }], appliedAtMs: [100_900] });
+  const rollout = { ...TRUE_COUNTS.rollout, counts: { applied: 1 } };
+  expect(compareCounts([recordOf(0), late], { ...TRUE_COUNTS, rollout }, { hash: HASH })).toEqual([]);
+  expect(compareCounts(RECORDS, { ...TRUE_COUNTS, rollout }, { hash: HASH })).toHaveLength(2);
 });
 
 it('counts offers beyond the first', () => {

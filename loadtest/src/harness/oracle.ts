@@ -19,9 +19,12 @@ export interface Expectation {
 /** Sums as the server shows them. */
 export interface ServerCounts {
   readonly group: GroupCounts;
-  /** Counts of the last ended rollout, when there was one. */
-  readonly rollout?: Counts;
+  /** The last rollout, when there was one, and it has ended. */
+  readonly rollout?: { readonly counts: Counts; readonly endedAt: string | null };
 }
+
+/** How far before the end of a rollout an agent has to have been offered or applied its config to be surely counted. */
+const SURELY_COUNTED_MS = 2_000;
 
 function short(hash: string | null): string {
   return hash === null ? 'nothing' : hash.slice(0, SHORT);
@@ -99,15 +102,34 @@ export function compareCounts(records: readonly AgentRecord[], counts: ServerCou
   if (!records.some(({ profile }) => mute.includes(profile))) {
     differ('connected agents', counts.group.connected, records.filter(({ connected }) => connected).length);
   }
-  if (counts.rollout !== undefined && hash !== null) {
-    differ('applied', counts.rollout['applied'] ?? 0, records.filter(({ everApplied }) => everApplied.includes(hash)).length);
-    differ('failed', counts.rollout['failed'] ?? 0, records.filter(({ everFailed }) => everFailed.includes(hash)).length);
-    differ(
-      'rows of the rollout',
-      Object.values(counts.rollout).reduce((sum, count) => sum + count, 0),
-      records.length,
-    );
-  }
+  if (counts.rollout !== undefined && hash !== null) problems.push(...compareRollout(records, counts.rollout, hash));
+  return problems;
+}
+
+/**
+ * A rollout ends when enough agents are reached; who was away or had not polled gets the config afterwards and is in none of
+ * its counters. So each counter has to lie between those who were surely in time and all.
+ */
+function compareRollout(
+  records: readonly AgentRecord[],
+  { counts, endedAt }: NonNullable<ServerCounts['rollout']>,
+  hash: string,
+): readonly string[] {
+  const endMs = endedAt === null ? Number.POSITIVE_INFINITY : Date.parse(endedAt) - SURELY_COUNTED_MS;
+  const problems: string[] = [];
+  const between = (what: string, shown: number, least: number, most: number): void => {
+    if (shown >= least && shown <= most) return;
+    problems.push(`${what}: the server counts ${shown}, the agents add up to ${least === most ? most : `${least} to ${most}`}`);
+  };
+  const applied = records.filter(({ everApplied }) => everApplied.includes(hash));
+  const inTime = applied.filter(({ everApplied, appliedAtMs = [] }) => (appliedAtMs[everApplied.indexOf(hash)] ?? 0) < endMs);
+  const offered = records.filter(({ offers }) => offers.some((offer) => offer.hash === hash));
+  const offeredInTime = offered.filter(({ offers }) => (offers.find((offer) => offer.hash === hash)?.atMs ?? 0) < endMs);
+  const failed = records.filter(({ everFailed }) => everFailed.includes(hash)).length;
+  const rows = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  between('applied', counts['applied'] ?? 0, inTime.length, applied.length);
+  between('failed', counts['failed'] ?? 0, failed, failed);
+  between('rows of the rollout', rows, offeredInTime.length, records.length);
   return problems;
 }
 

@@ -2,6 +2,7 @@
 import { createConnection } from 'node:net';
 
 const TIMEOUT_MS = 2_000;
+const SCRIPT_COMMANDS = ['eval', 'evalsha', 'eval_ro', 'evalsha_ro', 'fcall', 'fcall_ro'];
 
 /** Sends one command and answers the bulk or simple string that comes back. Rejects on errors and silence. */
 async function ask(port: number, command: string): Promise<string> {
@@ -36,6 +37,8 @@ async function ask(port: number, command: string): Promise<string> {
 /** Numbers of a Redis server; counters start again with the server. */
 export interface RedisInfo {
   readonly commands: number;
+  /** Scripts that clients called; the commands inside them count under `commands`. */
+  readonly scripts: number;
   readonly memoryBytes: number;
   readonly netInputBytes: number;
   readonly netOutputBytes: number;
@@ -52,13 +55,19 @@ export function parseInfo(text: string): ReadonlyMap<string, string> {
   );
 }
 
+/** `calls=12,usec=…` of a line of the command statistics. */
+function callsOf(line: string | undefined): number {
+  return Number(/^calls=(\d+)/.exec(line ?? '')?.[1] ?? 0);
+}
+
 /** Asks a Redis on the loopback address; undefined when it does not answer. */
 export async function readRedisInfo(port: number): Promise<RedisInfo | undefined> {
   try {
-    const info = parseInfo(await ask(port, 'INFO'));
+    const info = parseInfo(await ask(port, 'INFO everything'));
     const number = (name: string): number => Number(info.get(name) ?? 0);
     return {
       commands: number('total_commands_processed'),
+      scripts: SCRIPT_COMMANDS.reduce((sum, name) => sum + callsOf(info.get(`cmdstat_${name}`)), 0),
       memoryBytes: number('used_memory'),
       netInputBytes: number('total_net_input_bytes'),
       netOutputBytes: number('total_net_output_bytes'),

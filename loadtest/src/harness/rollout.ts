@@ -6,7 +6,7 @@ import { configText } from './config-text.ts';
 import { repeatedOffers } from './oracle.ts';
 import { completion, describe, remainingCurve } from './quantiles.ts';
 import { askOracle, type OracleVerdict, type Run } from './run.ts';
-import { cpuBetween, redisCommandsBetween, type Snapshot } from './sampler.ts';
+import { cpuBetween, redisBetween, type Snapshot } from './sampler.ts';
 import { pause } from './wait-for.ts';
 
 const POLL_MS = 100;
@@ -22,6 +22,8 @@ export interface RolloutPlan {
   readonly mute?: readonly string[];
   /** How long an agent may take to answer. Default 30 s. */
   readonly ackTimeout?: string;
+  /** Spreads the offers of the last wave over about this time, so that something can happen meanwhile. */
+  readonly paceMs?: number;
   /** Called once, when at least this share of the fleet has applied. */
   readonly at?: { readonly share: number; do(mark: (text: string) => void): Promise<void> };
 }
@@ -36,14 +38,15 @@ export interface RolloutOutcome {
 
 let nextMarker = 1;
 
-function strategyOf(agents: number, { oneWave = false, mute = [], ackTimeout = '30s' }: RolloutPlan, soak: string): object {
+function strategyOf(agents: number, { oneWave = false, mute = [], ackTimeout = '30s', paceMs = 0 }: RolloutPlan, soak: string): object {
   const everybody = { size: { percent: 100 }, soak: '0s' };
   const canaries = Math.max(1, Math.min(MOST_CANARIES, Math.floor(agents / 10)));
   const tolerant = mute.length > 0;
+  const perSecond = Math.max(1, Math.ceil((agents * 1_000) / Math.max(1, paceMs)));
   return {
     waves: oneWave ? [everybody] : [{ size: { count: canaries }, soak }, everybody],
     maxInFlight: Math.max(1_000, agents),
-    rate: 'unlimited',
+    rate: paceMs === 0 ? 'unlimited' : { start: perSecond, max: perSecond },
     ackTimeout,
     healthHold: '0s',
     canaryMinHealthy: '0s',
@@ -152,7 +155,8 @@ function figuresOf(run: Run, { label, configBytes, mute = [] }: RolloutPlan, mea
     whole: completion(sinceCreation, able),
     offerToAckMs: describe(ackMs),
     repeatedOffers: repeatedOffers(records, config.hash),
-    redisCommandsPerAgent: perAgent(redisCommandsBetween(before, after), run.fleet.size),
+    redisCommandsPerAgent: perAgent(redisBetween(before, after), run.fleet.size),
+    redisScriptsPerAgent: perAgent(redisBetween(before, after, 'scripts'), run.fleet.size),
     gatewayCpuUsPerAgent: perAgent(cpuMs === undefined ? undefined : cpuMs * 1_000, run.fleet.size),
   };
 }

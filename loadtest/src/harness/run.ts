@@ -12,6 +12,9 @@ import { waitFor } from './wait-for.ts';
 /** Name of the attribute that tells the agents of one run from everybody else's. */
 export const RUN_ATTRIBUTE = 'loadtest.run';
 
+/** How long reports may be under way before a difference counts. */
+const LONGEST_LAG_MS = 90_000;
+
 /** Settings that scenarios read. */
 export interface ScenarioSettings {
   readonly agents: number;
@@ -77,7 +80,7 @@ export function localOf({ local }: Run): LocalInstallation {
  * under way. What still differs then is the verdict.
  */
 export async function askOracle(run: Run, expectation: Expectation, rollout?: RolloutView): Promise<OracleVerdict> {
-  const deadlineMs = Date.now() + run.settings.deadlineMs;
+  const deadlineMs = Date.now() + Math.min(run.settings.deadlineMs, LONGEST_LAG_MS);
   for (;;) {
     run.check();
     let records: readonly AgentRecord[] = [];
@@ -87,7 +90,7 @@ export async function askOracle(run: Run, expectation: Expectation, rollout?: Ro
       const [listed, group] = [await run.api.listAgents(run.selector), await run.api.groupCounts(run.group)];
       differences = [
         ...compareAgents(records, listed, expectation),
-        ...compareCounts(records, { group, ...(rollout === undefined ? {} : { rollout: rollout.counts }) }, expectation),
+        ...compareCounts(records, { group, ...(rollout === undefined ? {} : { rollout }) }, expectation),
       ];
     } catch (error) {
       differences = [`the comparison failed: ${error instanceof Error ? error.message : String(error)}`];

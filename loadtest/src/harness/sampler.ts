@@ -129,10 +129,10 @@ export function metricBetween(before: Snapshot, after: Snapshot, name: string): 
   return known ? sum : undefined;
 }
 
-/** Redis commands between two snapshots, without the harness's own INFO; undefined after a restart of Redis. */
-export function redisCommandsBetween(before: Snapshot, after: Snapshot): number | undefined {
+/** Growth of a counter of Redis between two snapshots; undefined after a restart of Redis. Commands inside scripts count. */
+export function redisBetween(before: Snapshot, after: Snapshot, counter: 'commands' | 'scripts' = 'commands'): number | undefined {
   if (before.redis === undefined || after.redis === undefined || after.redis.commands < before.redis.commands) return undefined;
-  return after.redis.commands - before.redis.commands;
+  return after.redis[counter] - before.redis[counter];
 }
 
 function toSample(before: Snapshot, after: Snapshot, startedMs: number): Sample {
@@ -153,7 +153,7 @@ function toSample(before: Snapshot, after: Snapshot, startedMs: number): Sample 
     };
     if (kind === 'gateway' && metrics !== undefined) connections = (connections ?? 0) + sumOf(metrics, 'opamp_gateway_connections');
   }
-  const commands = redisCommandsBetween(before, after);
+  const commands = redisBetween(before, after);
   return {
     atS: (after.atMs - startedMs) / 1_000,
     processes,

@@ -20,6 +20,7 @@ function rolloutFigures(rollout: RolloutFigures): readonly (readonly [string, Co
     ['t100', seconds(rollout.lastWave.t100)],
     ['offer→ack p99', plain(rollout.offerToAckMs?.p99, 'ms')],
     ['Redis commands per agent', plain(rollout.redisCommandsPerAgent, '')],
+    ['Redis script calls per agent', plain(rollout.redisScriptsPerAgent, '')],
     ['gateway CPU per agent', plain(rollout.gatewayCpuUsPerAgent, 'µs')],
   ];
 }

@@ -23,6 +23,7 @@ export const ROLLOUT_HEADER: readonly string[] = [
   'p99.9',
   'max',
   'Redis commands/agent',
+  'script calls/agent',
   'gateway CPU/agent',
 ];
 
@@ -33,6 +34,7 @@ export function rolloutRow({
   lastWave,
   offerToAckMs,
   redisCommandsPerAgent,
+  redisScriptsPerAgent,
   gatewayCpuUsPerAgent,
 }: RolloutFigures): readonly string[] {
   const ms = (value: number | undefined): string => (value === undefined ? '–' : `${formatNumber(value)} ms`);
@@ -50,6 +52,7 @@ export function rolloutRow({
     ms(offerToAckMs?.p999),
     ms(offerToAckMs?.max),
     formatNumber(redisCommandsPerAgent),
+    formatNumber(redisScriptsPerAgent),
     gatewayCpuUsPerAgent === null ? '–' : `${formatNumber(gatewayCpuUsPerAgent)} µs`,
   ];
 }
@@ -126,7 +129,7 @@ export function toMarkdown(results: RunResults): string {
     '# Load test',
     verdict,
     table(['', ''], contextRows(results)),
-    'Completion times (t50 … t100) count from the start of the last wave; the tail share is (t100 − t99) ÷ t100. Offer→ack is measured at the agents and contains their simulated time of applying. CPU and Redis commands per agent cover the whole rollout, heartbeats included.',
+    'Completion times (t50 … t100) count from the start of the last wave; the tail share is (t100 − t99) ÷ t100. Offer→ack is measured at the agents and contains their simulated time of applying. CPU and Redis commands per agent cover the whole rollout, heartbeats included; commands count those inside scripts.',
     ...results.scenarios.map(scenarioText),
   ].join('\n\n')}\n`;
 }

@@ -29,7 +29,10 @@ export interface RolloutFigures {
   readonly offerToAckMs: Distribution | undefined;
   /** Offers of this config beyond one to each agent. */
   readonly repeatedOffers: number;
+  /** Commands that Redis executed, those inside scripts included. */
   readonly redisCommandsPerAgent: number | null;
+  /** Scripts that clients called: the round trips that matter. */
+  readonly redisScriptsPerAgent: number | null;
   readonly gatewayCpuUsPerAgent: number | null;
 }
 

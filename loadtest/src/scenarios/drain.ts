@@ -1,7 +1,7 @@
 /** Every gateway in turn is stopped cleanly and started again, while a rollout runs. */
 import { rollOut } from '../harness/rollout.ts';
 import { figure, localOf, type Outcome, type Run, type Scenario, untilConnected } from '../harness/run.ts';
-import { MIDDLE_CONFIG_BYTES, MIDDLE_SHARE } from './middle.ts';
+import { MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS, MIDDLE_SHARE } from './middle.ts';
 
 async function run(stage: Run): Promise<Outcome> {
   const local = localOf(stage);
@@ -12,6 +12,8 @@ async function run(stage: Run): Promise<Outcome> {
     {
       label: 'rolling drain',
       configBytes: MIDDLE_CONFIG_BYTES,
+      // A gateway takes 10 s to drain unless told otherwise.
+      paceMs: MIDDLE_PACE_MS * (local.gateways.length + 1),
       at: {
         share: MIDDLE_SHARE,
         async do(mark) {

@@ -1,7 +1,7 @@
 /** Connects the whole fleet, gives it its first config, and lets it idle. */
 import { rollOut } from '../harness/rollout.ts';
 import { askOracle, figure, type Outcome, type Run, type Scenario, untilConnected } from '../harness/run.ts';
-import { cpuBetween, metricBetween, redisCommandsBetween, rssOf, type Snapshot } from '../harness/sampler.ts';
+import { cpuBetween, metricBetween, redisBetween, rssOf, type Snapshot } from '../harness/sampler.ts';
 import { pause } from '../harness/wait-for.ts';
 
 const BYTES_PER_KB = 1_024;
@@ -34,7 +34,7 @@ async function run(stage: Run): Promise<Outcome> {
   const connectsAfter = oracle.records.reduce((sum, { connects }) => sum + connects, 0);
   const holdS = (holdEnd.atMs - holdStart.atMs) / 1_000;
   const idleCpuMs = cpuBetween(holdStart, holdEnd, 'gateway');
-  const commands = redisCommandsBetween(holdStart, holdEnd);
+  const commands = redisBetween(holdStart, holdEnd);
   const differences = [...oracle.differences];
   if (connectsAfter !== connectsBefore) differences.push(`${connectsAfter - connectsBefore} connections were lost while nothing happened`);
   return {

@@ -2,7 +2,7 @@
 import { rollOut } from '../harness/rollout.ts';
 import { figure, localOf, type Outcome, type Run, type Scenario } from '../harness/run.ts';
 import { pause } from '../harness/wait-for.ts';
-import { MIDDLE_CONFIG_BYTES, MIDDLE_SHARE } from './middle.ts';
+import { MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS, MIDDLE_SHARE } from './middle.ts';
 
 const AWAY_MS = 2_000;
 
@@ -15,6 +15,7 @@ async function run(stage: Run): Promise<Outcome> {
     {
       label: 'Redis restarted',
       configBytes: MIDDLE_CONFIG_BYTES,
+      paceMs: MIDDLE_PACE_MS,
       at: {
         share: MIDDLE_SHARE,
         async do(mark) {

@@ -25,8 +25,10 @@ async function run(stage: Run): Promise<Outcome> {
   mark('all agents are back');
   const oracle = await askOracle(stage, { hash: stage.current?.hash ?? null });
   const after = await sampler.snapshot();
-  const stayed = oracle.records.filter(({ index, connects }) => connects === former.get(index)).length;
-  const back = describe(oracle.records.map(({ connectedAtMs = 0 }) => Math.max(0, connectedAtMs - upMs)));
+  const stayed = oracle.records.filter(({ index, connects, transport }) => transport === 'ws' && connects === former.get(index)).length;
+  const back = describe(
+    oracle.records.flatMap(({ connectedAtMs = 0, transport }) => (transport === 'ws' ? [Math.max(0, connectedAtMs - upMs)] : [])),
+  );
   return {
     figures: [
       figure('down', 'time without any gateway', (upMs - stormMs) / 1_000, 's'),
