@@ -17,7 +17,7 @@ export const FAST_STRATEGY: Strategy = {
   ],
   maxInFlight: 1_000,
   rate: 'unlimited',
-  ackTimeout: '10s',
+  ackTimeout: '60s',
   healthHold: '0s',
   onFailure: 'rollback',
 };
