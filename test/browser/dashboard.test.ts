@@ -194,6 +194,11 @@ describe('the dashboard', () => {
     expect(await marked.first().innerText()).toContain('debgu');
     await page.getByRole('button', { name: `line ${line}` }).waitFor();
     expect(await page.getByRole('button', { name: 'Store as a new version' }).isDisabled()).toBe(true);
+    await page.getByText('Store it although it has errors').click();
+    const force = page.getByRole('button', { name: 'Store with 1 error' });
+    expect(await force.isDisabled()).toBe(true);
+    await page.getByLabel('Reason', { exact: true }).fill('a build of our own');
+    expect(await force.isDisabled()).toBe(false);
     expect(await seriousFindings(page)).toEqual([]);
 
     await pasteOver(page, richerConfig('edited 2', '5s'));
@@ -232,6 +237,7 @@ describe('the dashboard', () => {
     await page.getByText('takes configs from here').waitFor();
     await page.getByRole('heading', { name: 'Health of its components' }).waitFor();
     await page.getByText(config.hash.slice(0, 12)).first().waitFor();
+    await page.getByText('Runs what it should').waitFor();
     expect(page.url()).toContain(uid);
 
     await page.getByRole('button', { name: 'Pin a config' }).click();

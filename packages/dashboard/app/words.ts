@@ -68,13 +68,11 @@ const CONFIG_STATUSES: Readonly<Record<string, Word>> = {
   failed: { text: 'Failed', tone: 'bad' },
 };
 
-const SYNC: Readonly<Record<string, Word>> = {
-  synced: { text: 'As desired', tone: 'good' },
+const DRIFT: Readonly<Record<string, Word>> = {
+  none: { text: 'Runs what it should', tone: 'good' },
   drifted: { text: 'Drifted', tone: 'warn' },
-  failed: { text: 'Failed', tone: 'bad' },
-  unverified: { text: 'Unverified', tone: 'warn' },
-  unsupported: { text: 'Takes no config', tone: 'idle' },
-  none: { text: 'Nothing desired', tone: 'idle' },
+  pending: { text: 'Not applied yet', tone: 'busy' },
+  unknown: { text: 'Cannot be told', tone: 'idle' },
 };
 
 const HOLDS: Readonly<Record<string, string>> = {
@@ -127,7 +125,7 @@ export function holdWord(reason: string): string {
   return HOLDS[reason] ?? reason;
 }
 
-const TABLES = { phase: PHASES, wave: WAVE_PHASES, health: HEALTH, config: CONFIG_STATUSES, sync: SYNC } as const;
+const TABLES = { phase: PHASES, wave: WAVE_PHASES, health: HEALTH, config: CONFIG_STATUSES, drift: DRIFT } as const;
 
 /** Word and colour of a value of one kind; an unknown value speaks for itself. */
 export function wordOf(kind: keyof typeof TABLES, value: string): Word {

@@ -1,10 +1,25 @@
 import { keepPreviousData, QueryClient, useQuery, type UseQueryResult } from '@tanstack/react-query';
 import { ApiProblem, call, queryText } from './client.ts';
-import type { Agent, AgentDetail, ConfigDiff, ConfigVersion, Failure, Fleet, Gateway, Group, Page, Rollout } from './types.ts';
+import type {
+  Abilities,
+  Agent,
+  AgentDetail,
+  ConfigDiff,
+  ConfigVersion,
+  DriftSurvey,
+  Failure,
+  Fleet,
+  Gateway,
+  Group,
+  Page,
+  Rollout,
+} from './types.ts';
 
 const FAST_MS = 1_000;
 const CALM_MS = 3_000;
 const SLOW_MS = 15_000;
+/** For answers that cost the coordinator some work. */
+const SURVEY_MS = 30_000;
 const MAX_RETRY_MS = 4_000;
 /** Statuses that say "later", not "no". */
 const PASSING = new Set([401, 502, 503, 504]);
@@ -49,6 +64,9 @@ const part = encodeURIComponent;
 export const useFleet = (): UseQueryResult<Fleet> => useGet(['fleet'], '/fleet', CALM_MS);
 export const useGateways = (): UseQueryResult<Page<Gateway>> => useGet(['gateways'], '/gateways?limit=1000', CALM_MS);
 export const useGroups = (): UseQueryResult<Page<Group>> => useGet(['groups'], '/groups?limit=1000', CALM_MS);
+/** What connected agents run against what they should, on a sample of a large fleet. */
+export const useDrift = (): UseQueryResult<DriftSurvey> => useGet(['drift'], '/fleet/drift?limit=5', SURVEY_MS);
+export const useAbilities = (): UseQueryResult<Abilities> => useGet(['abilities'], '/fleet/abilities', SURVEY_MS);
 export const useConfigs = (): UseQueryResult<Page<ConfigVersion>> => useGet(['configs'], '/configs?limit=1000', SLOW_MS);
 
 export function useAgents(query: Readonly<Record<string, string | number | undefined>>): UseQueryResult<Page<Agent>> {

@@ -47,8 +47,6 @@ export interface Fleet {
     readonly health: Counts;
     readonly status: Counts;
     readonly versions: Counts;
-    /** Of later releases: how agents stand to their desired config. */
-    readonly sync?: Counts;
   };
   readonly rollouts: readonly {
     readonly id: string;
@@ -107,6 +105,34 @@ export interface Agent {
   readonly lastSeenAt: string | null;
 }
 
+export interface Drift {
+  readonly state: 'none' | 'drifted' | 'pending' | 'unknown';
+  readonly reason: string;
+  readonly differences: readonly {
+    readonly path: string;
+    readonly change: 'missing' | 'changed';
+    readonly desired: string;
+    readonly effective: string | null;
+  }[];
+  readonly truncated: boolean;
+}
+
+export interface DriftSurvey {
+  readonly agents: number;
+  readonly compared: number;
+  readonly sampled: boolean;
+  readonly states: Counts;
+  readonly items: readonly { readonly uid: string; readonly group: string | null; readonly drift: Drift }[];
+}
+
+export interface Abilities {
+  readonly agents: number;
+  readonly acceptsRemoteConfig: number;
+  readonly reportsRemoteConfig: number;
+  readonly reportsEffectiveConfig: number;
+  readonly reportsHealth: number;
+}
+
 export interface HealthNode {
   readonly healthy: boolean;
   readonly status: string;
@@ -119,6 +145,7 @@ export interface AgentDetail extends Agent {
   readonly nonIdentifyingAttributes: Readonly<Record<string, string>>;
   readonly capabilities: readonly string[];
   readonly healthTree: HealthNode | null;
+  readonly drift: Drift;
   readonly failedHashes: readonly { readonly hash: string; readonly by: string }[];
   readonly history: readonly { readonly hash: string; readonly status: string; readonly at: string; readonly error?: string }[];
   readonly effective: {

@@ -84,7 +84,7 @@ function Details({ agent }: { readonly agent: AgentDetail }) {
           />
         </Card>
         <Card title="What it can do">
-          <ul className="words">
+          <ul className="words abilities">
             {agent.capabilities.map((name) => (
               <li key={name} title={name}>
                 {capabilityWord(name)}
@@ -155,6 +155,31 @@ function HealthBranch({
   );
 }
 
+/** The keys that it runs otherwise, or why that cannot be told. */
+function DriftLine({ agent }: { readonly agent: AgentDetail }) {
+  const { state, reason, differences, truncated } = agent.drift;
+  return (
+    <div>
+      <WordBadge kind="drift" value={state} /> <span className="muted">{reason}</span>
+      {differences.length === 0 ? null : (
+        <ul className="changes">
+          {differences.map(({ path, change, desired, effective }) => (
+            <li key={path}>
+              <Badge tone={change === 'missing' ? 'bad' : 'warn'}>{change}</Badge> <code>{path}</code>{' '}
+              <span className="muted">
+                should be <code>{desired}</code>
+                {effective === null ? '' : ', is '}
+                {effective === null ? null : <code>{effective}</code>}
+              </span>
+            </li>
+          ))}
+          {truncated ? <li className="muted">and more</li> : null}
+        </ul>
+      )}
+    </div>
+  );
+}
+
 function Configs({ agent }: { readonly agent: AgentDetail }) {
   const { desired } = agent.config;
   const version = useVersion(desired?.name ?? '', desired?.version);
@@ -164,6 +189,7 @@ function Configs({ agent }: { readonly agent: AgentDetail }) {
     return <Empty title={desired === null ? 'Nothing is desired, and it has reported nothing' : 'Not here yet'} />;
   return (
     <>
+      <DriftLine agent={agent} />
       <p className="muted">
         A supervisor adds parts of its own, so that the two may differ in form.
         {agent.effective === null ? '' : ' Secrets are replaced.'}

@@ -47,7 +47,9 @@ export function AgentsPage() {
             <nav className="pager" aria-label="Pages of agents">
               {cursor === undefined ? <span /> : <Link href={`/agents${queryText({ ...filters })}`}>First page</Link>}
               {nextCursor === null ? (
-                <span className="muted">That is all.</span>
+                items.length === 0 ? null : (
+                  <span className="muted">That is all.</span>
+                )
               ) : (
                 <Link href={`/agents${queryText({ ...filters, cursor: nextCursor })}`}>Next page</Link>
               )}

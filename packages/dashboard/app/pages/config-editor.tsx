@@ -51,11 +51,12 @@ export function ConfigEditor({
   const client = useQueryClient();
   const id = useId();
   const errors = findings.filter(({ severity }) => severity === 'error').length;
+  const [forceReason, setForceReason] = useState('');
   const save = useMutation({
-    mutationFn: async () =>
+    mutationFn: async (force: boolean) =>
       await call<ConfigRef>(`/configs/${encodeURIComponent(name)}`, {
         method: 'PUT',
-        body: { files: { '': { body: text, contentType: 'text/yaml' } }, message },
+        body: { files: { '': { body: text, contentType: 'text/yaml' } }, message, ...(force ? { force, reason: forceReason } : {}) },
       }),
     onSuccess: async (version) => {
       await Promise.all([client.invalidateQueries({ queryKey: ['configs'] }), client.invalidateQueries({ queryKey: ['versions', name] })]);
@@ -67,7 +68,7 @@ export function ConfigEditor({
       className="editor"
       onSubmit={(event) => {
         event.preventDefault();
-        save.mutate();
+        save.mutate(false);
       }}
     >
       {fixedName === undefined ? (
@@ -125,6 +126,26 @@ export function ConfigEditor({
         autoComplete="off"
         onChange={(event) => setMessage(event.target.value)}
       />
+      {errors === 0 || state !== 'checked' ? null : (
+        <details className="force">
+          <summary>Store it although it has errors</summary>
+          <p className="muted">
+            For a build of your own that these checks do not know. The reason goes into the audit log. A text that would keep a supervisor
+            from ever starting again is refused all the same.
+          </p>
+          <label htmlFor={`${id}-force`}>Reason</label>
+          <input
+            id={`${id}-force`}
+            value={forceReason}
+            maxLength={1024}
+            autoComplete="off"
+            onChange={(event) => setForceReason(event.target.value)}
+          />
+          <button type="button" className="danger" disabled={forceReason.trim() === '' || save.isPending} onClick={() => save.mutate(true)}>
+            Store with {errors === 1 ? '1 error' : `${errors} errors`}
+          </button>
+        </details>
+      )}
       {save.error === null ? null : <ProblemBox error={save.error} />}
       <footer className="dialog-foot">
         <span className="muted">Storing changes no agent. A rollout does.</span>

@@ -131,6 +131,7 @@ function VersionLine({
         <span className="sub">
           {createdBy}, <Time at={createdAt} />
         </span>
+        {validation.errors > 0 ? <Badge tone="bad">{validation.errors} errors, forced</Badge> : null}
         {validation.warnings > 0 ? <Badge tone="warn">{validation.warnings} warnings</Badge> : null}
       </button>
       {isShown ? null : (

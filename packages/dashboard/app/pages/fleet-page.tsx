@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, useLocation } from 'wouter';
 import { call, queryText } from '../api/client.ts';
-import { useFleet, useGateways, useGroups, useRollouts } from '../api/queries.ts';
+import { useAbilities, useDrift, useFleet, useGateways, useGroups, useRollouts } from '../api/queries.ts';
 import type { Fleet, Gateway, Group } from '../api/types.ts';
 import { ActionButton } from '../parts/action-dialog.tsx';
 import { Answer, Badge, Card, Empty, PageHead, Time } from '../parts/basics.tsx';
@@ -51,12 +51,12 @@ export function FleetPage() {
                   nameOf={(value) => wordOf('config', value).text}
                   linkOf={(value) => `/agents${queryText({ status: value, connected: 'true' })}`}
                 />
-                {data.agents.sync === undefined ? null : (
-                  <>
-                    <h3>Against what is desired</h3>
-                    <CountBars counts={data.agents.sync} total={data.agents.connected} nameOf={(value) => wordOf('sync', value).text} />
-                  </>
-                )}
+              </Card>
+              <Card title="Against what they should run">
+                <DriftReport />
+              </Card>
+              <Card title="What connected agents can do">
+                <AbilityReport />
               </Card>
             </div>
             <Card title="Connected agents while this page is open">
@@ -207,7 +207,7 @@ function Groups() {
           </Empty>
         ) : (
           <div className="table-scroll">
-            <table>
+            <table className="stacks">
               <thead>
                 <tr>
                   <th scope="col">Group</th>
@@ -233,6 +233,70 @@ function Groups() {
   );
 }
 
+/** Drift found by comparing effective configs, with a few agents to look at. */
+function DriftReport() {
+  return (
+    <Answer query={useDrift()}>
+      {({ compared, agents, sampled, states, items }) =>
+        compared === 0 ? (
+          <Empty title="No connected agent can be compared" />
+        ) : (
+          <>
+            <CountBars counts={states} total={compared} nameOf={(state) => wordOf('drift', state).text} />
+            {items.length === 0 ? null : (
+              <ul className="words drifted">
+                {items.map(({ uid, group, drift }) => (
+                  <li key={uid}>
+                    <Link href={`/agents/${uid}`}>…{uid.slice(-12)}</Link> <span className="muted">{group ?? 'in no group'}</span>
+                    <span className="sub">
+                      {drift.differences
+                        .map(({ path }) => path)
+                        .slice(0, 3)
+                        .join(', ')}
+                    </span>
+                  </li>
+                ))}
+              </ul>
+            )}
+            <p className="sub">
+              {sampled ? `${numberText(compared)} of ${numberText(agents)}, chosen by chance` : `All ${numberText(compared)}`}, by the
+              config that they report.
+            </p>
+          </>
+        )
+      }
+    </Answer>
+  );
+}
+
+function AbilityReport() {
+  return (
+    <Answer query={useAbilities()}>
+      {({ agents, acceptsRemoteConfig, reportsRemoteConfig, reportsEffectiveConfig, reportsHealth }) => {
+        const unverified = Math.max(0, acceptsRemoteConfig - reportsRemoteConfig);
+        return (
+          <>
+            <CountBars
+              total={agents}
+              counts={{
+                'take configs': acceptsRemoteConfig,
+                'say how a config went': reportsRemoteConfig,
+                'show what they run': reportsEffectiveConfig,
+                'report their health': reportsHealth,
+              }}
+            />
+            <p className="sub">
+              {unverified === 0
+                ? 'Every agent that takes configs says how it went.'
+                : `${agentsText(unverified)} take configs and cannot say how it went: they stay unverified.`}
+            </p>
+          </>
+        );
+      }}
+    </Answer>
+  );
+}
+
 function GroupRow({ group }: { readonly group: Group }) {
   const { name, selector, mode, stable, counts, activeRollout, trailingHeld } = group;
   const unhealthy = counts.health['unhealthy'] ?? 0;
@@ -242,7 +306,7 @@ function GroupRow({ group }: { readonly group: Group }) {
         <Link href={`/agents${queryText({ group: name })}`}>{name}</Link>
         <span className="sub">{selector === '' ? 'every agent' : selector}</span>
       </th>
-      <td>
+      <td data-label="Proven version">
         {stable === null ? <span className="muted">none yet</span> : <Link href={`/configs/${stable.name}`}>{configText(stable)}</Link>}
         <span className="sub">
           {activeRollout === null ? null : <Link href={`/rollouts/${activeRollout}`}>rollout going on</Link>}
@@ -250,11 +314,14 @@ function GroupRow({ group }: { readonly group: Group }) {
           {trailingHeld ? <Badge tone="warn">Late offers held</Badge> : null}
         </span>
       </td>
-      <td className="right">
-        {numberText(counts.connected)}
-        <span className="sub">of {numberText(counts.agents)}</span>
+      <td className="right" data-label="Connected">
+        <span>
+          {numberText(counts.connected)} <span className="muted">of {numberText(counts.agents)}</span>
+        </span>
       </td>
-      <td className={`right ${unhealthy > 0 ? 'text-bad' : 'muted'}`}>{numberText(unhealthy)}</td>
+      <td data-label="Unhealthy" className={`right ${unhealthy > 0 ? 'text-bad' : 'muted'}`}>
+        <span>{numberText(unhealthy)}</span>
+      </td>
     </tr>
   );
 }

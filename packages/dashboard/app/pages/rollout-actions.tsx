@@ -1,6 +1,5 @@
 import { useLocation } from 'wouter';
 import { call } from '../api/client.ts';
-import { hasEnded } from '../api/queries.ts';
 import type { Rollout } from '../api/types.ts';
 import { type Action, ActionButton } from '../parts/action-dialog.tsx';
 import { agentsText, configText, FAILING, sumOf } from '../words.ts';
@@ -65,7 +64,7 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
         effect: `It ends, having touched no agent. ${agentsText(members)} stay as they are.`,
       });
   }
-  if (phase === 'succeeded')
+  if (phase === 'succeeded' && from !== null)
     offers.push({
       call: 'rollback',
       label: 'Roll back',
@@ -87,7 +86,6 @@ export function RolloutActions({
   readonly onDone: () => void;
 }) {
   const [, go] = useLocation();
-  if (hasEnded(rollout) && rollout.phase !== 'succeeded') return null;
   return (
     <>
       {offersOf(rollout, members).map(({ call: name, kind, ...action }) => (

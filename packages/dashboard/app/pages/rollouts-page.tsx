@@ -97,7 +97,9 @@ export function RolloutsPage() {
             <nav className="pager" aria-label="Pages of rollouts">
               {cursor === undefined ? <span /> : <Link href={`/rollouts${queryText(filters)}`}>First page</Link>}
               {nextCursor === null ? (
-                <span className="muted">That is all.</span>
+                items.length === 0 ? null : (
+                  <span className="muted">That is all.</span>
+                )
               ) : (
                 <Link href={`/rollouts${queryText({ ...filters, cursor: nextCursor })}`}>Next page</Link>
               )}

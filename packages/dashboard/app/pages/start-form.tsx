@@ -71,7 +71,9 @@ export function StartForm({
   const [key] = useState(() => crypto.randomUUID());
   const id = useId();
 
-  const group = chosenGroup === '' ? (groups[0]?.name ?? '') : chosenGroup;
+  // Most likely the group that runs an earlier version of the same config.
+  const likely = groups.find(({ stable }) => stable?.name === config?.name) ?? groups[0];
+  const group = chosenGroup === '' ? (likely?.name ?? '') : chosenGroup;
   const name = chosenName === '' ? (configs[0]?.name ?? '') : chosenName;
   const versions = useVersions(name).data?.items ?? [];
   const version = chosenVersion === '' ? String(versions[0]?.version ?? '') : chosenVersion;

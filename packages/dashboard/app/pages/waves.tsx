@@ -39,7 +39,7 @@ export function sizeText({ count, percent, agents, labels }: WaveSize): string {
     ...(count === undefined ? [] : [`${numberText(count)} ${count === 1 ? 'agent' : 'agents'}`]),
     ...(percent === undefined ? [] : [`${percent} %`]),
   ];
-  return parts.join(' or ');
+  return parts.length > 1 && labels === undefined ? `${parts.join(' or ')}, whichever is less` : parts.join(', ');
 }
 
 /** The waves of a rollout: every agent a dot in the colour of its status. */

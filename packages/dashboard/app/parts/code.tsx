@@ -18,7 +18,7 @@ const COLORS = HighlightStyle.define([
 
 const THEME = EditorView.theme({
   '&': { color: 'var(--text)', backgroundColor: 'var(--code-back)', fontSize: '13px' },
-  '&.cm-focused': { outline: '2px solid var(--focus)', outlineOffset: '-2px' },
+  '&.cm-focused': { outline: 'none' },
   '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.55' },
   '.cm-content': { caretColor: 'var(--text)' },
   '.cm-cursor': { borderLeftColor: 'var(--text)' },
@@ -41,6 +41,7 @@ const THEME = EditorView.theme({
   '.cm-tooltip': { backgroundColor: 'var(--card)', color: 'var(--text)', border: '1px solid var(--line)', borderRadius: '6px' },
   '.cm-diagnostic': { padding: '6px 10px' },
   '.cm-diagnosticText': { whiteSpace: 'pre-wrap' },
+  '.cm-collapsedLines::before, .cm-collapsedLines::after': { content: '"⋯"' },
   '.cm-collapsedLines': { background: 'var(--code-active)', color: 'var(--muted)' },
   '&.cm-merge-a .cm-changedLine, .cm-deletedChunk': { backgroundColor: 'var(--diff-old) !important' },
   '&.cm-merge-b .cm-changedLine': { backgroundColor: 'var(--diff-new) !important' },

@@ -9,6 +9,7 @@ export interface Series {
   readonly color: string;
 }
 
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const MAX_POINTS = 1_200;
 const HEIGHT_PX = 150;
 
@@ -27,8 +28,8 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
     const style = getComputedStyle(element);
     const colorOf = (name: string): string => resolveColor(element, `var(--${name})`);
     const axis = {
-      stroke: style.color,
-      grid: { stroke: colorOf('line'), width: 1 },
+      stroke: () => colorOf('muted'),
+      grid: { stroke: () => colorOf('line'), width: 1 },
       ticks: { show: false },
       font: `11px ${style.fontFamily}`,
     };
@@ -40,10 +41,10 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
         legend: { show: false },
         scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
         axes: [
-          { ...axis, size: 26, space: 70 },
+          { ...axis, size: 26, space: 90, values: (_plot, seconds) => seconds.map((at) => CLOCK.format(at * 1_000)) },
           { ...axis, size: 44, space: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6] },
         ],
-        series: [{}, ...series.map(({ color }) => ({ stroke: colorOf(color), width: 2, points: { show: false } }))],
+        series: [{}, ...series.map(({ color }) => ({ stroke: () => colorOf(color), width: 2, points: { show: false } }))],
       },
       points.current as unknown as UPlot.AlignedData,
       element,
@@ -67,7 +68,8 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
     if (at === 0 || columns[0] === undefined || (columns[0].at(-1) ?? 0) >= at / 1_000) return;
     [at / 1_000, ...series.map(({ value }) => value)].forEach((value, index) => columns[index]?.push(value));
     if (columns[0].length > MAX_POINTS) for (const column of columns) column.shift();
-    chart.current?.setData(columns as unknown as UPlot.AlignedData);
+    // One point has no scale.
+    if (columns[0].length > 1) chart.current?.setData(columns as unknown as UPlot.AlignedData);
   }, [at, series]);
 
   return (
