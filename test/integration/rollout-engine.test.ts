@@ -264,4 +264,114 @@ describe('a rollout against Redis', () => {
     ).toBe(1);
     expect(await redis.client.zcard(b.keys.rollouts)).toBe(1);
   });
+
+  it('previews without leaving a trace', async () => {
+    const b = await bench(40);
+    const body = { group: 'prod', config: { name: 'base', version: 2 }, strategy: FAST };
+    const outcome = await b.service.create(body, { actor: 'tester', dryRun: true });
+    if (outcome.kind !== 'preview') throw new Error(JSON.stringify(outcome));
+    expect(outcome.preview).toMatchObject({
+      from: b.stable,
+      to: b.to,
+      agents: { connected: 40, takesConfig: 40, unverified: 0, unsupported: 0, alreadyThere: 0, estimated: false },
+      waves: [{ agents: 2 }, { agents: 20 }, { agents: 40 }],
+      conflict: null,
+      warnings: [],
+    });
+    expect(outcome.preview.canary.agents).toHaveLength(2);
+    expect(await redis.client.exists(b.keys.rollouts, b.keys.rolloutsActive)).toBe(0);
+    const bad = await b.service.create({ ...body, config: { name: 'base', version: 99 } }, { actor: 'tester', dryRun: true });
+    expect(bad).toMatchObject({ kind: 'problem', status: 404, errors: [{ path: 'config' }] });
+  });
+
+  it('takes the named agents first, and only those', async () => {
+    const b = await bench(20);
+    const named = uidsOf(3, 5);
+    const id = await b.start({ ...FAST, waves: [{ size: { agents: named }, soak: '1h' }, { size: { percent: 100 } }] });
+    await b.until(id, (view) => view.waves[0]?.phase === 'soaking');
+    const touched = [...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.to.hash)).map((agent) => agent.uid);
+    expect(touched.toSorted()).toEqual(named.toSorted());
+  });
+
+  it('moves a wave of labels over those that have them, wherever they lie in the order', async () => {
+    const b = await bench(0);
+    await b.gateway.connect(uidsOf(10), { env: 'test' });
+    await b.gateway.connect(uidsOf(10, 100), { env: 'live' });
+    await b.gateway.round();
+    const id = await b.start({ ...FAST, waves: [{ size: { labels: 'env=test' }, soak: '1h' }, { size: { percent: 100 } }] });
+    await b.until(id, (view) => view.waves[0]?.phase === 'soaking');
+    const touched = [...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.to.hash));
+    expect(touched).toHaveLength(10);
+    expect(touched.every((agent) => agent.attributes['env'] === 'test')).toBe(true);
+  });
+
+  it('compares the health of a wave with that of agents it has not touched', async () => {
+    const b = await bench(60);
+    const id = await b.start({
+      ...FAST,
+      waves: [{ size: { percent: 50 }, soak: '1h' }, { size: { percent: 100 } }],
+      onFailure: 'pause',
+      ackTimeout: '1h',
+    });
+    await b.until(id, (view) => view.waves[0]?.phase === 'soaking');
+    const touched = [...b.gateway.agents.values()].filter((agent) => agent.offers.includes(b.to.hash));
+    expect(touched).toHaveLength(30);
+    for (const agent of touched.slice(0, 5)) await b.gateway.setHealth(agent.uid, false);
+    await b.service.act(id, 'promote', { actor: 'tester' });
+    const held = await b.until(id, (view) => view.holds.includes('threshold'));
+    expect(held.holdDetails[0]?.detail).toContain('healthRegression: 16.7 % are unhealthy with the new config, 0.0 % without');
+    for (const agent of touched) await b.gateway.setHealth(agent.uid, true);
+    await b.service.act(id, 'resume', { actor: 'tester' });
+    await b.until(id, (view) => view.waveIndex === 1);
+  });
+
+  it('takes tuned limits over for the present wave and those after it', async () => {
+    const b = await bench(20);
+    for (const agent of b.gateway.agents.values()) agent.answer = (hash) => (hash === b.to.hash ? 'failed' : 'applied');
+    const id = await b.start({ ...FAST, onFailure: 'pause' });
+    await b.until(id, (view) => view.holds.includes('threshold'));
+    expect(await b.service.tune(id, { ackTimeout: '1s', maxInFlight: 0 }, { actor: 'tester' })).toMatchObject({
+      kind: 'problem',
+      status: 422,
+      errors: [{ path: 'maxInFlight' }, { path: 'ackTimeout' }],
+    });
+    const tuned = await b.service.tune(id, { onFailure: 'rollback', rate: { start: 5 } }, { actor: 'tester' });
+    expect(tuned).toMatchObject({ kind: 'ok', view: { strategy: { rate: { start: 5 } } } });
+    await b.until(id, (view) => view.phase === 'rolled_back');
+  });
+
+  it('lists rollouts newest first, page by page, each once', async () => {
+    const b = await bench(1);
+    const ids: string[] = [];
+    for (let index = 0; index < 7; index += 1) {
+      const id = await b.start(FAST);
+      await b.service.act(id, index % 2 === 0 ? 'cancel' : 'abort', { actor: 'tester' });
+      ids.unshift(id);
+    }
+    const seen: string[] = [];
+    for (let cursor: string | undefined; ;) {
+      const page = await b.service.list({ limit: 3, cursor });
+      seen.push(...page.items.map((view) => view.id));
+      if (page.nextCursor === null) break;
+      cursor = page.nextCursor;
+    }
+    // Those of one millisecond stand in the order of their ids.
+    expect(seen.toSorted()).toEqual(ids.toSorted());
+    expect(new Set(seen).size).toBe(7);
+    const cancelled = await b.service.list({ limit: 10, phase: 'cancelled' });
+    expect(cancelled.items).toHaveLength(4);
+    expect((await b.service.list({ limit: 10, group: 'nobody' })).items).toEqual([]);
+  });
+
+  it('replaces a canary that went away before its offer', async () => {
+    const b = await bench(6);
+    const id = await b.start({ ...FAST, waves: [{ size: { count: 1 }, soak: '1h' }] });
+    await b.engine.reconcile(id);
+    await b.gateway.readSpec();
+    const [first] = b.gateway.spec.rollouts.get('prod')?.canary ?? [];
+    await b.gateway.disconnect([first ?? '']);
+    const view = await b.until(id, (seen) => seen.waves[0]?.phase === 'soaking');
+    expect(view.counts).toEqual({ applied: 1 });
+    expect(b.gateway.spec.rollouts.get('prod')?.canary).not.toContain(first);
+  });
 });

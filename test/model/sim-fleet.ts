@@ -277,6 +277,10 @@ export class SimFleet implements FleetReader, RolloutStore {
     return counts;
   }
 
+  async connected(): Promise<number> {
+    return [...this.agents.values()].filter((agent) => agent.connected).length;
+  }
+
   async members(): ReturnType<FleetReader['members']> {
     const members = [...this.agents.values()]
       .filter((agent) => agent.connected)
@@ -301,6 +305,7 @@ export class SimFleet implements FleetReader, RolloutStore {
       healthSinceMs: 0,
       connectedAtMs: 0,
       pinned: false,
+      reportedHash: '',
       stratum: '',
     }));
   }

@@ -79,6 +79,11 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
     }
   };
 
+  const connected = async (group: string): Promise<number> => {
+    const counts = await eachShard((shard) => client.hlen(shard.members(group)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+
   const listMembers = async (group: string): Promise<Listed> => {
     const known = lists.get(group);
     const ageMs = known === undefined ? Number.POSITIVE_INFINITY : clock.monotonicMs() - known.atMs;
@@ -151,9 +156,10 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
       return total;
     },
 
+    connected,
+
     async members(group, limit) {
-      const counts = await eachShard((shard) => client.hlen(shard.members(group)));
-      const total = counts.reduce((sum, count) => sum + count, 0);
+      const total = await connected(group);
       if (total <= limit) return listMembers(group);
       const share = await shareOf(group);
       return { kind: 'counted', connected: Math.round(total * share.takes), http: Math.round(total * share.http) };

@@ -83,7 +83,7 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
     async candidates(members, spreadBy) {
       const found = await read(
         members.map((member) => member.uid),
-        ['capabilities', 'health', 'healthSince', 'connectedAt', 'pin', 'attributes', 'labels'],
+        ['capabilities', 'health', 'healthSince', 'connectedAt', 'pin', 'reportedHash', 'attributes', 'labels'],
       );
       return [...found.values()].map((record) => ({
         uid: record.uid,
@@ -93,6 +93,7 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
         healthSinceMs: record.healthSinceMs,
         connectedAtMs: record.connectedAtMs,
         pinned: record.pin !== null,
+        reportedHash: record.reportedHash,
         stratum: stratumOf(record, spreadBy),
       }));
     },

@@ -1,4 +1,3 @@
-import { LATE_WAVE } from '@opamp-gateway/shared/rollout-types';
 import { tallyOf, verdictsOf } from './counters.ts';
 import type { Counters } from './counters.ts';
 import { currentStrategy } from './document.ts';
@@ -51,9 +50,4 @@ export function unverifiedExcessOf(document: RolloutDocument, counters: Counters
 export function hasProof(counters: Counters): boolean {
   const { applied, unverified } = verdictsOf(counters.total);
   return applied + unverified > 0;
-}
-
-/** Open rows that were first touched after their wave had been assigned; they delay nothing. */
-export function lateOpen(counters: Counters): number {
-  return verdictsOf(tallyOf(counters, LATE_WAVE)).unsettled;
 }

@@ -48,6 +48,7 @@ function candidates(count: number): CanaryCandidate[] {
     healthSinceMs: 0,
     connectedAtMs: 0,
     pinned: false,
+    reportedHash: '',
     stratum: '',
   }));
 }

@@ -209,6 +209,7 @@ describe('the choice of canaries', () => {
     healthSinceMs: 0,
     connectedAtMs: 0,
     pinned: false,
+    reportedHash: '',
     stratum: '',
     ...over,
   });

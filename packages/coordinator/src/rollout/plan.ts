@@ -216,6 +216,8 @@ export interface CanaryCandidate {
   healthSinceMs: number;
   connectedAtMs: number;
   pinned: boolean;
+  /** Hash of the config that it last reported, empty when it did not. */
+  reportedHash: string;
   /** Values of the `spreadBy` attributes. */
   stratum: string;
 }

@@ -81,6 +81,8 @@ export interface FleetReader {
   counters(id: string): Promise<Counters>;
   /** Closes the rollout in every shard; idempotent. Returns the final counters, field by field. */
   finish(id: string): Promise<Record<string, number>>;
+  /** Connected members of a group, those among them that take no config. */
+  connected(group: string): Promise<number>;
   /**
    * Connected members of a group that take configs; only counted when there are more than `limit`. May be some seconds old
    * in large groups.

@@ -21,7 +21,8 @@ export function createPreviewer({ store, fleet, engine }: { store: RolloutStore;
     /** Says what a rollout would do now; changes nothing. */
     async preview(request: RolloutRequest, resolved: { to: ConfigRef; from: ConfigRef | null }): Promise<RolloutPreview> {
       const { strategy } = request;
-      const [members, conflict, nowMs] = await Promise.all([
+      const [connected, members, conflict, nowMs] = await Promise.all([
+        fleet.connected(request.group),
         fleet.members(request.group, RANKED_LIMIT),
         store.activeOf(request.group),
         fleet.nowMs(),
@@ -49,12 +50,12 @@ export function createPreviewer({ store, fleet, engine }: { store: RolloutStore;
         to: resolved.to,
         strategy: toStrategyView(strategy),
         agents: {
-          connected: takesConfig,
+          connected,
           takesConfig,
           unverified: count((candidate) => !candidate.canAcknowledge),
-          unsupported: 0,
+          unsupported: Math.max(0, connected - takesConfig),
           unhealthy: count((candidate) => candidate.healthy === false),
-          alreadyThere: 0,
+          alreadyThere: count((candidate) => candidate.reportedHash === resolved.to.hash),
           sampled: candidates.length,
           estimated: candidates.length < takesConfig,
         },

@@ -5,11 +5,6 @@ import type { HoldReason, RolloutPhase, RowStatus, WavePhase } from '@opamp-gate
 export const ROLLOUT_ACTIONS = ['pause', 'resume', 'promote', 'abort', 'rollback', 'retry', 'cancel'] as const;
 export type RolloutAction = (typeof ROLLOUT_ACTIONS)[number];
 
-/** True when `text` is one of {@link ROLLOUT_ACTIONS}. */
-export function isRolloutAction(text: string): text is RolloutAction {
-  return (ROLLOUT_ACTIONS as readonly string[]).includes(text);
-}
-
 /** The closed list of problem types that a call on rollouts answers with; the API turns them into RFC 9457 `type`s. */
 export const ROLLOUT_PROBLEM_TYPES = [
   'invalid-rollout',
