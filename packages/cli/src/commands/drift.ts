@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Drift, DriftSurvey } from '../api-types.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
+import { repeatable } from '../repeat.ts';
 import { formatCounts, formatRef } from '../rollout-text.ts';
 import { renderTable } from '../table.ts';
 import { parseCount } from './configs.ts';
@@ -11,24 +12,24 @@ const SHOWN_DIFFERENCES = 10;
 
 /** `opampctl drift` */
 export function addDriftCommand(program: Command, context: Context): void {
-  program
+  const command = program
     .command('drift')
     .description('connected agents that run something else than they should; exit code 1 when there are any and --check is given')
     .option('-s, --selector <selector>', 'over attributes, and labels as label.NAME')
     .option('-g, --group <name>', 'effective group, - for agents of none')
     .option('--compare <n>', 'most agents compared, chosen at random (default 200, at most 2000)')
     .option('--limit <n>', 'most drifted agents shown', '100')
-    .option('--check', 'exit with code 1 when an agent has drifted')
-    .action(async (options: { selector?: string; group?: string; compare?: string; limit: string; check?: boolean }) => {
-      const survey = await context.api.get<DriftSurvey>('/fleet/drift', {
-        selector: options.selector,
-        group: options.group,
-        compare: options.compare === undefined ? undefined : parseCount(options.compare, '--compare'),
-        limit: parseCount(options.limit, '--limit'),
-      });
-      context.show(survey, () => `${renderDrifted(survey, context)}${summaryOf(survey)}\n`);
-      if (options.check === true && survey.states.drifted > 0) context.exitCode = EXIT.error;
+    .option('--check', 'exit with code 1 when an agent has drifted');
+  repeatable(command, context, async (options: { selector?: string; group?: string; compare?: string; limit: string; check?: boolean }) => {
+    const survey = await context.api.get<DriftSurvey>('/fleet/drift', {
+      selector: options.selector,
+      group: options.group,
+      compare: options.compare === undefined ? undefined : parseCount(options.compare, '--compare'),
+      limit: parseCount(options.limit, '--limit'),
     });
+    context.show(survey, () => `${renderDrifted(survey, context)}${summaryOf(survey)}\n`);
+    if (options.check === true && survey.states.drifted > 0) context.exitCode = EXIT.error;
+  });
 }
 
 /** Lines about the drift of one agent; none where the API does not tell it. */

@@ -49,6 +49,9 @@ const ADDED_TO = new Set(['service::extensions', 'service::telemetry::resource::
 /** Where a collector shows all its settings, not only those that it was given: `<kind>::<id>`, and its own telemetry. */
 const SETTINGS = new RegExp(`^(?:(?:${COMPONENT_KINDS.join('|')})::[^:]+|service::telemetry)$`);
 
+/** Desired configs that have been read: one serves many agents. */
+const READ = new WeakMap<ConfigFiles, MapNode | undefined>();
+
 /** An answer without differences. */
 export function noDrift(state: Exclude<DriftState, 'drifted'>, reason = ''): Drift {
   return { state, reason, differences: [], truncated: false };
@@ -62,7 +65,8 @@ export function noDrift(state: Exclude<DriftState, 'drifted'>, reason = ''): Dri
  */
 export function compareConfigs(desired: ConfigFiles, effective: EffectiveConfigDocument): Drift {
   if (effective.truncated) return noDrift('unknown', 'the effective config was cut when it was stored');
-  const wanted = readMerged(Object.entries(desired));
+  if (!READ.has(desired)) READ.set(desired, readMerged(Object.entries(desired)));
+  const wanted = READ.get(desired);
   if (wanted === undefined) return noDrift('unknown', 'the desired config cannot be read as YAML');
   const reported = Object.entries(effective.files);
   // `raw` is the collector's config before it was resolved, beside the resolved one.

@@ -105,7 +105,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         tags: ['fleet'],
         summary: 'Agents that run something else than they should',
         description:
-          'Compares the desired with the effective config of connected agents by meaning: every key of the desired one must be there with an equal value. A random choice of `compare` agents where there are more.',
+          'Compares the desired with the effective config of connected agents by meaning: every key of the desired one must be there with an equal value. A random choice of `compare` agents where there are more, and fewer of them when that takes longer than 5 s: `compared` says how many.',
         querystring: schema.query({
           selector: schema.text('Selector over attributes and labels.', { maxLength: 4096 }),
           group: schema.text('Effective group; `-` for agents of none.', { maxLength: 63 }),
