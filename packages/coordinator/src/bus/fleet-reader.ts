@@ -30,6 +30,8 @@ const SETTLE_ROUNDS = 40;
 /** A list of members may be 1 ms old for every so many of them, at most 5 s. */
 const MEMBERS_PER_MS = 50;
 const MEMBERS_MAX_AGE_MS = 5_000;
+/** Lists of groups without a rollout are dropped after so long. */
+const LIST_KEEP_MS = 60_000;
 /** How long the share of pollers in a group too large to list is believed. */
 const SHARE_MAX_AGE_MS = 15_000;
 
@@ -94,6 +96,7 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
       kind: 'listed',
       members: shards.flatMap((fields) => Object.entries(fields).flatMap(([uid, text]) => toMember(uid, text))),
     };
+    for (const [name, { atMs: readAtMs }] of lists) if (atMs - readAtMs > LIST_KEEP_MS) lists.delete(name);
     lists.set(group, { atMs, list });
     return list;
   };

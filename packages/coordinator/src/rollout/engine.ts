@@ -201,7 +201,9 @@ export class RolloutEngine {
 
   /** The fleet's health before the oldest running rollout, so that what that one did is not taken for usual. */
   async #fleetBefore(id: string, gateways: readonly LiveGateway[]): Promise<FleetView['fleetBefore']> {
-    const others = await this.#store.loadMany((await this.#store.activeIds()).filter((other) => other !== id));
+    const active = await this.#store.activeIds();
+    this.#ranking.keepOnly([...active, id]);
+    const others = await this.#store.loadMany(active.filter((other) => other !== id));
     const running = others.filter((other) => other.phase === 'running' && other.fleet !== null);
     const oldest = running.toSorted((a, b) => (a.startedAtMs ?? 0) - (b.startedAtMs ?? 0))[0];
     return oldest?.fleet?.before ?? fleetSum(gateways);

@@ -61,6 +61,12 @@ export class Ranking {
     this.#ranked.delete(id);
   }
 
+  /** Drops what is remembered of rollouts that others have ended. */
+  keepOnly(ids: readonly string[]): void {
+    const kept = new Set(ids);
+    for (const id of this.#places.keys()) if (!kept.has(id)) this.forget(id);
+  }
+
   async #placesOf(document: RolloutDocument, members: readonly ConnectedMember[]): Promise<ReadonlyMap<string, Place>> {
     const selectors = labelSelectors(document.strategy).map((text) => parseSelector(text));
     const { bucketBy } = document.strategy;
