@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Terminal } from './demo/terminal.ts';
 import { runLoadTest } from './harness/load-test.ts';
 import { type Command, parseCommand, UsageError, USAGE } from './harness/options.ts';
+import { runPeer } from './peer/run-peer.ts';
 import { compareRuns } from './report/compare.ts';
 import { formatFigure, formatNumber, formatSeconds } from './report/format.ts';
 import { isGood, type RunResults } from './report/results.ts';
@@ -30,20 +31,21 @@ function printFigures(terminal: Terminal, { scenarios }: RunResults): void {
   }
 }
 
-async function run(command: Extract<Command, { readonly kind: 'run' }>, terminal: Terminal): Promise<number> {
+async function run(command: Extract<Command, { readonly kind: 'run' | 'peer' }>, terminal: Terminal): Promise<number> {
   let interrupted = false;
   const interrupt = (): void => {
     interrupted = true;
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
-  const results = await runLoadTest(command.options, {
+  const context = {
     terminal,
     command: `npm run loadtest -- ${process.argv.slice(2).join(' ')}`,
     check: () => {
       if (interrupted) throw new Interrupted('interrupted');
     },
-  });
+  };
+  const results = command.kind === 'run' ? await runLoadTest(command.options, context) : await runPeer(command, context);
   printFigures(terminal, results);
   await writeReport(command.out, results);
   terminal.line();
@@ -74,7 +76,6 @@ async function main(): Promise<number> {
       process.stdout.write(compareRuns(await readResults(command.files[0]), await readResults(command.files[1])));
       return 0;
     case 'peer':
-      throw new UsageError('not yet');
     case 'run':
       return run(command, terminal);
   }

@@ -6,7 +6,7 @@ import { SCENARIOS } from '../scenarios/registry.ts';
 import { LoadApi } from './api.ts';
 import { Fleet } from './fleet.ts';
 import { LocalInstallation } from './local-installation.ts';
-import { describeMachine } from './machine.ts';
+import { currentLoad, describeMachine } from './machine.ts';
 import type { LoadTestOptions } from './options.ts';
 import { type Run, RUN_ATTRIBUTE, type Scenario, toResult } from './run.ts';
 import { Sampler, type SampledProcess } from './sampler.ts';
@@ -26,6 +26,7 @@ export interface LoadTestContext {
 /** Runs the scenarios; what goes wrong on the way stands in the result's `error`. Everything that it started has ended when it resolves. */
 export async function runLoadTest(options: LoadTestOptions, context: LoadTestContext): Promise<RunResults> {
   const startedAt = new Date().toISOString();
+  const load = currentLoad();
   const scenarios: ScenarioResult[] = [];
   const stage: Stage = { local: undefined, fleet: undefined, api: undefined, group: undefined, redis: undefined };
   let error: string | undefined;
@@ -47,7 +48,7 @@ export async function runLoadTest(options: LoadTestOptions, context: LoadTestCon
     format: 1,
     startedAt,
     command: context.command,
-    machine: await describeMachine(stage.redis),
+    machine: await describeMachine(stage.redis, load),
     setup: setupOf(options),
     scenarios,
     ...(error === undefined ? {} : { error }),

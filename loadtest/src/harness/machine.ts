@@ -16,8 +16,13 @@ async function commit(): Promise<string | undefined> {
   });
 }
 
-/** Hardware and versions; `redis` as INFO names it. */
-export async function describeMachine(redis: string | undefined): Promise<Machine> {
+/** Load average of the last minute: other work on the machine shows in every figure. */
+export function currentLoad(): number {
+  return loadavg()[0] ?? 0;
+}
+
+/** Hardware and versions; `redis` as INFO names it, `loadAverage` from before the run. */
+export async function describeMachine(redis: string | undefined, loadAverage: number): Promise<Machine> {
   const { version } = JSON.parse(await readFile(join(REPOSITORY, 'package.json'), 'utf8')) as { readonly version: string };
   const revision = await commit();
   return {
@@ -25,7 +30,7 @@ export async function describeMachine(redis: string | undefined): Promise<Machin
     cpus: cpus().length,
     memoryGb: totalmem() / BYTES_PER_GB,
     os: `${type()} ${release()}`,
-    loadAverage: loadavg()[0] ?? 0,
+    loadAverage,
     node: process.version,
     redis: redis ?? 'Redis not watched',
     product: revision === undefined ? version : `${version} (${revision})`,

@@ -66,7 +66,7 @@ const BYTES_PER_KB = 1_024;
 
 export const USAGE = `usage: npm run loadtest -- --local [options]
        npm run loadtest -- --url URL [--url URL]... --api URL [options]
-       npm run loadtest -- --scenario peer [--agents 5000,10000,18000]
+       npm run loadtest -- --local --scenario peer [--agents 5000,10000,18000]
        npm run loadtest -- --compare A.json B.json
 
 target

@@ -117,9 +117,14 @@ function compareRollout(
 ): readonly string[] {
   const endMs = endedAt === null ? Number.POSITIVE_INFINITY : Date.parse(endedAt) - SURELY_COUNTED_MS;
   const problems: string[] = [];
+  const all = Object.entries(counts)
+    .map(([status, count]) => `${status} ${count}`)
+    .join(', ');
   const between = (what: string, shown: number, least: number, most: number): void => {
     if (shown >= least && shown <= most) return;
-    problems.push(`${what}: the server counts ${shown}, the agents add up to ${least === most ? most : `${least} to ${most}`}`);
+    problems.push(
+      `${what}: the server counts ${shown}, the agents add up to ${least === most ? most : `${least} to ${most}`} (all counters: ${all})`,
+    );
   };
   const applied = records.filter(({ everApplied }) => everApplied.includes(hash));
   const inTime = applied.filter(({ everApplied, appliedAtMs = [] }) => (appliedAtMs[everApplied.indexOf(hash)] ?? 0) < endMs);
