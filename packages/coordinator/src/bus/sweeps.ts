@@ -44,8 +44,10 @@ export function createSweeps(options: SweepsOptions): Sweeps {
   let round: Promise<void> | undefined;
   let stopped = false;
 
-  const releaseShard = async (shard: ShardKeys, gateway: string): Promise<number> => {
+  /** Releases what the gateway had claimed before `untilMs` (Redis); `later` counts what it has claimed since then. */
+  const releaseShard = async (shard: ShardKeys, gateway: string, untilMs: number): Promise<{ released: number; later: number }> => {
     let released = 0;
+    let later = 0;
     for (const group of await client.smembers(shard.memberGroups)) {
       let cursor = '0';
       do {
@@ -54,21 +56,27 @@ export function createSweeps(options: SweepsOptions): Sweeps {
         const agents: { uid: string; epoch: string }[] = [];
         for (let i = 0; i + 1 < flat.length; i += 2) {
           const member = parseMember(flat[i] as string, flat[i + 1] as string);
-          if (member.gateway === gateway) agents.push({ uid: member.uid, epoch: member.epoch });
+          if (member.gateway !== gateway) continue;
+          // Epochs are microseconds of the time of the claim.
+          if (Number(member.epoch) < untilMs * 1_000) agents.push({ uid: member.uid, epoch: member.epoch });
+          else later += 1;
         }
         for (let from = 0; from < agents.length; from += BATCH) {
           released += await releaseAgents(client, shard, gateway, agents.slice(from, from + BATCH));
         }
       } while (cursor !== '0' && !stopped);
     }
-    return released;
+    return { released, later };
   };
 
-  /** A gateway that is back in between has claimed its agents under newer epochs, and keeps its lease. */
-  const sweepGateway = async (gateway: string): Promise<void> => {
-    const released = await Promise.all(keys.shards.map((shard) => releaseShard(shard, gateway)));
-    if (stopped || !(await endLease(client, keys, gateway, true))) return;
-    const agents = released.reduce((sum, count) => sum + count, 0);
+  /**
+   * `beforeMs`: a time before the lease was found to have ended. A gateway that is back since then has claimed its agents anew,
+   * under epochs after that time, and keeps them and its lease, however long this sweep takes.
+   */
+  const sweepGateway = async (gateway: string, beforeMs: number): Promise<void> => {
+    const shards = await Promise.all(keys.shards.map((shard) => releaseShard(shard, gateway, beforeMs)));
+    if (stopped || shards.some(({ later }) => later > 0) || !(await endLease(client, keys, gateway, true))) return;
+    const agents = shards.reduce((sum, { released }) => sum + released, 0);
     logger.info({ gateway, agents }, 'gateway is gone, its agents are released');
     options.onGatewayGone?.(gateway, agents);
   };
@@ -93,8 +101,9 @@ export function createSweeps(options: SweepsOptions): Sweeps {
 
   const sweepOnce = async (): Promise<void> => {
     await options.beat?.();
+    const beforeMs = await fleetTimeMs(client, keys);
     const gateways = await directory.list();
-    for (const gateway of gateways) if (!gateway.alive) await sweepGateway(gateway.id);
+    for (const gateway of gateways) if (!gateway.alive) await sweepGateway(gateway.id, beforeMs);
     await holdTrailing(gateways.filter((gateway) => gateway.alive));
     await Promise.all(
       keys.shards.map(async (shard) => {
