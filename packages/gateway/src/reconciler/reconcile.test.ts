@@ -178,6 +178,13 @@ describe('direction back', () => {
     expect(run(back, answered).rows).toMatchObject([{ status: 'restored' }]);
   });
 
+  it('offers the old version to an agent whose offer was forgotten, whatever it reports: it may have taken the bad one', () => {
+    const agent = state({ offered: '', reportedHash: A.hash, rows: new Map([['r1', row('offered')]]) });
+    expect(run(back, agent).offer).toMatchObject({ config: A, kind: 'back', row: { status: 'restoring' } });
+    const done = state({ offered: '', reportedHash: A.hash, rows: new Map([['r1', row('restored')]]) });
+    expect(run(back, done)).toEqual({ rows: [], offer: null });
+  });
+
   it('passes through restoring for an agent that was taken back before', () => {
     const agent = state({ rows: new Map([['r1', row('failed')]]) });
     expect(run(back, agent).rows.map((entry) => entry.status)).toEqual(['restoring', 'restored']);

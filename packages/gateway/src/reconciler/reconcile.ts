@@ -139,7 +139,8 @@ function planRestore(state: ReconcileState, desired: Desired, rollout: RolloutSp
     }
     return { rows, offer: null };
   }
-  const known = state.offered === '' ? state.reportedHash : state.offered;
+  // An open row with no offer on record: the agent may have taken the bad version without a word, so its report proves nothing.
+  const known = state.offered === '' && settledAlready ? state.reportedHash : state.offered;
   if (known !== desired.config.hash) {
     const booked = settledAlready ? null : change(rollout, 'restoring', { attempt, deadlineInMs: rollout.ackTimeoutMs });
     return { rows, offer: { config: desired.config, offeredFor: offeredForOf(desired, state), row: booked, kind: 'back' } };
