@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { RolloutEvent } from '../support/api-client.ts';
-import { type AgentRecord, APPLY_MS, type Fleet, startFleet } from '../support/fleet.ts';
+import { type AgentRecord, type Fleet, startFleet } from '../support/fleet.ts';
 import { Deployment, isEnded, summaryOf, waitForRollout } from '../support/rollouts.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { atMost, eventsBroken, notDesired, notOn, offeredTo, offeredTooEarly, tooManyAtOnce } from '../support/truth.ts';
@@ -15,6 +15,10 @@ import type { SoakState, Verdict } from './state.ts';
 /** Deadline of whatever has to happen while faults go on: ten times the usual length of a round. */
 const DEADLINE_MS = 300_000;
 const AUDIT_EVERY_MS = 700;
+/** Slower agents than in other tests: their apply timer (5 s) must not run out because the machine is busy with starts. */
+const TIME_SCALE = 0.04;
+/** Shortest time from an offer to APPLIED. */
+const APPLY_MS = 5_000 * TIME_SCALE;
 
 /** A version of a fleet's config. */
 interface Version {
@@ -82,6 +86,7 @@ export class Arena {
           await startFleet(stack, {
             name,
             agents: FLEET_SIZE,
+            timeScale: TIME_SCALE,
             profiles: [{ profile: 'normal', fraction: 1, overrides: { failOn: FAILURES } }],
           }),
         );
