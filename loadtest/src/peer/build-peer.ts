@@ -9,6 +9,7 @@ import { REPOSITORY } from '../demo/config.ts';
 
 const SOURCE = join(REPOSITORY, 'loadtest', 'peers', 'opamp-go');
 const SOURCE_FILES = ['main.go', 'go.mod', 'go.sum'];
+const COMPILER = 'go';
 const KEY_CHARS = 16;
 
 /** Answers the program's path. Rejects with the compiler's words, or with what is missing. */
@@ -21,7 +22,7 @@ export async function buildPeer(): Promise<string> {
   await mkdir(directory, { recursive: true });
   const unfinished = `${program}.${process.pid}`;
   await new Promise<void>((resolve, reject) => {
-    execFile('go', ['build', '-trimpath', '-o', unfinished, '.'], { cwd: SOURCE }, (error, _stdout, stderr) => {
+    execFile(COMPILER, ['build', '-trimpath', '-o', unfinished, '.'], { cwd: SOURCE }, (error, _stdout, stderr) => {
       if (error === null) resolve();
       else if ('code' in error && error.code === 'ENOENT')
         reject(new Error('the peer is a Go program, and there is no Go toolchain on the PATH'));
