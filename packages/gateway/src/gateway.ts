@@ -53,6 +53,8 @@ const SPEC_CACHE_BYTES = 256 * 1024 * 1024;
 const EDIT_POLL_MS = 15_000;
 const DESK_TICK_MS = 100;
 const STOP_FLUSH_MS = 3_000;
+const STOP_CLAIMS_MS = 1_000;
+const STOP_POLL_MS = 20;
 
 /** Builds a gateway from top to bottom. Nothing is opened before `start`. */
 export function createGateway(config: GatewayConfig, overrides: GatewayOverrides = {}): Gateway {
@@ -95,7 +97,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       batchSize: FLUSH_BATCH,
       callbacks: {
         onWritten: (session, write, rows) => manager.written(session, write, rows),
-        onFenced: (session, _write, owner) => manager.fenced(session, owner),
+        onFenced: (session, write, owner) => manager.fenced(session, write, owner),
         onDelayed: (session) => manager.delayed(session),
       },
     });
@@ -106,7 +108,11 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       logger,
       gatewayId: config.id,
       onSpecLook: () => void replica.look(),
-      onCommand: (command) => void handleCommand(command),
+      onCommand: (command) => {
+        handleCommand(command).catch((thrown: unknown) =>
+          logger.warn({ err: toError(thrown) }, 'command to this gateway could not be carried out'),
+        );
+      },
       onSubscribed: () => {
         void replica.look();
         void edits.lookEverywhere();
@@ -154,6 +160,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       customCapabilities: config.customCapabilities,
       mayOffer: () => lease.held && replica.loaded,
       liveGateways: () => lease.liveGateways,
+      draining: () => state !== 'serving',
       onCustomMessage: (uid, message) => {
         void channel.publish(keys.channelCustomMessages, {
           uid,
@@ -276,7 +283,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       await refuseNewerSchema();
       // After every reconnect all sessions are written again: what a failover lost was acknowledged once.
       redis.on('ready', () => {
-        for (const session of manager.registry.sessions()) if (session.phase === 'live') manager.markAll(session);
+        manager.rewriteAll();
         void lease.renew();
         void replica.look();
       });
@@ -329,9 +336,12 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       state = 'stopped';
       for (const timer of timers) timer.cancel();
       server?.stop(CLOSE_REASONS.goingAway);
-      await writer?.stop(STOP_FLUSH_MS);
+      // Agents whose claim is under way are released like the others, once it has its answer.
+      for (let waitedMs = 0; (manager?.claiming ?? 0) > 0 && waitedMs < STOP_CLAIMS_MS; waitedMs += STOP_POLL_MS)
+        await clock.sleep(STOP_POLL_MS);
+      const clean = ((await writer?.stop(STOP_FLUSH_MS)) ?? true) && (manager?.claiming ?? 0) === 0;
       replica?.stop();
-      await lease?.stop().catch((thrown: unknown) => logger.warn({ error: toError(thrown).message }, 'lease was not given back'));
+      await lease?.stop(clean).catch((thrown: unknown) => logger.warn({ error: toError(thrown).message }, 'lease was not given back'));
       await admin?.close();
       events.metrics.close();
       if (subscriber !== undefined) await closeRedis(subscriber);

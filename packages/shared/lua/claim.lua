@@ -9,6 +9,8 @@ local gateway = ARGV[2]
 local polite = ARGV[3] == 'polite'
 local silence = ARGV[4]
 local replies = {}
+-- Time in which an agent that a gateway sent away is expected back.
+local MOVED_MS = 600000
 
 for i = 5, #ARGV do
   local uid = ARGV[i]
@@ -26,14 +28,19 @@ for i = 5, #ARGV do
     local me = silence ~= '' and 'http' or gateway
     redis.call('HSET', key, 'owner', me, 'epoch', epoch)
     if #flat == 0 then
-      redis.call('HSET', key, 'origin', uid, 'createdAt', int(now_ms))
+      -- In no group until its first report, but listed, so that a sweep finds it should its gateway die before that.
+      rec.group = '-'
+      redis.call('HSET', key, 'origin', uid, 'createdAt', int(now_ms), 'group', '-', 'takes', '0')
       redis.call('ZADD', prefix .. 'uids', 0, uid)
       redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
     end
     if owner == '' then
-      redis.call('HSET', key, 'connectedAt', int(now_ms))
+      -- Who was sent away by a gateway that stopped, and comes back soon, has been connected all the time.
+      local moved = rec.moved == '1' and now_ms - (tonumber(rec.lastSeen) or 0) < MOVED_MS
+      if not moved then redis.call('HSET', key, 'connectedAt', int(now_ms)) end
       shift_facets(rec.facets, rec.facets, 0, 1)
     end
+    if rec.moved then redis.call('HDEL', key, 'moved') end
     for field, text in pairs(rec) do
       local id = string.match(field, '^r:(.+)$')
       if id then
@@ -44,6 +51,10 @@ for i = 5, #ARGV do
           -- A restoring row was closed when its agent went away; now it is awaited again.
           if row.status == 'restoring' then row.deadline = now_ms + row.ack end
           put_row(uid, id, parse_row(text), row, 0, 1)
+        elseif owner ~= me then
+          -- Taken over from a gateway that may have died: the agent needs time to come back.
+          extend_deadline(row)
+          put_row(uid, id, parse_row(text), row, 1, 1)
         end
       end
     end

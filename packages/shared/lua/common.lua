@@ -36,15 +36,15 @@ local MOVES = {
   offered = { applying = 1, verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, skipped = 1, left = 1, restoring = 1 },
   applying = { verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, left = 1, restoring = 1 },
   verifying = { applied = 1, failed = 1, degraded = 1, lost = 1, left = 1, restoring = 1 },
-  applied = { degraded = 1, failed = 1, restoring = 1 },
-  degraded = { applied = 1, failed = 1, restoring = 1 },
-  failed = { restoring = 1 },
-  lost = { applied = 1, failed = 1, degraded = 1, restoring = 1 },
-  timedOut = { applied = 1, failed = 1, degraded = 1, restoring = 1 },
-  unverified = { applied = 1, failed = 1, degraded = 1, restoring = 1 },
+  applied = { degraded = 1, failed = 1, restoring = 1, left = 1 },
+  degraded = { applied = 1, failed = 1, restoring = 1, left = 1 },
+  failed = { restoring = 1, left = 1 },
+  lost = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
+  timedOut = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
+  unverified = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
   left = { offered = 1, applying = 1, verifying = 1, applied = 1, failed = 1, unverified = 1, degraded = 1, restoring = 1 },
   skipped = {},
-  restoring = { restored = 1, restoreFailed = 1 },
+  restoring = { restored = 1, restoreFailed = 1, left = 1 },
   restored = {},
   restoreFailed = { restored = 1 },
 }
@@ -138,10 +138,12 @@ local function extend_deadline(row)
   row.deadline = deadline
 end
 
--- Turns a connected agent (record `rec`) into one that is away: owner none, facets and rows to column 0, no member.
-local function release_agent(uid, rec)
+-- Turns a connected agent (record `rec`) into one that is away: owner none, facets and rows to column 0, no member. An agent
+-- that is away because a gateway stopped or died (`moved`) has not lost its connection by itself.
+local function release_agent(uid, rec, moved)
   local key = agent_key(uid)
   redis.call('HSET', key, 'owner', '', 'lastSeen', int(now_ms))
+  if moved then redis.call('HSET', key, 'moved', '1') end
   drop_member(uid, rec.group)
   shift_facets(rec.facets, rec.facets, 1, 0)
   for field, text in pairs(rec) do

@@ -6,7 +6,8 @@
 --   nSet, (field, value) x nSet, nDel, field x nDel,
 --   nRows, (rollout, wave, status, attempt, deadlineInMs (-1 = keep), ackTimeoutMs, soft ('0'|'1'), error) x nRows
 -- returns per agent: {'ok', rollout, standing row text ('' = ended), ...} for every row written, or {'fenced', owner}
--- A write is taken iff its epoch is >= the stored one. Errors are kept as `status|text` for at most 1,000 agents per rollout
+-- A write is taken iff its epoch is the stored one: a lower one has lost the agent, a higher one was given by a store that lost
+-- the claim in a failover ({'fenced', ''}: claim again). Errors are kept as `status|text` for at most 1,000 agents per rollout
 -- and shard, until the agent recovers; an agent that was taken back stays listed.
 
 local gateway = ARGV[2]
@@ -36,6 +37,9 @@ while at <= #ARGV do
   local rec = to_table(redis.call('HGETALL', key))
   if not rec.epoch or tonumber(epoch) < tonumber(rec.epoch) then
     replies[#replies + 1] = { 'fenced', rec.owner or '' }
+  elseif tonumber(epoch) > tonumber(rec.epoch) then
+    -- The claim was acknowledged by a primary and is missing here: the record does not say who holds the agent.
+    replies[#replies + 1] = { 'fenced', '' }
   else
     local connected = (rec.owner or '') ~= '' and 1 or 0
     local reply = { 'ok' }
@@ -80,7 +84,7 @@ while at <= #ARGV do
             ack = ack,
             soft = soft,
           }
-          if deadline_in >= 0 then row.deadline = now_ms + deadline_in end
+          if deadline_in >= 0 then row.deadline = now_ms + deadline_in elseif not old then row.deadline = now_ms + ack end
           if status == 'offered' and (not old or old.status ~= 'offered' or old.attempt ~= attempt) then row.offered_at = now_ms end
           put_row(uid, id, old, row, connected, connected)
           local failures = rollout_key(id) .. ':failures'

@@ -21,7 +21,7 @@ local released = 0
 for _, uid in ipairs(uids) do
   local rec = to_table(redis.call('HGETALL', agent_key(uid)))
   if rec.owner == owner and (epochs[uid] == nil or epochs[uid] == rec.epoch) then
-    release_agent(uid, rec)
+    release_agent(uid, rec, owner ~= 'http')
     released = released + 1
   elseif owner == 'http' then
     redis.call('ZREM', prefix .. 'polls', uid)

@@ -95,6 +95,19 @@ export function formatRolloutField(rollout: RolloutSpec): string {
   return JSON.stringify(rollout);
 }
 
+const selectorCache = new Map<string, Selector>();
+const SELECTOR_CACHE_LIMIT = 10_000;
+
+function selectorOf(text: string): Selector {
+  let selector = selectorCache.get(text);
+  if (selector === undefined) {
+    selector = parseSelector(text);
+    if (selectorCache.size >= SELECTOR_CACHE_LIMIT) selectorCache.clear();
+    selectorCache.set(text, selector);
+  }
+  return selector;
+}
+
 /** Builds the spec from HGETALL of `{opamp}:spec`. Throws on a field that is not what this release writes. */
 export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
   const groups: GroupSpec[] = [];
@@ -106,6 +119,8 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
     if (field.startsWith('group:')) {
       const name = field.slice('group:'.length);
       const stored = JSON.parse(text) as StoredGroup;
+      // A selector that this release cannot read fails here, where the former spec is kept, and not at each agent.
+      selectorOf(stored.selector);
       const stable = JSON.parse(fields[specField.stable(name)] ?? '{}') as Partial<StoredStable>;
       groups.push({
         name,
@@ -118,6 +133,7 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
       });
     } else if (field.startsWith('rollout:')) {
       const rollout = JSON.parse(text) as RolloutSpec;
+      for (const slice of rollout.slices) if (slice.selector !== '') selectorOf(slice.selector);
       rollouts.set(rollout.group, rollout);
     }
   }
@@ -173,19 +189,6 @@ export interface Desired {
   inCohort: boolean;
 }
 
-const selectorCache = new Map<string, Selector>();
-const SELECTOR_CACHE_LIMIT = 10_000;
-
-function selectorOf(text: string): Selector {
-  let selector = selectorCache.get(text);
-  if (selector === undefined) {
-    selector = parseSelector(text);
-    if (selectorCache.size >= SELECTOR_CACHE_LIMIT) selectorCache.clear();
-    selectorCache.set(text, selector);
-  }
-  return selector;
-}
-
 /** The group of an agent with these attributes: the highest priority that matches, ties by name in byte order. */
 export function groupOf(spec: FleetSpec, attributes: Readonly<Record<string, string>>): GroupSpec | null {
   for (const group of spec.groups) {
@@ -200,11 +203,22 @@ export function bucketOf(rollout: Pick<RolloutSpec, 'bucketBy'>, agent: Pick<Des
   return agent.attributes[rollout.bucketBy] ?? agent.origin;
 }
 
+const canarySets = new WeakMap<RolloutSpec, ReadonlySet<string>>();
+
+function canarySet(rollout: RolloutSpec): ReadonlySet<string> {
+  let set = canarySets.get(rollout);
+  if (set === undefined) {
+    set = new Set(rollout.canary);
+    canarySets.set(rollout, set);
+  }
+  return set;
+}
+
 /** True when `agent` is among those whose desired config is the rollout's `to` now. */
 export function isInCohort(rollout: RolloutSpec, agent: DesiredInput): boolean {
   if (rollout.direction === 'back') return false;
   if (rollout.held) return agent.wasOffered(rollout.id);
-  if (rollout.canary.includes(agent.origin)) return true;
+  if (canarySet(rollout).has(agent.origin)) return true;
   if (rollout.slices.length === 0) return false;
   const hash = hash48(rollout.salt, bucketOf(rollout, agent));
   return rollout.slices.some(

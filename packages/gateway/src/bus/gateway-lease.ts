@@ -90,12 +90,15 @@ export class GatewayLease {
     }
   }
 
-  /** Gives the lease back. */
-  async stop(): Promise<void> {
+  /**
+   * Gives the lease back when every agent was released (`clean`); else lets it run out, so that a coordinator finds the
+   * agents that still name this gateway.
+   */
+  async stop(clean: boolean): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#soon?.cancel();
     await this.#renewing;
-    await endLease(this.#options.redis, this.#options.keys, this.#options.gatewayId, false);
+    if (clean) await endLease(this.#options.redis, this.#options.keys, this.#options.gatewayId, false);
   }
 }

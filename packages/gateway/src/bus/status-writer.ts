@@ -107,14 +107,15 @@ export class StatusWriter implements SessionWriter {
     });
   }
 
-  /** Writes what is left, for at most `timeoutMs`; then gives up. */
-  async stop(timeoutMs: number): Promise<void> {
+  /** Writes what is left, for at most `timeoutMs`; then gives up. True when Redis has everything. */
+  async stop(timeoutMs: number): Promise<boolean> {
     for (const shard of this.#shards) this.#schedule(shard, true);
     const timer = this.#options.clock.sleep(timeoutMs).then(() => 'late' as const);
     const outcome = await Promise.race([this.barrier().then(() => 'done' as const), timer]);
     this.#stopped = true;
     if (outcome === 'late') this.#options.events.writesLost(this.dirtyCount);
     for (const shard of this.#shards) shard.timer?.cancel();
+    return outcome === 'done';
   }
 
   #shardOf(session: AgentSession): Shard {
@@ -181,13 +182,15 @@ export class StatusWriter implements SessionWriter {
         rows: session.writing.rows,
       };
     });
+    const dirtySince = batch.map((session) => session.dirtySince);
     let replies: FlushReply[];
     try {
       replies = await flushAgents(this.#options.redis, this.#options.keys.shards[index]!, this.#options.gatewayId, items);
     } catch (thrown) {
       shard.failures += 1;
       this.#options.events.flushFailed(toError(thrown), batch.length);
-      for (const session of batch) {
+      for (const [i, session] of batch.entries()) {
+        session.dirtySince = Math.min(session.dirtySince, dirtySince[i] ?? session.dirtySince);
         session.pending = mergeWrites(session.writing ?? emptyWrite(), session.pending ?? emptyWrite());
         session.writing = undefined;
         shard.dirty.add(session);
@@ -202,8 +205,15 @@ export class StatusWriter implements SessionWriter {
       const write = session.writing ?? emptyWrite();
       session.writing = undefined;
       const reply = replies[i];
-      if (reply?.kind === 'ok') this.#options.callbacks.onWritten(session, write, reply.rows);
-      else this.#options.callbacks.onFenced(session, write, reply?.owner ?? '');
+      try {
+        if (reply?.kind === 'ok') this.#options.callbacks.onWritten(session, write, reply.rows);
+        else this.#options.callbacks.onFenced(session, write, reply?.owner ?? '');
+      } catch (thrown) {
+        this.#options.events.logger.error(
+          { uid: session.uid, err: toError(thrown) },
+          'a write was acknowledged and could not be followed up',
+        );
+      }
       if (session.pending === undefined) this.#resolve(session);
     }
   }

@@ -144,6 +144,16 @@ describe('offers', () => {
     expect(again.offer).toMatchObject({ config: B, row: { status: 'offered', attempt: 2 } });
   });
 
+  it('opens a row again in a higher attempt that Redis may have judged meanwhile', () => {
+    const agent = state({ offered: B.hash, offerAnswered: false, rows: new Map([['r1', row('offered')]]) });
+    expect(run(spec([group()], [rollout({ attempt: 2 })]), agent).rows).toMatchObject([{ status: 'offered', attempt: 2 }]);
+  });
+
+  it('leaves settled rows of a rollout that goes forward to an agent that has moved', () => {
+    const fleet = spec([group({ name: 'other', priority: 1 }), group()], [rollout()]);
+    expect(run(fleet, state({ rows: new Map([['r1', row('applied')]]) })).rows).toEqual([]);
+  });
+
   it('never offers a version as stable that the agent has FAILED: it gets the one before', () => {
     const agent = state({ offered: 'zz', reportedHash: 'zz', failed: new Map([[B.hash, { by: 'r0', attempt: 1 }]]) });
     expect(run(spec([group({ stable: B, previous: A })]), agent).offer?.config).toEqual(A);
@@ -203,6 +213,18 @@ describe('direction back', () => {
     expect(run(back, agent).rows).toMatchObject([{ status: 'restored' }]);
   });
 
+  it.each<RowStatus>(['applied', 'failed', 'restoring', 'offered'])(
+    'has nothing more to do for a %s agent that got a pin or another group',
+    (status) => {
+      const pin: Pin = { id: 'p1', config: { name: 'own', version: 1, hash: 'cc' } };
+      expect(run(back, state({ pin, offered: 'cc', rows: new Map([['r1', row(status)]]) })).rows).toMatchObject([
+        { rollout: 'r1', status: 'left' },
+      ]);
+      const moved = spec([group({ name: 'other', priority: 1 }), group()], [rollout({ direction: 'back' })]);
+      expect(run(moved, state({ rows: new Map([['r1', row(status)]]) })).rows).toMatchObject([{ rollout: 'r1', status: 'left' }]);
+    },
+  );
+
   it('leaves untouched agents alone', () => {
     expect(run(back, state())).toEqual({ rows: [], offer: null });
     expect(run(back, state({ rows: new Map([['r1', row('skipped')]]) })).rows).toEqual([]);
@@ -210,6 +232,22 @@ describe('direction back', () => {
 });
 
 describe('status reports', () => {
+  it('belongs to the rollout that made the offer when two roll out the same version', () => {
+    const two = spec([group({ name: 'other', priority: 1 }), group()], [rollout(), rollout({ id: 'r2', group: 'other' })]);
+    const agent = state({
+      offered: B.hash,
+      offerAnswered: false,
+      offeredFor: { by: 'r2', attempt: 1 },
+      rows: new Map([
+        ['r1', row('applied')],
+        ['r2', row('offered')],
+      ]),
+    });
+    expect(applyStatusReport(two, agent, { hash: 'bb', status: 'APPLYING', error: '' }).rows).toMatchObject([
+      { rollout: 'r2', status: 'applying' },
+    ]);
+  });
+
   const fleet = spec([group()], [rollout()]);
   const offeredB = (status: RowStatus): ReconcileState =>
     state({ offered: B.hash, offerAnswered: false, offeredFor: { by: 'r1', attempt: 1 }, rows: new Map([['r1', row(status)]]) });

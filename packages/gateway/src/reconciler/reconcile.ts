@@ -40,6 +40,8 @@ export interface ReconcileOutcome {
 
 /** Rows that say the agent was never given the rollout's version. */
 const UNTOUCHED: ReadonlySet<RowStatus> = new Set<RowStatus>(['skipped', 'left']);
+/** Rows that a rollback has nothing more to do for. */
+const DONE_BACK: ReadonlySet<RowStatus> = new Set<RowStatus>(['skipped', 'left', 'restored', 'restoreFailed']);
 const RESTORE: ReadonlySet<RowStatus> = new Set<RowStatus>(['restoring', 'restored', 'restoreFailed']);
 
 /** True when the agent has a row saying it was offered the rollout's version. */
@@ -90,7 +92,9 @@ export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desir
 
   const known = state.offered === '' ? state.reportedHash : state.offered;
   if (desired.source === 'rollout' && rollout !== null) {
-    const again = row === undefined || row.status === 'left' || (row.attempt < rollout.attempt && FAILING_STATUSES.has(row.status));
+    // A row that is open here may have been judged in Redis meanwhile: a new attempt covers both.
+    const earlier = row !== undefined && row.attempt < rollout.attempt && (FAILING_STATUSES.has(row.status) || !isSettled(row.status));
+    const again = row === undefined || row.status === 'left' || earlier;
     if (known !== rollout.to.hash) {
       const booked = change(rollout, 'offered', { deadlineInMs: rollout.ackTimeoutMs });
       return { rows, offer: { config: rollout.to, offeredFor: offeredForOf(desired, state), row: booked, kind: 'rollout' } };
@@ -113,14 +117,18 @@ function bookWithoutOffer(state: ReconcileState, rollout: RolloutSpec): RowChang
   return change(rollout, 'offered', { deadlineInMs: rollout.ackTimeoutMs });
 }
 
-/** Unsettled rows of rollouts that the agent no longer belongs to. */
+/**
+ * Rows of rollouts that the agent no longer belongs to: the unsettled ones, and in direction `back` every touched one, for
+ * nothing of that rollout is restored on an agent that has another group or a pin.
+ */
 function leftRows(spec: FleetSpec, state: ReconcileState, desired: Desired): RowChange[] {
   const rows: RowChange[] = [];
   if (state.rows.size === 0) return rows;
   for (const rollout of spec.rollouts.values()) {
     const row = state.rows.get(rollout.id);
-    if (row === undefined || isSettled(row.status) || row.status === 'restoring') continue;
-    if (rollout.group !== desired.group?.name || state.pin !== null) rows.push(change(rollout, 'left', { attempt: row.attempt }));
+    if (row === undefined || (rollout.group === desired.group?.name && state.pin === null)) continue;
+    const open = rollout.direction === 'back' ? !DONE_BACK.has(row.status) : !isSettled(row.status);
+    if (open) rows.push(change(rollout, 'left', { attempt: row.attempt }));
   }
   return rows;
 }
@@ -193,7 +201,8 @@ export function applyStatusReport(spec: FleetSpec, state: ReconcileState, report
     outcome.stale = state.offered !== '' && report.hash !== '';
     return outcome;
   }
-  const rollout = [...spec.rollouts.values()].find((candidate) => candidate.to.hash === report.hash && state.rows.has(candidate.id));
+  const candidates = [...spec.rollouts.values()].filter((candidate) => candidate.to.hash === report.hash && state.rows.has(candidate.id));
+  const rollout = candidates.find((candidate) => candidate.id === state.offeredFor?.by) ?? candidates[0];
   const row = rollout === undefined ? undefined : state.rows.get(rollout.id);
   const judges = rollout !== undefined && row !== undefined && !RESTORE.has(row.status);
   const soft = report.status === 'FAILED' && SOFT_FAILURE.test(report.error);

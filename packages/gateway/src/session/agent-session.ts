@@ -13,8 +13,8 @@ export interface PendingOffer {
   /** What `offered` said before, restored when the bytes cannot be written. */
   prior: { offered: string; offerAnswered: boolean; offeredFor: FailedHash | undefined };
   kind: 'rollout' | 'back' | 'takeBack' | 'trailing';
-  /** The write that records this offer was handed to Redis and acknowledged. */
-  recorded: boolean;
+  /** Rollout it belongs to, '' outside rollouts. */
+  rolloutId: string;
 }
 
 /** A message that waits for the session's claim. */
@@ -88,6 +88,10 @@ export class AgentSession {
   creditBytes = 0;
   creditSinceMs = 0;
   appliedAtMs = 0;
+  /** Time at which a soft failure counts as one, unless the agent is healthy then; 0 = none. */
+  softUntilMs = 0;
+  /** A write was refused because somebody else claimed the agent. */
+  wasFenced = false;
 
   connectedAtMs: number;
   supersededAtMs = 0;

@@ -1,7 +1,8 @@
 import type { RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { AgentSession } from './agent-session.ts';
-import type { SpecSource } from './ports.ts';
+import type { SessionWriter, SpecSource } from './ports.ts';
+import { bookFailed } from './offer-desk.ts';
 import type { OfferDesk } from './offer-desk.ts';
 
 /**
@@ -12,12 +13,14 @@ import type { OfferDesk } from './offer-desk.ts';
 export class HealthWatch {
   readonly #spec: SpecSource;
   readonly #desk: OfferDesk;
+  readonly #writer: SessionWriter;
   readonly #degradedAfterMs: number;
   readonly #watched = new Set<AgentSession>();
 
-  constructor(options: { spec: SpecSource; desk: OfferDesk; degradedAfterMs: number }) {
+  constructor(options: { spec: SpecSource; desk: OfferDesk; writer: SessionWriter; degradedAfterMs: number }) {
     this.#spec = options.spec;
     this.#desk = options.desk;
+    this.#writer = options.writer;
     this.#degradedAfterMs = options.degradedAfterMs;
   }
 
@@ -39,7 +42,7 @@ export class HealthWatch {
 
   /** Applies the rules to one session; true while something is still to be watched. */
   judge(session: AgentSession, nowMs: number): boolean {
-    let open = session.lateApplied !== undefined || session.record.healthy === false;
+    let open = session.lateApplied !== undefined || session.softUntilMs !== 0 || session.record.healthy === false;
     for (const rollout of this.#spec.spec.rollouts.values()) {
       const row = session.record.rows.get(rollout.id);
       if (row === undefined || rollout.direction === 'back') continue;
@@ -55,6 +58,15 @@ export class HealthWatch {
     if (late?.rollout === rollout.id && nowMs >= late.dueMs) {
       session.lateApplied = undefined;
       if (record.healthy !== false || record.unhealthyWhenOffered) this.#book(session, rollout, row, 'applied', '');
+      return false;
+    }
+    if (row.soft && row.status === 'verifying' && session.softUntilMs !== 0) {
+      if (nowMs < session.softUntilMs || record.healthy !== false) return nowMs < session.softUntilMs;
+      session.softUntilMs = 0;
+      record.failed.set(rollout.to.hash, { by: rollout.id, attempt: row.attempt });
+      bookFailed(session, this.#writer);
+      this.#book(session, rollout, row, 'failed', record.reportedError);
+      this.#desk.evaluate(session, 'session');
       return false;
     }
     if (record.healthy === false && (row.status === 'verifying' || row.status === 'applied') && !record.unhealthyWhenOffered && !row.soft) {

@@ -50,6 +50,8 @@ export class OfferDesk {
   readonly #trailing: TokenBucket;
   readonly #joins = new Map<string, TokenBucket>();
   readonly #waiting = new Set<AgentSession>();
+  /** Sessions whose offer is being recorded: decided, and not in Redis yet. */
+  readonly #recording = new Set<AgentSession>();
   readonly #credits = new Set<AgentSession>();
   #creditBytes = 0;
   /** Offers and failures outside rollouts: time, group, failed. */
@@ -61,13 +63,14 @@ export class OfferDesk {
     this.#trailing = new TokenBucket(options.offerRate, options.clock.nowMs());
   }
 
-  /** Sessions that are to be offered something and are not yet, by rollout id ('' outside rollouts). */
+  /** Sessions that are to be offered something, and whose offer is not in Redis yet, by rollout id ('' outside rollouts). */
   backlog(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const session of this.#waiting) {
       if (session.waiting === undefined) continue;
       counts[session.waiting] = (counts[session.waiting] ?? 0) + 1;
     }
+    for (const { offer } of this.#recording) if (offer !== undefined) counts[offer.rolloutId] = (counts[offer.rolloutId] ?? 0) + 1;
     return counts;
   }
 
@@ -117,6 +120,13 @@ export class OfferDesk {
 
   /** Writes a row: in memory at once, in Redis with the next flush. */
   bookRow(session: AgentSession, change: RowChange): void {
+    this.noteRow(session, change);
+    session.write().rows.push(change);
+    this.#options.writer.markDirty(session);
+  }
+
+  /** The part of {@link bookRow} that concerns memory. */
+  noteRow(session: AgentSession, change: RowChange): void {
     const now = this.#options.clock.nowMs();
     const old = session.record.rows.get(change.rollout);
     const row: Row = {
@@ -129,8 +139,6 @@ export class OfferDesk {
       soft: change.soft,
     };
     session.record.rows.set(change.rollout, row);
-    session.write().rows.push(change);
-    this.#options.writer.markDirty(session);
   }
 
   /** Recomputes the facet counters the agent is counted under. */
@@ -161,6 +169,7 @@ export class OfferDesk {
     const { offer } = session;
     if (offer === undefined) return;
     session.offer = undefined;
+    this.#recording.delete(session);
     const sent = this.#options.sendWithOffer(session, offer.bytes);
     if (!sent) {
       this.#takeBack(session, offer);
@@ -177,6 +186,7 @@ export class OfferDesk {
     const { offer } = session;
     if (offer === undefined) return;
     session.offer = undefined;
+    this.#recording.delete(session);
     this.#takeBack(session, offer);
   }
 
@@ -190,6 +200,7 @@ export class OfferDesk {
   /** The session is gone from this gateway. */
   forget(session: AgentSession): void {
     this.#stopWaiting(session);
+    this.#recording.delete(session);
     this.returnCredit(session);
   }
 
@@ -229,10 +240,12 @@ export class OfferDesk {
     this.#options.writer.markDirty(session);
   }
 
-  #tryOffer(session: AgentSession, plan: OfferPlan, outcome: Desired, cause: Cause): void {
+  #tryOffer(session: AgentSession, plan: OfferPlan, outcome: Desired, given: Cause): void {
     const { spec, writer } = this.#options;
     const rolloutId = plan.kind === 'rollout' || plan.kind === 'back' ? (outcome.rollout?.id ?? '') : '';
     const urgent = plan.kind === 'back' || plan.kind === 'takeBack';
+    // An offer that waits keeps the pacing it began with, whatever the agent says or the spec does meanwhile.
+    const cause = session.waiting === rolloutId ? session.waitingCause : given;
     if (!this.#options.mayOffer() || (spec.spec.frozen && !urgent) || (plan.kind === 'trailing' && outcome.group?.trailingHeld === true)) {
       this.#wait(session, rolloutId, cause);
       return;
@@ -249,7 +262,8 @@ export class OfferDesk {
     this.#stopWaiting(session);
     const { record } = session;
     const prior = session.offer?.prior ?? { offered: record.offered, offerAnswered: record.offerAnswered, offeredFor: record.offeredFor };
-    session.offer = { config: plan.config, bytes, prior, kind: plan.kind, recorded: false };
+    session.offer = { config: plan.config, bytes, prior, kind: plan.kind, rolloutId };
+    this.#recording.add(session);
     session.offeredHere = true;
     record.offered = plan.config.hash;
     record.offerAnswered = !reportsRemoteConfig(record.capabilities);

@@ -17,6 +17,8 @@ export interface ReplyDeskOptions {
   writer: SessionWriter;
   fullState: FullStateLimiter;
   customCapabilities: readonly string[];
+  /** Limit of a message, header included. */
+  maxMessageBytes: number;
 }
 
 /**
@@ -113,6 +115,10 @@ export class ReplyDesk {
     session.owed = [];
     const last = owed.pop() ?? {};
     for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
-    return session.outlet.send(encodeReply(session.wireUid, last, remoteConfig));
+    const together = encodeReply(session.wireUid, last, remoteConfig);
+    if (together.length < this.#options.maxMessageBytes) return session.outlet.send(together);
+    // The config fits by itself only: over HTTP, where there is one answer, it waits for the next poll.
+    session.outlet.send(encodeReply(session.wireUid, last));
+    return session.outlet.transport === 'ws' && session.outlet.send(encodeReply(session.wireUid, {}, remoteConfig));
   }
 }

@@ -1,15 +1,14 @@
 import type { AgentToServer } from '@opamp-gateway/proto/opamp';
 import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
-import type { Clock } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
 import { isZeroUid, uidFromBytes } from '@opamp-gateway/shared/instance-uid';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import { CLOSE_REASONS } from '../close-reasons.ts';
-import type { GatewayEvents } from '../events.ts';
 import { decodeBody, decodeWebSocketMessage } from '../protocol/codec.ts';
 import type { Decoded } from '../protocol/codec.ts';
 import { encodeError, REPORT_FULL_STATE } from '../protocol/replies.ts';
+import { emptyWrite, mergeWrites } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
 import { AgentSession } from './agent-session.ts';
 
@@ -18,9 +17,11 @@ import { FullStateLimiter } from './full-state.ts';
 import { HealthWatch } from './health-watch.ts';
 import { Identity } from './identity.ts';
 import { OfferDesk } from './offer-desk.ts';
-import type { AgentRecords, ComponentStore, Outlet, SessionWriter, SpecSource } from './ports.ts';
+import type { Outlet } from './ports.ts';
 import { ReplyDesk } from './reply-desk.ts';
 import { flatAttributes, isComplete, mergeReport, messageDigest } from './report.ts';
+import { rewriteAll } from './rewrite.ts';
+import type { SessionManagerOptions } from './session-options.ts';
 import { SessionRegistry } from './session-registry.ts';
 import { StatusDesk } from './status-desk.ts';
 
@@ -29,33 +30,10 @@ const MAX_QUEUED_MESSAGES = 64;
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 /** After a claim with an unanswered offer, how long the agent may take to report before offers go on. */
 const AWAIT_REPORT_MS = 30_000;
+/** Most times that one poll is reconciled when others claim the same agent. */
+const MAX_EXCHANGE_ATTEMPTS = 3;
 /** Pause before a failed claim is tried again. */
 const CLAIM_RETRY_MS = 1_000;
-
-export interface SessionManagerOptions {
-  gatewayId: string;
-  clock: Clock;
-  events: GatewayEvents;
-  spec: SpecSource;
-  records: AgentRecords;
-  writer: SessionWriter;
-  components: ComponentStore;
-  maxMessageBytes: number;
-  offerRate: number;
-  windowOffers: number;
-  windowBytes: number;
-  fullStateRate: number;
-  fullStateIntervalMs: number;
-  heartbeatIntervalMs: number;
-  degradedAfterMs: number;
-  retryAfterMs: number;
-  keepEffective: boolean;
-  customCapabilities: readonly string[];
-  mayOffer(): boolean;
-  liveGateways(): number;
-  /** A custom message came in for one of our capabilities. */
-  onCustomMessage(uid: string, message: { capability: string; type: string; data: Uint8Array }): void;
-}
 
 /**
  * The flow of messages: finds or makes the session of the agent that speaks, merges what it reports, lets the desk decide
@@ -96,7 +74,12 @@ export class SessionManager {
       liveGateways: () => options.liveGateways(),
       sendWithOffer: (session, remoteConfig) => this.#replies.sendOwed(session, remoteConfig),
     });
-    this.health = new HealthWatch({ spec: options.spec, desk: this.desk, degradedAfterMs: options.degradedAfterMs });
+    this.health = new HealthWatch({
+      spec: options.spec,
+      desk: this.desk,
+      writer: options.writer,
+      degradedAfterMs: options.degradedAfterMs,
+    });
     this.#replies = new ReplyDesk({
       clock: options.clock,
       events: options.events,
@@ -105,6 +88,7 @@ export class SessionManager {
       writer: options.writer,
       fullState: this.#fullState,
       customCapabilities: options.customCapabilities,
+      maxMessageBytes: options.maxMessageBytes,
     });
     this.#identity = new Identity({
       events: options.events,
@@ -124,6 +108,13 @@ export class SessionManager {
       desk: this.desk,
       health: this.health,
     });
+  }
+
+  /** Number of agents whose record is being loaded. */
+  get claiming(): number {
+    let count = 0;
+    for (const session of this.registry.sessions()) if (session.phase === 'claiming') count += 1;
+    return count;
   }
 
   /** Number of connected agents that report themselves unhealthy, as of the last tick. */
@@ -200,12 +191,16 @@ export class SessionManager {
    * A write was refused. `owner` is who has the agent now: another session has claimed it; or nobody, because the store has
    * lost the record, or this gateway for a connection that is gone already: then it is claimed again.
    */
-  fenced(session: AgentSession, owner: string): void {
+  fenced(session: AgentSession, write: PendingWrite, owner: string): void {
+    session.wasFenced = true;
+    if (session.outlet.transport === 'http') return;
     this.#replies.answerOwed(session);
     if (session.phase !== 'live') this.#forget(session);
-    else if (owner === '' || (owner === this.#options.gatewayId && this.registry.owner(session.uid) === session))
+    else if (owner === '' || (owner === this.#options.gatewayId && this.registry.owner(session.uid) === session)) {
+      // What was refused is written again under the new epoch: the agent would not say it twice.
+      session.pending = mergeWrites(write, session.pending ?? emptyWrite());
       void this.#reclaim(session);
-    else this.#supersede(session);
+    } else this.#supersede(session);
   }
 
   /** Redis acknowledged a write. */
@@ -214,7 +209,10 @@ export class SessionManager {
       if (session.pending?.rows.some((row) => row.rollout === rollout)) continue;
       const row = text === '' ? undefined : parseRow(text);
       if (row === undefined) session.record.rows.delete(rollout);
-      else session.record.rows.set(rollout, row);
+      else {
+        session.record.rows.set(rollout, row);
+        if (session.phase === 'live') this.#statuses.adopted(session, rollout, row);
+      }
     }
     if (write.release) {
       if (session.phase === 'closed') this.registry.remove(session);
@@ -267,6 +265,12 @@ export class SessionManager {
       if (session.phase !== 'live') continue;
       void this.#reclaim(session);
     }
+  }
+
+  /** Writes everything again that Redis may have lost. */
+  rewriteAll(): void {
+    for (const session of this.registry.sessions())
+      if (session.phase === 'live') rewriteAll(session, { spec: this.#options.spec, desk: this.desk, writer: this.#options.writer });
   }
 
   /** Operators changed the agent's pin or labels. */
@@ -420,7 +424,7 @@ export class SessionManager {
       const asked = record.asked?.hash === record.offered ? record.asked : undefined;
       // On a WebSocket it is asked anew: the question may have been lost with the connection before.
       session.offerQuestion = asked === undefined || session.outlet.transport === 'ws';
-      session.awaitingReportUntilMs = (asked?.atMs ?? now) + AWAIT_REPORT_MS;
+      session.awaitingReportUntilMs = Math.min(now, asked?.atMs ?? now) + AWAIT_REPORT_MS;
     }
     if (record.healthy === false) this.health.watch(session);
   }
@@ -438,12 +442,13 @@ export class SessionManager {
       const stored = parseRecord(session.uid, claim.fields);
       const { record } = session;
       record.rows = stored.rows;
+      for (const change of session.pending?.rows ?? []) this.desk.noteRow(session, change);
       record.pin = stored.pin;
       record.labels = stored.labels;
       session.attributes = flatAttributes(record);
       session.takesConfig = undefined;
       session.facetText = '';
-      this.markAll(session);
+      rewriteAll(session, { spec: this.#options.spec, desk: this.desk, writer: this.#options.writer });
       // A record without attributes is one the store has lost: nothing of the agent is known there.
       if (claim.fields['attributes'] === undefined) session.fullStateOwed = true;
       this.desk.evaluate(session, 'session');
@@ -454,40 +459,31 @@ export class SessionManager {
     }
   }
 
-  /** Marks everything this session knows as to be written: what a failover lost was acknowledged once and would never be sent again. */
-  markAll(session: AgentSession): void {
-    const { record } = session;
-    const { set } = session.write();
-    set.capabilities = String(record.capabilities);
-    set.attributes = JSON.stringify(record.attributes);
-    if (record.healthy !== undefined) {
-      set.health = record.healthy ? '1' : '0';
-      set.healthSince = String(record.healthSinceMs);
-    }
-    set.reportedHash = record.reportedHash;
-    set.reportedStatus = record.reportedStatus;
-    set.reportedError = record.reportedError;
-    set.offered = record.offered;
-    set.offerAnswered = record.offerAnswered ? '1' : '0';
-    if (record.seq !== undefined) set.seq = String(record.seq);
-    session.facetText = '';
-    this.desk.bookFacets(session);
-    this.#options.writer.markDirty(session);
-  }
-
   async #exchange(outlet: Outlet, uid: string, message: AgentToServer, digest: string): Promise<void> {
-    const session = new AgentSession(uid, message.instanceUid.slice(), outlet, this.#options.clock.nowMs());
-    const former = this.registry.owner(uid);
-    if (former !== undefined) await this.#giveUp(former);
-    await this.#load(session);
-    this.#process(session, message, digest);
-    await session.reidentifying;
-    await this.#options.writer.settled(session);
-    if (session.offer !== undefined) this.desk.offerUnsent(session);
-    this.#replies.answerOwed(session);
-    if (session.pending !== undefined) await this.#options.writer.settled(session);
-    this.desk.forget(session);
-    session.phase = 'closed';
+    for (let attempt = 1; ; attempt += 1) {
+      const session = new AgentSession(uid, message.instanceUid.slice(), outlet, this.#options.clock.nowMs());
+      try {
+        const former = this.registry.owner(uid);
+        if (former !== undefined) await this.#giveUp(former);
+        await this.#load(session);
+        this.#process(session, message, digest);
+        await session.reidentifying;
+        await this.#options.writer.settled(session);
+        if (!session.wasFenced) {
+          if (session.offer !== undefined) this.desk.offerUnsent(session);
+          this.#replies.answerOwed(session);
+          if (session.pending !== undefined) await this.#options.writer.settled(session);
+          return;
+        }
+      } finally {
+        if (session.offer !== undefined) this.desk.offerUnsent(session);
+        this.desk.forget(session);
+        this.health.forget(session);
+        session.phase = 'closed';
+      }
+      // Another gateway claimed the agent between this claim and its write: load and reconcile again.
+      if (attempt === MAX_EXCHANGE_ATTEMPTS) throw new Error(`the record of ${uid} was claimed by others ${attempt} times`);
+    }
   }
 
   /** The heart: one message of an agent whose record is ours. */
@@ -547,8 +543,7 @@ export class SessionManager {
     const parts = this.#replies.partsFor(session, message);
     if (session.outlet.transport === 'http') {
       this.health.judge(session, now);
-      // The full state that is asked for here is composed before an offer beside the question is looked at, so that it
-      // would seem to deny the offer: the offer waits for the next poll.
+      // The answer is composed before an offer beside the question is looked at, and would deny it: the offer waits a poll.
       if (((parts.flags ?? 0n) & REPORT_FULL_STATE) !== 0n) session.awaitingReportUntilMs = now + AWAIT_REPORT_MS;
     }
     this.desk.evaluate(session, 'session');
@@ -571,6 +566,7 @@ export class SessionManager {
       this.health.forget(session);
       session.owed = [];
       session.write().release = true;
+      if (this.#options.draining()) session.write().set.moved = '1'; // Not the agent's doing, nor that of its config.
       if (session.record.seq !== undefined) session.write().set.seq = String(session.record.seq);
       this.#options.writer.markDirty(session);
     } else if (session.phase !== 'closed') {

@@ -15,11 +15,15 @@ export interface SpecEvaluatorOptions {
   onObserved(): void;
 }
 
-/** Evaluates every session against each new spec, in chunks; a newer spec starts the round again. */
+/**
+ * Evaluates every session against each new spec, in chunks. A round is always finished, else fast changes would never let
+ * the last sessions have their turn: what a newer spec asks for is done on the way, and then once more for all.
+ */
 export class SpecEvaluator {
   readonly #options: SpecEvaluatorOptions;
   #observed = '';
-  #round = 0;
+  #next: FleetSpec | undefined;
+  #running = false;
 
   constructor(options: SpecEvaluatorOptions) {
     this.#options = options;
@@ -30,9 +34,22 @@ export class SpecEvaluator {
     return this.#observed;
   }
 
-  /** Starts a round. Never rejects. */
+  /** Starts a round, or has one follow the round that runs. Never rejects. */
   async evaluateAll(spec: FleetSpec): Promise<void> {
-    const round = ++this.#round;
+    this.#next = spec;
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#next !== undefined) {
+      const present: FleetSpec = this.#next;
+      this.#next = undefined;
+      await this.#round();
+      this.#observed = this.#options.identity(present);
+      this.#options.onObserved();
+    }
+    this.#running = false;
+  }
+
+  async #round(): Promise<void> {
     let count = 0;
     for (const session of [...this.#options.registry.sessions()]) {
       this.#options.desk.evaluate(session, 'spec');
@@ -41,12 +58,8 @@ export class SpecEvaluator {
         await new Promise<void>((resolve) => {
           setImmediate(resolve);
         });
-        if (round !== this.#round) return;
       }
     }
     await this.#options.barrier();
-    if (round !== this.#round) return;
-    this.#observed = this.#options.identity(spec);
-    this.#options.onObserved();
   }
 }

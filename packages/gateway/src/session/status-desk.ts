@@ -1,7 +1,8 @@
 import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { Clock } from '@opamp-gateway/shared/clock';
+import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { GatewayEvents } from '../events.ts';
-import { applyStatusReport, SOFT_FAILURE } from '../reconciler/reconcile.ts';
+import { applyStatusReport, SOFT_FAILURE, SOFT_FAILURE_MS } from '../reconciler/reconcile.ts';
 import type { StatusReport } from '../reconciler/reconcile.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { HealthWatch } from './health-watch.ts';
@@ -19,6 +20,10 @@ export interface StatusDeskOptions {
   health: HealthWatch;
 }
 
+/** Rows that were settled without an answer. */
+const LATE: ReadonlySet<RowStatus> = new Set<RowStatus>(['lost', 'timedOut', 'unverified']);
+/** How long before its deadline a soft failure is judged here. */
+const SOFT_LEAD_MS = 3_000;
 /** Hashes that one agent is remembered to have FAILED. */
 const MAX_FAILED_HASHES = 16;
 
@@ -68,6 +73,11 @@ export class StatusDesk {
       if (outcome.failed.by.startsWith('group:')) this.#options.desk.trailingFailed(outcome.failed.by.slice('group:'.length));
     } else if (outcome.answered && !soft && record.failed.delete(report.hash)) bookFailed(session, writer);
     if (report.status === 'APPLIED' && record.reportedStatus !== 'APPLIED') session.appliedAtMs = now;
+    if (soft && outcome.rows.length > 0) {
+      // A little before Redis would judge the row, so that the failed hash is known here, where the agent is taken back.
+      session.softUntilMs = now + SOFT_FAILURE_MS - SOFT_LEAD_MS;
+      this.#options.health.watch(session);
+    } else session.softUntilMs = 0;
 
     Object.assign(session.write().set, mergeStatus(record, report, now));
     for (const row of outcome.rows) this.#options.desk.bookRow(session, row);
@@ -78,5 +88,19 @@ export class StatusDesk {
       if (hold === 0) this.#options.health.judge(session, now);
     }
     if (record.healthy === false) this.#options.health.watch(session);
+  }
+
+  /**
+   * A row stands in Redis otherwise than it was to be written: it had been judged there. An APPLIED that came too late still
+   * counts, after the health hold.
+   */
+  adopted(session: AgentSession, rolloutId: string, row: Row): void {
+    if (session.lateApplied !== undefined || !LATE.has(row.status)) return;
+    const { record } = session;
+    const rollout = [...this.#options.spec.spec.rollouts.values()].find((candidate) => candidate.id === rolloutId);
+    if (rollout === undefined || rollout.direction === 'back') return;
+    if (record.reportedStatus !== 'APPLIED' || record.reportedHash !== rollout.to.hash || !reportsRemoteConfig(record.capabilities)) return;
+    session.lateApplied = { rollout: rollout.id, dueMs: this.#options.clock.nowMs() + rollout.healthHoldMs };
+    this.#options.health.watch(session);
   }
 }

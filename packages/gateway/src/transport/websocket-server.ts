@@ -334,7 +334,8 @@ export class WebSocketServer {
       gunzip(body, { maxOutputLength: maxMessageBytes }, (error, inflated) => {
         if (exchange.aborted) return;
         if (error === null) void this.#exchange(res, exchange, inflated, { gzipReply, remoteAddress });
-        else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') res.cork(() => this.#tooLarge(res, remoteAddress, false));
+        else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+          res.cork(() => this.#tooLarge(res, remoteAddress, false));
         else res.cork(() => this.#answer(res, '400 Bad Request', {}, 'the body is not gzip\n'));
       });
     });
