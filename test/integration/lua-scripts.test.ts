@@ -106,6 +106,21 @@ describe('claim', () => {
     expect(await redis.client.hget(shard.agent(A), 'owner')).toBe('gw-1');
   });
 
+  it('lists a new agent under no group, so that a sweep finds it before its first report', async () => {
+    const epoch = await claim(A);
+    expect(await redis.client.hgetall(shard.members('-'))).toEqual({ [A]: `gw-1:${epoch}:0:` });
+    await flush(A, epoch, { group: 'edge', takesConfig: true });
+    expect(await redis.client.hgetall(shard.members('-'))).toEqual({});
+    expect(await redis.client.hgetall(shard.members('edge'))).toEqual({ [A]: `gw-1:${epoch}:1:` });
+  });
+
+  it('gives an agent that is taken over from another gateway time to come back', async () => {
+    const epoch = await claim(A);
+    await flush(A, epoch, { rows: [row('applying', { deadlineInMs: 0, ackTimeoutMs: HOUR_MS })] });
+    await claim(A, 'gw-2');
+    expect(await settle()).toEqual({ '0:applying:1': 1 });
+  });
+
   it('never goes below the stored epoch, even when that lies in the future', async () => {
     await claim(A);
     await redis.client.hset(shard.agent(A), 'epoch', '9007199254740000');
@@ -129,6 +144,26 @@ describe('flush', () => {
     expect(await flush(A, old, { set: { health: '0' }, rows: [row('offered')] })).toEqual({ kind: 'fenced', owner: 'gw-2' });
     expect(await counters()).toEqual({});
     expect(await redis.client.hget(shard.agent(A), 'health')).toBeNull();
+  });
+
+  it('asks for a new claim when the store has lost the one that the write goes by', async () => {
+    const epoch = await claim(A);
+    await redis.client.hset(shard.agent(A), 'epoch', '5', 'owner', 'gw-9');
+    expect(await flush(A, epoch, { rows: [row('offered')] })).toEqual({ kind: 'fenced', owner: '' });
+    expect(await counters()).toEqual({});
+  });
+
+  it('gives a row that the store has lost a deadline of its own', async () => {
+    const epoch = await claim(A);
+    await flush(A, epoch, { rows: [row('applying', { deadlineInMs: -1, ackTimeoutMs: HOUR_MS })] });
+    expect(await settle()).toEqual({ '0:applying:1': 1 });
+  });
+
+  it('lets a rollback go of an agent that has another group or a pin, whatever its row was', async () => {
+    const epoch = await claim(A);
+    await flush(A, epoch, { rows: [row('applied')] });
+    await flush(A, epoch, { rows: [row('left')] });
+    expect(await counters()).toEqual({ '0:left:1': '1' });
   });
 
   it('keeps the wave of the first row, whatever a later write says', async () => {
