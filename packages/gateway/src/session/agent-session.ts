@@ -53,6 +53,8 @@ export class AgentSession {
 
   /** The connection ended while the record was being loaded. */
   outletEnded = false;
+  /** The lease was lost while the record was being loaded: it is claimed once more. */
+  claimAgain = false;
   queue: QueuedMessage[] = [];
   queuedBytes = 0;
 

@@ -262,8 +262,9 @@ export class SessionManager {
   /** Claims every session again: the lease was gone, or the store is another one. */
   reclaimAll(): void {
     for (const session of this.registry.sessions()) {
-      if (session.phase !== 'live') continue;
-      void this.#reclaim(session);
+      // A claim that is under way may have reached Redis before the lease was found to have ended.
+      if (session.phase === 'claiming') session.claimAgain = true;
+      else if (session.phase === 'live') void this.#reclaim(session);
     }
   }
 
@@ -364,6 +365,7 @@ export class SessionManager {
       session.outlet.close(CLOSE_REASONS.internal);
     }
     if (session.outletEnded) this.#end(session);
+    else if (session.claimAgain && session.phase === 'live') await this.#reclaim(session);
   }
 
   /** A connection of ours that held the agent: its state is written before the new one claims. */
