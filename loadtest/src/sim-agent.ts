@@ -412,10 +412,11 @@ export class SimAgent implements ConnectionOwner {
       return;
     }
     const applyMs = this.#draw(this.#behaviour.applyMs, `apply:${config.hashHex}`);
-    const dueAtMs = performance.now() + applyMs;
-    this.#applyTimer = setTimeout(() => this.#handleApplyTimer(dueAtMs), applyMs);
     if (config.isEmptyMap) this.#collector.kill();
     else this.#startCollector(deployment);
+    // Counted from after the start, so that this is due later than that however long the lines in between took.
+    const dueAtMs = performance.now() + applyMs;
+    this.#applyTimer = setTimeout(() => this.#handleApplyTimer(dueAtMs), applyMs);
   }
 
   #startCollector(deployment: Deployment | undefined): void {
