@@ -83,6 +83,7 @@ export const RECORD_FIELDS = [
   'createdAt',
   'connectedAt',
   'lastSeen',
+  'moved',
   'group',
   'takes',
   'facets',
