@@ -11,6 +11,7 @@ import { encodeError, REPORT_FULL_STATE } from '../protocol/replies.ts';
 import { emptyWrite, mergeWrites } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
 import { AgentSession } from './agent-session.ts';
+import type { SessionPhase } from './agent-session.ts';
 
 import { AgentCommands } from './agent-commands.ts';
 import { FullStateLimiter } from './full-state.ts';
@@ -365,7 +366,7 @@ export class SessionManager {
       session.outlet.close(CLOSE_REASONS.internal);
     }
     if (session.outletEnded) this.#end(session);
-    else if (session.claimAgain && session.phase === 'live') await this.#reclaim(session);
+    else if (session.claimAgain) await this.#reclaim(session);
   }
 
   /** A connection of ours that held the agent: its state is written before the new one claims. */
@@ -432,9 +433,17 @@ export class SessionManager {
   }
 
   async #reclaim(session: AgentSession): Promise<void> {
+    if (session.phase !== 'live') return;
     try {
       const claim = await this.#options.records.reclaim(session.uid);
-      if (session.phase !== 'live' || claim.kind === 'alias') return;
+      const phase = phaseOf(session);
+      if (claim.kind === 'ok' && phase === 'closed') {
+        // Its connection ended meanwhile; the release that was written then had the old epoch.
+        session.epoch = claim.epoch;
+        session.write().release = true;
+        this.#options.writer.markDirty(session);
+      }
+      if (phase !== 'live' || claim.kind === 'alias') return;
       if (claim.kind === 'owned') {
         // While this gateway was away the agent moved; a message on this connection would prove a second one.
         this.#supersede(session);
@@ -457,7 +466,7 @@ export class SessionManager {
     } catch (thrown) {
       this.#options.events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
       await this.#options.clock.sleep(CLAIM_RETRY_MS);
-      if (session.phase === 'live') await this.#reclaim(session);
+      await this.#reclaim(session);
     }
   }
 
@@ -593,4 +602,9 @@ export class SessionManager {
     this.#superseded.delete(session);
     this.registry.remove(session);
   }
+}
+
+/** The phase as it is now: what was known of it before an await no longer holds. */
+function phaseOf(session: AgentSession): SessionPhase {
+  return session.phase;
 }
