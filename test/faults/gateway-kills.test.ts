@@ -48,6 +48,38 @@ test('a gateway that stops on SIGTERM in the middle of a wave hands its agents o
   expect(Object.keys(rollout.counts)).toEqual(['applied']);
 });
 
+test('a gateway that is stopped while a wave soaks, as in an upgrade, does not make its config look bad', async (context) => {
+  const stack = await useStack(context, { gateways: 2, coordinators: 1 });
+  const { api } = stack;
+  const [first = '', second = ''] = stack.gatewayUrls;
+  // Those that get the config first are mostly on the gateway that dies, the others mostly on the other one.
+  const name = 'soaking';
+  const cohort = await useFleet(context, stack, { name, agents: 60, attributes: { part: 'one' }, urls: [first, first, first, second] });
+  const others = await useFleet(context, stack, { name, agents: 60, attributes: { part: 'two' }, urls: [second, second, second, first] });
+  const deployment = await Deployment.create(api, cohort);
+  await deployment.prove('soaking 1');
+  const config = await deployment.store('soaking 2');
+  const id = await deployment.start(config, {
+    ...FAST_STRATEGY,
+    waves: [
+      { size: { labels: 'part=one' }, soak: '1h' },
+      { size: { percent: 100 }, soak: '0s' },
+    ],
+  });
+  await waitForRollout(api, id, 'to soak', ({ waves }) => waves[0]?.phase === 'soaking');
+
+  await stack.kill('gateway-1', 'SIGTERM');
+  await waitUntil(
+    'the API to show every agent on the other gateway',
+    async () => (await api.listAgents({ selector: cohort.selector, gateway: 'gateway-2.1' })).length,
+    (moved) => moved === 120,
+  );
+  await api.act(id, 'promote');
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 120 });
+  expect(notOn([...(await cohort.records()), ...(await others.records())], config.hash)).toEqual([]);
+});
+
 test('a gateway that was frozen for longer than its lease takes its agents back when it wakes up', async (context) => {
   const stack = await useStack(context, { gateways: 2, coordinators: 1 });
   const { api } = stack;
