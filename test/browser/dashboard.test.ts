@@ -9,7 +9,9 @@ import { waitUntil } from '../support/wait-for.ts';
 import { type Complaints, launchBrowser, openPage, pasteOver, PATIENCE_MS, seriousFindings, whyNoBrowser } from './support/browser.ts';
 import { richerConfig } from './support/configs.ts';
 
-const stack = shareStack();
+/** Nothing here is about leases: on a machine that has no time, none may run out. */
+const CALM = { gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '15000', OPAMP_GATEWAY_LEASE_RENEW_MS: '3000' } };
+const stack = shareStack(CALM);
 let browser: Browser | undefined;
 
 beforeAll(async () => {
@@ -87,7 +89,11 @@ describe('the dashboard', () => {
     await dialog.getByRole('textbox', { name: /Empty means/ }).fill(JSON.stringify(HALF));
     await dialog.getByLabel('Reason').fill('seen by a test');
     await dialog.getByRole('button', { name: 'Start for 60 agents' }).waitFor();
-    expect(await dialog.locator('.preview-waves').innerText()).toMatch(/5 agents[^]*25 agents[^]*30 agents/);
+    await waitUntil(
+      'the preview to be that of the strategy',
+      async () => await dialog.locator('.preview-waves').innerText(),
+      (text) => /5 agents[^]*25 agents[^]*30 agents/.test(text),
+    );
     await dialog.getByRole('button', { name: 'Start for 60 agents' }).click();
 
     await page.waitForURL(/\/rollouts\/[^/]+$/);
@@ -188,7 +194,7 @@ describe('the dashboard', () => {
     const broken = richerConfig('edited 2', '5s').replace('exporters: [debug]', 'exporters: [debgu]');
     const line = broken.split('\n').findIndex((text) => text.includes('debgu')) + 1;
     await pasteOver(page, broken);
-    await page.getByText('1 error').waitFor();
+    await page.getByText('1 error', { exact: true }).waitFor();
     const marked = page.locator('.cm-lintRange-error');
     await marked.first().waitFor();
     expect(await marked.first().innerText()).toContain('debgu');
@@ -268,7 +274,7 @@ describe('the dashboard', () => {
   });
 
   test('goes on after the coordinator was away, and marks what it shows as old meanwhile', async (context) => {
-    const lab = await useStack(context, { gateways: 1 });
+    const lab = await useStack(context, { ...CALM, gateways: 1 });
     const fleet = await useFleet(context, lab, { name: 'lonely', agents: 20 });
     const deployment = await Deployment.create(lab.api, fleet);
     await deployment.prove('lonely 1');

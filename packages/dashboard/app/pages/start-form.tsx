@@ -174,7 +174,7 @@ export function StartForm({
           <button
             type="submit"
             className="primary"
-            disabled={start.isPending || plan.preview === undefined || plan.preview.conflict !== null}
+            disabled={start.isPending || plan.isAsking || plan.preview === undefined || plan.preview.conflict !== null}
           >
             {plan.preview === undefined ? 'Start' : `Start for ${agentsText(plan.preview.agents.connected)}`}
           </button>
