@@ -27,7 +27,7 @@ async function run(): Promise<RunResults> {
     [
       '--local',
       ...['--agents', String(AGENTS), '--gateways', '3', '--scenario', 'rollout,gateway-kill,storm', '--config-kb', '1,16'],
-      ...['--hold', '0', '--soak', '0s', '--heartbeat', '2', '--reconnect-scale', '0.2', '--deadline', '100'],
+      ...['--hold', '0', '--soak', '0s', '--heartbeat', '2', '--reconnect-scale', '0.2', '--deadline', '300'],
       ...SETTINGS.flatMap((setting) => ['--set', setting]),
     ],
     {},
@@ -57,7 +57,7 @@ function valueOf({ figures }: ScenarioResult, id: string): number | null | undef
 
 beforeAll(async () => {
   results = await run();
-}, 8 * MINUTES_MS);
+}, 12 * MINUTES_MS);
 
 it('comes to its end', () => {
   expect(results.error, output).toBeUndefined();

@@ -96,6 +96,15 @@ it('lets a rollout count without those who were served after its end', () => {
   expect(compareCounts(RECORDS, { ...TRUE_COUNTS, rollout }, { hash: HASH })).toHaveLength(2);
 });
 
+it('takes a failure by timeout of an agent that came round as applied or as failed, but as one of them', () => {
+  const soft = recordOf(1, { everApplied: [], everFailed: [HASH] });
+  const shown = (counts: Record<string, number>) => ({ ...TRUE_COUNTS, rollout: { ...TRUE_COUNTS.rollout, counts } });
+  expect(compareCounts([recordOf(0), soft], shown({ applied: 2 }), { hash: HASH })).toEqual([]);
+  expect(compareCounts([recordOf(0), soft], shown({ applied: 1, failed: 1 }), { hash: HASH })).toEqual([]);
+  const crashed = recordOf(1, { everApplied: [], everFailed: [HASH], running: null });
+  expect(compareCounts([recordOf(0), crashed], shown({ applied: 2 }), { hash: HASH })).toHaveLength(2);
+});
+
 it('counts offers beyond the first', () => {
   const offers = [HASH, OTHER, HASH, HASH].map((hash) => ({ hash, atMs: 1 }));
   expect(repeatedOffers([recordOf(0), recordOf(1, { offers })], HASH)).toBe(2);

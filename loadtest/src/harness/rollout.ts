@@ -20,7 +20,7 @@ export interface RolloutPlan {
   readonly oneWave?: boolean;
   /** Profiles that cannot answer; the rollout then tolerates as many failures. */
   readonly mute?: readonly string[];
-  /** How long an agent may take to answer. Default 30 s. */
+  /** How long an agent may take to answer. Default 2 min: it has to outlast a gateway and a busy machine. */
   readonly ackTimeout?: string;
   /** Spreads the offers of the last wave over about this time, so that something can happen meanwhile. */
   readonly paceMs?: number;
@@ -38,7 +38,7 @@ export interface RolloutOutcome {
 
 let nextMarker = 1;
 
-function strategyOf(agents: number, { oneWave = false, mute = [], ackTimeout = '30s', paceMs = 0 }: RolloutPlan, soak: string): object {
+function strategyOf(agents: number, { oneWave = false, mute = [], ackTimeout = '120s', paceMs = 0 }: RolloutPlan, soak: string): object {
   const everybody = { size: { percent: 100 }, soak: '0s' };
   const canaries = Math.max(1, Math.min(MOST_CANARIES, Math.floor(agents / 10)));
   const tolerant = mute.length > 0;
