@@ -38,6 +38,8 @@ export interface AgentRecord {
   seq: bigint | undefined;
   /** Digest of the message that had this number. */
   seqDigest: string;
+  /** A message was missed, and no full state has come since. */
+  gap: boolean;
   origin: string;
   createdAtMs: number;
   connectedAtMs: number;
@@ -79,6 +81,7 @@ export const RECORD_FIELDS = [
   'epoch',
   'seq',
   'seqDigest',
+  'gap',
   'origin',
   'createdAt',
   'connectedAt',
@@ -161,6 +164,7 @@ export function parseRecord(uid: string, fields: Readonly<Record<string, string>
     epoch: fields['epoch'] ?? '0',
     seq: fields['seq'] === undefined || fields['seq'] === '' ? undefined : BigInt(fields['seq']),
     seqDigest: fields['seqDigest'] ?? '',
+    gap: fields['gap'] === '1',
     origin: fields['origin'] ?? uid,
     createdAtMs: Number(fields['createdAt'] ?? 0),
     connectedAtMs: Number(fields['connectedAt'] ?? 0),

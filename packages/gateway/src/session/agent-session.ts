@@ -117,3 +117,8 @@ export class AgentSession {
     return this.pending;
   }
 }
+
+/** The phase as it is now: what was known of it before an await no longer holds. */
+export function phaseOf(session: AgentSession): SessionPhase {
+  return session.phase;
+}

@@ -49,13 +49,7 @@ export class ReplyDesk {
     let flags = 0n;
     if (session.handedUid !== undefined && session.handedUid === session.uid && uidFromBytes(session.wireUid) !== session.uid) {
       parts.agentIdentification = { newInstanceUid: uidToBytes(session.uid) } as ReplyParts['agentIdentification'];
-    } else if ((session.fullStateOwed || session.offerQuestion) && this.#options.fullState.take(session, this.#options.clock.nowMs())) {
-      if (session.offerQuestion) this.#noteQuestion(session);
-      session.fullStateOwed = false;
-      session.offerQuestion = false;
-      flags |= REPORT_FULL_STATE;
-      this.#options.events.fullStateRequested();
-    }
+    } else flags |= this.#question(session);
     const components = message.availableComponents;
     if (components !== undefined && components.hash.length > 0) {
       const hash = session.record.componentsHash;
@@ -77,6 +71,25 @@ export class ReplyDesk {
     record.asked = { hash: record.offered, atMs: this.#options.clock.nowMs() };
     session.write().set.asked = `${record.asked.hash}:${record.asked.atMs}`;
     this.#options.writer.markDirty(session, session.outlet.transport === 'http');
+  }
+
+  /** Asks, without being spoken to, for the full state that is still owed: the limits allow it later than the last answer. */
+  askAgain(session: AgentSession): void {
+    if (!session.fullStateOwed && !session.offerQuestion) return;
+    if (session.outlet.transport !== 'ws' || !session.greeted || session.offer !== undefined) return;
+    const flags = this.#question(session);
+    if (flags !== 0n) session.outlet.send(encodeReply(session.wireUid, { flags }));
+  }
+
+  /** REPORT_FULL_STATE if it is owed and may go out now; it then counts as asked. */
+  #question(session: AgentSession): bigint {
+    const owed = session.fullStateOwed || session.offerQuestion;
+    if (!owed || !this.#options.fullState.take(session, this.#options.clock.nowMs())) return 0n;
+    if (session.offerQuestion) this.#noteQuestion(session);
+    session.fullStateOwed = false;
+    session.offerQuestion = false;
+    this.#options.events.fullStateRequested();
+    return REPORT_FULL_STATE;
   }
 
   /** Answers now, or holds the answer back until the offer that belongs into it is recorded. */

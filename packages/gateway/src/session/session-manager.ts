@@ -2,7 +2,6 @@ import type { AgentToServer } from '@opamp-gateway/proto/opamp';
 import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import { toError } from '@opamp-gateway/shared/errors';
-import { isZeroUid, uidFromBytes } from '@opamp-gateway/shared/instance-uid';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import { CLOSE_REASONS } from '../close-reasons.ts';
 import { decodeBody, decodeWebSocketMessage } from '../protocol/codec.ts';
@@ -10,12 +9,12 @@ import type { Decoded } from '../protocol/codec.ts';
 import { encodeError, REPORT_FULL_STATE } from '../protocol/replies.ts';
 import { emptyWrite, mergeWrites } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
-import { AgentSession } from './agent-session.ts';
-import type { SessionPhase } from './agent-session.ts';
+import { AgentSession, phaseOf } from './agent-session.ts';
 
 import { AgentCommands } from './agent-commands.ts';
 import { FullStateLimiter } from './full-state.ts';
 import { HealthWatch } from './health-watch.ts';
+import { identify } from './identify.ts';
 import { Identity } from './identity.ts';
 import { OfferDesk } from './offer-desk.ts';
 import type { Outlet } from './ports.ts';
@@ -244,6 +243,7 @@ export class SessionManager {
     for (const session of this.registry.sessions()) {
       if (session.phase !== 'live') continue;
       if (session.record.healthy === false) unhealthy += 1;
+      this.#replies.askAgain(session);
       if (session.awaitingReportUntilMs !== 0 && session.awaitingReportUntilMs <= now) {
         session.awaitingReportUntilMs = 0;
         this.desk.evaluate(session, 'session');
@@ -287,24 +287,13 @@ export class SessionManager {
     this.desk.evaluate(session, 'session');
   }
 
-  /** Reads the uid of a message; answers BAD_REQUEST and returns undefined when there is none. */
+  /** The uid of a message; answers BAD_REQUEST and returns undefined when it has none that an agent may use. */
   #identify(outlet: Outlet, decoded: Decoded): string | undefined {
-    if (!decoded.ok) {
-      const only = outlet.transport === 'ws' ? this.registry.allOn(outlet) : [];
-      this.#refuse(outlet, only.length === 1 && only[0] !== undefined ? only[0].wireUid : new Uint8Array(0), decoded.problem);
-      return undefined;
-    }
-    const wire = decoded.message.instanceUid;
-    const uid = uidFromBytes(wire);
-    if (uid === undefined) {
-      this.#refuse(outlet, wire.length <= 64 ? wire : new Uint8Array(0), `instance_uid has ${wire.length} bytes, it must have 16`);
-      return undefined;
-    }
-    if (isZeroUid(uid)) {
-      this.#refuse(outlet, wire, 'instance_uid is all zero, which no agent may use');
-      return undefined;
-    }
-    return uid;
+    const identified = identify(decoded);
+    if (identified.uid !== undefined) return identified.uid;
+    const known = decoded.ok || outlet.transport === 'http' ? [] : this.registry.allOn(outlet);
+    this.#refuse(outlet, known.length === 1 && known[0] !== undefined ? known[0].wireUid : identified.wireUid, identified.problem);
+    return undefined;
   }
 
   #refuse(outlet: Outlet, wireUid: Uint8Array, message: string): void {
@@ -429,6 +418,7 @@ export class SessionManager {
       session.offerQuestion = asked === undefined || session.outlet.transport === 'ws';
       session.awaitingReportUntilMs = Math.min(now, asked?.atMs ?? now) + AWAIT_REPORT_MS;
     }
+    if (record.gap) session.fullStateOwed = true;
     if (record.healthy === false) this.health.watch(session);
   }
 
@@ -517,6 +507,10 @@ export class SessionManager {
     const complete = isComplete(message, message.capabilities === 0n ? record.capabilities : message.capabilities);
     if (complete) session.fullStateOwed = false;
     else if (gap) session.fullStateOwed = true;
+    // The gap outlives this connection: a question that is lost with it is asked again on the next.
+    const missed = !complete && (gap || record.gap);
+    if (missed !== record.gap) session.write().set.gap = missed ? '1' : '';
+    record.gap = missed;
     record.seq = message.sequenceNum;
     record.seqDigest = digest;
     const { set } = session.write();
@@ -602,9 +596,4 @@ export class SessionManager {
     this.#superseded.delete(session);
     this.registry.remove(session);
   }
-}
-
-/** The phase as it is now: what was known of it before an await no longer holds. */
-function phaseOf(session: AgentSession): SessionPhase {
-  return session.phase;
 }
