@@ -29,11 +29,11 @@ describe('PUT /configs/{name}', () => {
     expect(state.configs.size).toBe(0);
   });
 
-  it('checks only files that are YAML, and names the file where there are several', async () => {
+  it('checks in full what is YAML, looks in everything for what bricks a supervisor, and names the file where there are several', async () => {
     const { call } = await createFakeApi();
     const files = { 'one.yaml': { body: 'bad', contentType: 'application/yaml' }, notes: { body: 'bad', contentType: 'text/plain' } };
     const answer = await call('PUT', '/configs/base', { files });
-    expect(answer.body.errors.map(({ path }) => path)).toEqual(['one.yaml#']);
+    expect(answer.body.errors.map(({ path }) => path)).toEqual(['one.yaml#', 'notes#']);
   });
 
   it('takes exactly the limit and refuses one byte more', async () => {

@@ -342,7 +342,7 @@ function checkSize(files: ConfigFiles): void {
     throw new ProblemError('body-too-large', `the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
 }
 
-/** Findings of all files that are collector configs. */
+/** Findings of all files: in full of collector configs, of others what no supervisor survives. */
 function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']): StoredValidation & { findings: Finding[] } {
   const findings = checkFiles(files, (text) => validate(text).findings);
   const errors = findings.filter(({ severity }) => severity === 'error').length;
@@ -353,8 +353,9 @@ function checkFiles(files: ConfigFiles, check: (text: string) => readonly Findin
   const single = Object.keys(files).length === 1;
   return Object.entries(files).flatMap(([name, file]) => {
     const mediaType = file.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-    if (!VALIDATED_TYPES.has(mediaType)) return [];
-    return check(file.body).map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
+    // A supervisor ignores the media type and merges every entry as YAML, so what bricks one is looked for in all of them.
+    const found = VALIDATED_TYPES.has(mediaType) ? check(file.body) : findBrickingDefects(file.body);
+    return found.map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
   });
 }
 
