@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { configText } from './config-text.ts';
+import { type LoadTestOptions, parseCommand, UsageError } from './options.ts';
+
+function optionsOf(...argv: readonly string[]): LoadTestOptions {
+  const command = parseCommand(argv, {});
+  if (command.kind !== 'run') throw new Error(`it is a ${command.kind}`);
+  return command.options;
+}
+
+describe('the command line', () => {
+  it('has defaults for a local run', () => {
+    expect(optionsOf('--local')).toMatchObject({
+      target: { kind: 'local', gateways: 2, coordinators: 1 },
+      agents: 5_000,
+      workers: 1,
+      scenarios: ['ramp', 'rollout'],
+      agentsPerAddress: 0,
+      lean: false,
+    });
+  });
+
+  it('grows gateways, workers and addresses with the fleet', () => {
+    expect(optionsOf('--local', '--agents', '100000')).toMatchObject({
+      target: { gateways: 7 },
+      workers: 10,
+      agentsPerAddress: 20_000,
+      lean: true,
+    });
+  });
+
+  it('puts scenarios in their order, the ramp first', () => {
+    expect(optionsOf('--local', '--scenario', 'storm,rollout').scenarios).toEqual(['ramp', 'rollout', 'storm']);
+    expect(optionsOf('--url', 'ws://a/', '--api', 'http://b', '--scenario', 'all').scenarios).toEqual([
+      'ramp',
+      'rollout',
+      'storm',
+      'stuck',
+    ]);
+  });
+
+  it('takes several URLs, and the API from the environment', () => {
+    const command = parseCommand(['--url', 'ws://a/', '--url', 'wss://b/'], { OPAMP_API_URL: 'http://c', OPAMP_API_TOKEN: 't' });
+    expect(command).toMatchObject({
+      options: { target: { kind: 'url', urls: ['ws://a/', 'wss://b/'], apiUrl: 'http://c', apiToken: 't' } },
+    });
+  });
+
+  it.each([
+    [[]],
+    [['--local', '--url', 'ws://a/']],
+    [['--url', 'ws://a/']],
+    [['--local', '--agents', 'many']],
+    [['--local', '--agents', '0']],
+    [['--local', '--scenario', 'nonsense']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'drain']],
+    [['--local', '--set', 'PATH=1']],
+    [['--local', '--wat']],
+    [['--local', 'extra']],
+    [['--compare', 'one.json']],
+  ])('refuses %j', (argv) => {
+    expect(() => parseCommand(argv, {})).toThrow(UsageError);
+  });
+});
+
+it.each([1_024, 4_096, 65_536, 262_144])('makes a config of exactly %i bytes', (bytes) => {
+  const text = configText('a', bytes);
+  expect(Buffer.byteLength(text)).toBe(bytes);
+  expect(text.endsWith('\n')).toBe(true);
+  expect(text).not.toBe(configText('b', bytes));
+});
