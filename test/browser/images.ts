@@ -24,7 +24,8 @@ const VISIBLE = {
     { size: { percent: 60 }, soak: '0s' },
     { size: { percent: 100 }, soak: '30s' },
   ],
-  maxInFlight: 14,
+  maxInFlight: 26,
+  healthHold: '2s',
 };
 
 const stack = await startStack({ gateways: 3 });
