@@ -52,6 +52,8 @@ export class Arena {
   readonly #known = new Map<string, string>();
   /** Hashes that cut their agents off. */
   readonly #cutOff = new Set<string>();
+  /** Hashes of which their agents say nothing. */
+  readonly #silent = new Set<string>();
 
   private constructor(
     stack: Stack,
@@ -170,6 +172,7 @@ export class Arena {
     if (fleet === undefined || deployment === undefined) throw new Error(`there is no fleet ${index}`);
     const config = await untilAnswered('a version to be stored', async () => await deployment.store(`round ${number} (${kind})`));
     if (kind === 'cut-off') this.#cutOff.add(config.hash);
+    if (kind === 'silent') this.#silent.add(config.hash);
     const body = {
       group: fleet.name,
       config: { name: config.name, version: config.version },
@@ -217,9 +220,11 @@ export class Arena {
     const proven = this.#proven.get(fleet.name);
     await waitUntilRight(`the agents of ${fleet.name} and the API to agree after rollout ${id} (${kind})`, async () => {
       const [records, views] = await Promise.all([fleet.records(), api.listAgents({ selector: fleet.selector })]);
-      return [...notOn(records, proven?.hash ?? null), ...notDesired(records, views)];
+      const others = records.filter((record) => !this.#isSilenced(record));
+      return [...notOn(others, proven?.hash ?? null), ...notDesired(others, views)];
     });
     const [events, records] = await Promise.all([api.getEvents(id), fleet.records()]);
+    this.#state.silenced += records.filter((record) => this.#isSilenced(record)).length;
     const isCalm = plan.specials.size === 0;
     const problems = [
       ...(isRight ? [] : [`ended as ${rollout.phase}: ${rollout.outcome}`]),
@@ -246,6 +251,14 @@ export class Arena {
 
   async #records(): Promise<readonly AgentRecord[]> {
     return (await Promise.all(this.#fleets.map(async (fleet) => await fleet.records()))).flat();
+  }
+
+  /**
+   * It took a version without a word, and lost the connection over which it was to be taken back: its unchanged report looks like
+   * the answer. It reports and runs what it should, and has the other one on disk; the protocol gives no means to see that.
+   */
+  #isSilenced({ onDisk, running, lastReported }: AgentRecord): boolean {
+    return this.#silent.has(onDisk ?? '') && running === lastReported.hash && !this.#silent.has(running ?? '');
   }
 
   #isCutOff({ onDisk, running }: AgentRecord): boolean {

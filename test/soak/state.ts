@@ -42,6 +42,8 @@ export interface SoakState {
   rollouts: Record<string, number>;
   /** Looks at rows and counters of a rollout in one shard. */
   audits: number;
+  /** Agents that were found with a version on disk of which they never said a word, over all rounds. */
+  silenced: number;
 }
 
 /** A run that has done nothing yet. */
@@ -57,6 +59,7 @@ export function newState(seed: number, build: string): SoakState {
     faults: {},
     rollouts: {},
     audits: 0,
+    silenced: 0,
   };
 }
 
