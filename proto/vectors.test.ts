@@ -71,7 +71,9 @@ describe('byte vectors', () => {
     const heartbeat = fromBinary(AgentToServerSchema, body(vectorNamed('heartbeat')));
     expect(heartbeat.instanceUid).toEqual(bytes('0190f0000000700080000000000000aa'));
     expect(heartbeat.sequenceNum).toBe(5n);
-    expect(heartbeat.capabilities).toBe(BigInt(AgentCapabilities.AgentCapabilities_ReportsStatus | AgentCapabilities.AgentCapabilities_ReportsHeartbeat));
+    expect(heartbeat.capabilities).toBe(
+      BigInt(AgentCapabilities.AgentCapabilities_ReportsStatus | AgentCapabilities.AgentCapabilities_ReportsHeartbeat),
+    );
   });
 
   it('reads the retry delay out of the oneof', () => {

@@ -4,7 +4,7 @@ import { createSwarmProcess, type SwarmProcess } from '@opamp-gateway/loadtest/s
 import type { Stack } from './stack.ts';
 import { waitUntil } from './wait-for.ts';
 
-export type { AgentRecord, OfferRecord } from '@opamp-gateway/loadtest/agent-record';
+export type { AgentRecord } from '@opamp-gateway/loadtest/agent-record';
 
 /** A supervisor's 5 s of applying take 100 ms; 20 s take 400 ms. */
 export const TIME_SCALE = 0.02;
