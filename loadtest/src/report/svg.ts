@@ -66,7 +66,7 @@ export function drawPlot({ title, unit, series, marks = [], log = false }: Plot)
   const parts = [
     `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(title)}">`,
     `<text x="${LEFT}" y="16" class="t">${escape(title)}</text>`,
-    `<text x="${LEFT - 8}" y="${TOP - 6}" class="a" text-anchor="end">${escape(unit)}</text>`,
+    `<text x="0" y="${TOP - 6}" class="a">${escape(unit)}</text>`,
   ];
   for (const tick of log ? logTicks(maxY) : linearTicks(maxY)) {
     parts.push(`<path d="M${LEFT} ${at(y(tick))}H${WIDTH - RIGHT}" class="g"/>`);
