@@ -5,6 +5,8 @@ import type { RolloutEvent } from './types.ts';
 
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 5_000;
+/** The coordinator sends something every 15 s; after three times that the stream is dead, whatever the connection says. */
+const SILENCE_MS = 45_000;
 
 /** One message of a `text/event-stream`. */
 interface Message {
@@ -13,7 +15,7 @@ interface Message {
 }
 
 /** Reads server-sent events through `fetch`: EventSource cannot send the header that carries the token. */
-async function* readMessages(body: ReadableStream<Uint8Array>): AsyncGenerator<Message> {
+async function* readMessages(body: ReadableStream<Uint8Array>, onBytes: () => void): AsyncGenerator<Message> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let pending = '';
@@ -21,6 +23,7 @@ async function* readMessages(body: ReadableStream<Uint8Array>): AsyncGenerator<M
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      onBytes();
       pending += decoder.decode(value, { stream: true });
       const blocks = pending.split('\n\n');
       pending = blocks.pop() ?? '';
@@ -52,15 +55,29 @@ export function useRolloutEvents(id: string): { readonly events: readonly Rollou
     let waitMs = FIRST_RETRY_MS;
 
     const readOnce = async (): Promise<void> => {
+      const silent = new AbortController();
+      let alarm = setTimeout(() => silent.abort(), SILENCE_MS);
+      const onBytes = (): void => {
+        clearTimeout(alarm);
+        alarm = setTimeout(() => silent.abort(), SILENCE_MS);
+      };
+      try {
+        await readUntilBroken(AbortSignal.any([stop.signal, silent.signal]), onBytes);
+      } finally {
+        clearTimeout(alarm);
+      }
+    };
+
+    const readUntilBroken = async (signal: AbortSignal, onBytes: () => void): Promise<void> => {
       const after = events.at(-1)?.seq ?? 0;
       const response = await send(`/rollouts/${encodeURIComponent(id)}/events?after=${after}`, {
         headers: { accept: 'text/event-stream' },
-        signal: stop.signal,
+        signal,
       });
       if (response.status === 404) ended = true;
       if (!response.ok || response.body === null) return;
       setState({ events, isLive: true });
-      for await (const { event, data } of readMessages(response.body)) {
+      for await (const { event, data } of readMessages(response.body, onBytes)) {
         waitMs = FIRST_RETRY_MS;
         if (event === 'end') ended = true;
         else {
