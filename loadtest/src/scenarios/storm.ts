@@ -31,7 +31,7 @@ async function run(stage: Run): Promise<Outcome> {
   );
   return {
     figures: [
-      figure('down', 'time without any gateway', (upMs - stormMs) / 1_000, 's'),
+      figure('down', 'time without any gateway', local === undefined ? undefined : (upMs - stormMs) / 1_000, 's'),
       figure('back-p50', 'half of the fleet is back after the gateways by', (back?.p50 ?? Number.NaN) / 1_000, 's'),
       figure('back-p99', '99 % by', (back?.p99 ?? Number.NaN) / 1_000, 's'),
       figure('back-max', 'all by', (back?.max ?? Number.NaN) / 1_000, 's'),
