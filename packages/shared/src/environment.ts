@@ -268,7 +268,7 @@ export const OPTIONS = {
     min: 10,
     readBy: COORDINATOR,
     sentence:
-      'Time after a start and after Redis was away in which no agent is judged lost or timed out; at least the lease of the gateways.',
+      'Time after Redis was out of reach of every coordinator in which no agent is judged lost or timed out; at least the lease of the gateways.',
   }),
   OPAMP_COORDINATOR_LAG_HOLD_MS: durationOption({
     default: 30_000,
