@@ -110,8 +110,14 @@ export class StatusWriter implements SessionWriter {
   /** Writes what is left, for at most `timeoutMs`; then gives up. True when Redis has everything. */
   async stop(timeoutMs: number): Promise<boolean> {
     for (const shard of this.#shards) this.#schedule(shard, true);
-    const timer = this.#options.clock.sleep(timeoutMs).then(() => 'late' as const);
-    const outcome = await Promise.race([this.barrier().then(() => 'done' as const), timer]);
+    const giveUp = new AbortController();
+    const late = this.#options.clock.sleep(timeoutMs, giveUp.signal).then(
+      () => 'late' as const,
+      () => 'done' as const,
+    );
+    const outcome = await Promise.race([this.barrier().then(() => 'done' as const), late]);
+    // A timer that goes on would keep the process alive until it is over.
+    giveUp.abort();
     this.#stopped = true;
     if (outcome === 'late') this.#options.events.writesLost(this.dirtyCount);
     for (const shard of this.#shards) shard.timer?.cancel();
