@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 /** Time between two looks unless told otherwise. */
-const POLL_MS = 50;
+const POLL_MS = 100;
 /** Ten times what anything that is waited for takes on a busy machine with two cores. */
 const DEADLINE_MS = 60_000;
 const MAX_SHOWN_CHARS = 4_000;
@@ -10,7 +10,7 @@ const MAX_SHOWN_CHARS = 4_000;
 export interface WaitOptions {
   /** Milliseconds after which it gives up. Default 60,000. */
   readonly deadlineMs?: number;
-  /** Milliseconds between two looks. Default 50. */
+  /** Milliseconds between two looks. Default 100. */
   readonly pollMs?: number;
 }
 
