@@ -7,6 +7,7 @@ import { createCoordinator } from '@opamp-gateway/coordinator/coordinator';
 import type { Coordinator } from '@opamp-gateway/coordinator/coordinator';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { createKeys } from '@opamp-gateway/shared/redis/keys';
+import { waitUntil } from '../support/wait-for.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { answersOk, Child } from '../support/child.ts';
 import type { ChildEnd } from '../support/child.ts';
@@ -193,9 +194,17 @@ describe('the process', () => {
     await send('PUT', '/groups/all', { selector: '' });
     const { id } = await send('POST', '/rollouts', { group: 'all', config: { name: 'base', version: 1 } });
     const stream = await fetch(`${api}/rollouts/${id}/events`);
-    const text = stream.text();
+    let text = '';
+    const reading = (async (): Promise<void> => {
+      for await (const chunk of stream.body ?? []) text += Buffer.from(chunk).toString();
+    })();
+    await waitUntil(
+      'the stream to tell of the creation',
+      () => text,
+      (seen) => seen.includes('rollout.created'),
+    );
     expect(await child.kill('SIGTERM')).toEqual({ code: 0, signal: null });
-    expect(await text).toContain('rollout.created');
+    await reading;
     expect(await readFile(logFile, 'utf8')).toContain('coordinator has stopped');
   });
 });

@@ -84,12 +84,12 @@ describe('configs in Redis', () => {
   it('keep who, when and why, and an audit entry', async () => {
     await call('PUT', '/configs/history', { files: { '': { body: CONFIG(1) } }, message: 'first' });
     await call('PUT', '/configs/history', {
-      files: { '': { body: CONFIG(2) }, extra: { body: 'x', contentType: 'text/plain' } },
+      files: { '': { body: CONFIG(2) }, extra: { body: 'x: 1', contentType: 'text/plain' } },
       message: 'second',
     });
     const { body } = await call('GET', '/configs/history/versions');
     expect(body.items).toMatchObject([
-      { version: 2, message: 'second', createdBy: 'tester', files: { extra: { contentType: 'text/plain', sizeBytes: 1 } } },
+      { version: 2, message: 'second', createdBy: 'tester', files: { extra: { contentType: 'text/plain', sizeBytes: 4 } } },
       { version: 1, message: 'first' },
     ]);
     expect(Math.abs(Date.parse(String(body.items[0]?.['createdAt'])) - Date.now())).toBeLessThan(600_000);
