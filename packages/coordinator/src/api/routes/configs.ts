@@ -354,9 +354,14 @@ function checkFiles(files: ConfigFiles, check: (text: string) => readonly Findin
   return Object.entries(files).flatMap(([name, file]) => {
     const mediaType = file.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
     // A supervisor ignores the media type and merges every entry as YAML, so what bricks one is looked for in all of them.
-    const found = VALIDATED_TYPES.has(mediaType) ? check(file.body) : findBrickingDefects(file.body);
+    const found = VALIDATED_TYPES.has(mediaType) ? check(file.body) : brickingDefectsOfOther(file.body);
     return found.map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
   });
+}
+
+/** Defects of a file that is no collector config by its media type: it need not have a collector's sections. */
+function brickingDefectsOfOther(text: string): Finding[] {
+  return findBrickingDefects(text).filter(({ code }) => code !== 'E_EMPTY' || text.trim() === '');
 }
 
 /** Throws a ProblemError with every finding, unless there is a reason to go on and nothing that could brick a supervisor. */
