@@ -18,9 +18,9 @@ export const GATEWAY_MUTATIONS: readonly GatewayMutation[] = [
   {
     name: 'no-report-full-state',
     does: 'a gap in the sequence is not answered with ReportFullState',
-    file: 'gateway/dist/session/reply-desk.js',
-    find: 'flags |= REPORT_FULL_STATE;',
-    replace: '',
+    file: 'gateway/dist/protocol/replies.js',
+    find: 'export const REPORT_FULL_STATE = 1n;',
+    replace: 'export const REPORT_FULL_STATE = 0n;',
     checks: [57, 58],
   },
   {
