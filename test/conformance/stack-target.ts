@@ -62,6 +62,11 @@ const toTarget = (stack: Stack, nodes: readonly [string, string], environment: R
       },
     };
   };
+  // The outage has ended when every process has noticed, also the coordinator whose API the next check uses.
+  const startStore = async (): Promise<void> => {
+    await stack.startRedis();
+    await Promise.all([...nodes, ...stack.names('coordinator')].map((name) => stack.waitUntilReady(name)));
+  };
   return {
     ...shared,
     url: urlOf(nodes[0]),
@@ -70,16 +75,10 @@ const toTarget = (stack: Stack, nodes: readonly [string, string], environment: R
     secondHttpUrl: toHttpUrl(urlOf(nodes[1])),
     settings: { start },
     // A gateway without its store can take nobody in: new agents on open connections, upgrades and posts are put off.
-    overload: {
-      begin: () => stack.stopRedis(),
-      end: async () => {
-        await stack.startRedis();
-        await Promise.all(nodes.map((node) => stack.waitUntilReady(node)));
-      },
-    },
+    overload: { begin: () => stack.stopRedis(), end: startStore },
     control: {
       stopStore: () => stack.stopRedis(),
-      startStore: () => stack.startRedis(),
+      startStore,
       killNode: async (node) => {
         await stack.kill(nodes[node]);
       },
