@@ -81,6 +81,17 @@ describe('usage', () => {
     expect(api.requests[0]?.headers['authorization']).toBe('Bearer t0ken');
   });
 
+  it('prints a single error that the summary does not contain, and not twice one that it does', async () => {
+    api.on('GET /groups/g', () => GROUP);
+    const errors = [{ path: 'strategy.rate', message: 'must be an object, is 40' }];
+    api.on('PUT /groups/g', (_request, response) => sendProblem(response, 422, 'invalid-body', 'one field is wrong', { errors }));
+    expect((await cli(['group', 'set', 'g', '--mode', 'x'])).err).toContain('  strategy.rate: must be an object, is 40\n');
+    api.on('PUT /groups/g', (_request, response) =>
+      sendProblem(response, 422, 'invalid-body', 'strategy.rate: must be an object, is 40', { errors }),
+    );
+    expect((await cli(['group', 'set', 'g', '--mode', 'x'])).err.match(/must be an object/g)).toHaveLength(1);
+  });
+
   it('prints the whole problem with --json, and every single error without', async () => {
     api.on('PUT /groups/g', (_request, response) =>
       sendProblem(response, 422, 'invalid-body', 'two things', {

@@ -79,8 +79,12 @@ function tell(error: unknown, context: Context): number {
   if (context.json && error instanceof ApiProblem) terminal.out(`${JSON.stringify(error.body, null, 2)}\n`);
   if (error instanceof CliError) {
     terminal.err(`error: ${oneLine(error.message)}\n`);
-    if (error instanceof ApiProblem && error.errors.length > 1) {
-      for (const { path, message } of error.errors) terminal.err(`  ${oneLine(path === '' ? message : `${path}: ${message}`)}\n`);
+    if (error instanceof ApiProblem) {
+      for (const { path, message } of error.errors) {
+        // A single one may stand in the detail already.
+        if (error.errors.length === 1 && error.message.includes(message)) continue;
+        terminal.err(`  ${oneLine(path === '' ? message : `${path}: ${message}`)}\n`);
+      }
     }
     if (error.next !== undefined) terminal.err(`next: ${error.next}\n`);
     return EXIT.error;

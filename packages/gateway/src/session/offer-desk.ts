@@ -141,6 +141,25 @@ export class OfferDesk {
     session.record.rows.set(change.rollout, row);
   }
 
+  /** An agent is back. Its disconnect had moved the end of a health hold by the whole acknowledgement timeout; now the hold begins anew. */
+  holdAgain(session: AgentSession): void {
+    for (const rollout of this.#options.spec.spec.rollouts.values()) {
+      const row = session.record.rows.get(rollout.id);
+      if (row?.status !== 'verifying' || row.soft || rollout.direction === 'back') continue;
+      const { wave, status, attempt, ackTimeoutMs, soft } = row;
+      this.bookRow(session, {
+        rollout: rollout.id,
+        wave,
+        status,
+        attempt,
+        deadlineInMs: rollout.healthHoldMs,
+        ackTimeoutMs,
+        soft,
+        error: '',
+      });
+    }
+  }
+
   /** Recomputes the facet counters the agent is counted under. */
   bookFacets(session: AgentSession): void {
     const { record, desired: want } = session;

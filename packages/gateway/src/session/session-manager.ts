@@ -419,6 +419,7 @@ export class SessionManager {
       session.awaitingReportUntilMs = Math.min(now, asked?.atMs ?? now) + AWAIT_REPORT_MS;
     }
     if (record.gap) session.fullStateOwed = true;
+    if (session.outlet.transport === 'ws') this.desk.holdAgain(session);
     if (record.healthy === false) this.health.watch(session);
   }
 
