@@ -23,8 +23,16 @@ describe('healthRegression', () => {
   });
 
   it('fails when many more lost their connection', () => {
-    expect(healthRegression({ cohort: samples(100, { reconnected: 7 }), control: samples(100, { reconnected: 1 }) }).outcome).toBe('fail');
+    expect(healthRegression({ cohort: samples(100, { reconnected: 12 }), control: samples(100, { reconnected: 1 }) }).outcome).toBe('fail');
+    expect(healthRegression({ cohort: samples(1000, { reconnected: 70 }), control: samples(1000, { reconnected: 10 }) }).outcome).toBe(
+      'fail',
+    );
     expect(healthRegression({ cohort: samples(100, { reconnected: 6 }), control: samples(100, { reconnected: 1 }) }).outcome).toBe('pass');
+  });
+
+  it('does not take half of all connections dying at once for a regression', () => {
+    expect(healthRegression({ cohort: samples(50, { reconnected: 16 }), control: samples(50, { reconnected: 9 }) }).outcome).toBe('pass');
+    expect(healthRegression({ cohort: samples(50, { reconnected: 30 }), control: samples(50, { reconnected: 9 }) }).outcome).toBe('fail');
   });
 
   it('takes only agents of the same strata as control', () => {

@@ -27,12 +27,26 @@ export interface HealthSamples {
 export const MIN_HEALTH_SAMPLE = 20;
 const UNHEALTHY_MARGIN = 0.02;
 const RECONNECTED_MARGIN = 0.05;
+/**
+ * Connections die for reasons of their own, many at once: beside the margin the difference must have this many standard
+ * errors, for the gate looks again and again.
+ */
+const RECONNECTED_Z = 2.6;
+
+/** Whether a share exceeds another by more than `margin` and by more than chance explains (pooled two-proportion test). */
+function isBeyondChance(share: { cohort: number; control: number }, size: { cohort: number; control: number }, margin: number): boolean {
+  const difference = share.cohort - share.control;
+  if (difference <= margin) return false;
+  const pooled = (share.cohort * size.cohort + share.control * size.control) / (size.cohort + size.control);
+  const standardError = Math.sqrt(pooled * (1 - pooled) * (1 / size.cohort + 1 / size.control));
+  return difference > RECONNECTED_Z * standardError;
+}
 
 function shareOf(samples: readonly HealthSample[], is: (sample: HealthSample) => boolean): number {
   return samples.filter(is).length / samples.length;
 }
 
-/** Compares the cohort with agents of the same strata that were not touched: at most 2 points more unhealthy, 5 more reconnected. */
+/** Compares the cohort with agents of the same strata that were not touched: at most 2 points more unhealthy, 5 more (and beyond chance) reconnected. */
 export function healthRegression(samples: HealthSamples): GateResult {
   const strata = new Set(samples.cohort.map((sample) => sample.stratum));
   const control = samples.control.filter((sample) => strata.has(sample.stratum));
@@ -46,10 +60,11 @@ export function healthRegression(samples: HealthSamples): GateResult {
   const unhealthy = { cohort: shareOf(samples.cohort, (s) => s.unhealthy), control: shareOf(control, (s) => s.unhealthy) };
   const reconnected = { cohort: shareOf(samples.cohort, (s) => s.reconnected), control: shareOf(control, (s) => s.reconnected) };
   const text = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  const size = { cohort: samples.cohort.length, control: control.length };
   if (unhealthy.cohort > unhealthy.control + UNHEALTHY_MARGIN) {
     return result('fail', `${text(unhealthy.cohort)} are unhealthy with the new config, ${text(unhealthy.control)} without`);
   }
-  if (reconnected.cohort > reconnected.control + RECONNECTED_MARGIN) {
+  if (isBeyondChance(reconnected, size, RECONNECTED_MARGIN)) {
     return result(
       'fail',
       `${text(reconnected.cohort)} lost their connection since they applied it, ${text(reconnected.control)} of the others`,
