@@ -95,7 +95,6 @@ export class AgentSession {
   /** A write was refused because somebody else claimed the agent. */
   wasFenced = false;
 
-  connectedAtMs: number;
   supersededAtMs = 0;
   /** Messages read after the takeover. */
   messagesAfterTakeover = 0;
@@ -104,11 +103,10 @@ export class AgentSession {
   /** A new uid is being handed out; an HTTP exchange waits for it. */
   reidentifying: Promise<void> | undefined;
 
-  constructor(uid: string, wireUid: Uint8Array, outlet: Outlet, nowMs: number) {
+  constructor(uid: string, wireUid: Uint8Array, outlet: Outlet) {
     this.uid = uid;
     this.wireUid = wireUid;
     this.outlet = outlet;
-    this.connectedAtMs = nowMs;
   }
 
   /** The write that collects changes. */

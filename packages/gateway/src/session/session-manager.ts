@@ -306,7 +306,7 @@ export class SessionManager {
   }
 
   #open(outlet: Outlet, uid: string, message: AgentToServer, meta: { digest: string; bytes: number }): void {
-    const session = new AgentSession(uid, message.instanceUid.slice(), outlet, this.#options.clock.nowMs());
+    const session = new AgentSession(uid, message.instanceUid.slice(), outlet);
     const former = this.registry.owner(uid);
     this.registry.add(session, uid);
     this.#enqueue(session, message, meta);
@@ -398,7 +398,6 @@ export class SessionManager {
 
   #adopt(session: AgentSession, epoch: string, fields: Record<string, string>): void {
     const now = this.#options.clock.nowMs();
-    const { clock: _clock, ...options } = this.#options;
     session.epoch = epoch;
     session.record = parseRecord(session.uid, fields);
     session.attributes = flatAttributes(session.record);
@@ -409,7 +408,7 @@ export class SessionManager {
     if (record.transport !== session.outlet.transport || fields['transport'] === undefined) {
       record.transport = session.outlet.transport;
       session.write().set.transport = record.transport;
-      options.writer.markDirty(session);
+      this.#options.writer.markDirty(session);
     }
     const unanswered = record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered;
     if (unanswered && reportsRemoteConfig(record.capabilities)) {
@@ -463,7 +462,7 @@ export class SessionManager {
 
   async #exchange(outlet: Outlet, uid: string, message: AgentToServer, digest: string): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
-      const session = new AgentSession(uid, message.instanceUid.slice(), outlet, this.#options.clock.nowMs());
+      const session = new AgentSession(uid, message.instanceUid.slice(), outlet);
       try {
         const former = this.registry.owner(uid);
         if (former !== undefined) await this.#giveUp(former);

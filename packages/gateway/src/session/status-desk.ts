@@ -1,5 +1,6 @@
 import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { Clock } from '@opamp-gateway/shared/clock';
+import type { RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { GatewayEvents } from '../events.ts';
 import { applyStatusReport, SOFT_FAILURE, SOFT_FAILURE_MS } from '../reconciler/reconcile.ts';
@@ -82,7 +83,7 @@ export class StatusDesk {
     Object.assign(session.write().set, mergeStatus(record, report, now));
     for (const row of outcome.rows) this.#options.desk.bookRow(session, row);
     if (outcome.lateApplied !== null) {
-      const hold = [...this.#options.spec.spec.rollouts.values()].find((rollout) => rollout.id === outcome.lateApplied)?.healthHoldMs ?? 0;
+      const hold = this.#rollout(outcome.lateApplied)?.healthHoldMs ?? 0;
       session.lateApplied = { rollout: outcome.lateApplied, dueMs: now + hold };
       this.#options.health.watch(session);
       if (hold === 0) this.#options.health.judge(session, now);
@@ -97,10 +98,14 @@ export class StatusDesk {
   adopted(session: AgentSession, rolloutId: string, row: Row): void {
     if (session.lateApplied !== undefined || !LATE.has(row.status)) return;
     const { record } = session;
-    const rollout = [...this.#options.spec.spec.rollouts.values()].find((candidate) => candidate.id === rolloutId);
+    const rollout = this.#rollout(rolloutId);
     if (rollout === undefined || rollout.direction === 'back') return;
     if (record.reportedStatus !== 'APPLIED' || record.reportedHash !== rollout.to.hash || !reportsRemoteConfig(record.capabilities)) return;
     session.lateApplied = { rollout: rollout.id, dueMs: this.#options.clock.nowMs() + rollout.healthHoldMs };
     this.#options.health.watch(session);
+  }
+
+  #rollout(id: string): RolloutSpec | undefined {
+    return [...this.#options.spec.spec.rollouts.values()].find((candidate) => candidate.id === id);
   }
 }
