@@ -23,8 +23,10 @@ async function waitForJob(
   return await waitUntil(
     `job ${jobId} to end`,
     async () => {
+      // The state first: a job read before it ended has no result yet.
+      const state = await queue.getJobState(jobId);
       const job = await queue.getJob(jobId);
-      return { state: (await job?.getState()) ?? 'gone', result: job?.returnvalue as unknown, reason: job?.failedReason ?? '' };
+      return { state, result: job?.returnvalue as unknown, reason: job?.failedReason ?? '' };
     },
     ({ state }) => state === 'completed' || state === 'failed',
   );
