@@ -129,12 +129,22 @@ export interface Fleet {
     away: number;
     health: Record<string, number>;
     status: Record<string, number>;
+    sync: Record<string, number>;
     versions: Record<string, number>;
   };
   groups: { name: string | null; agents: number; connected: number }[];
   rollouts: { id: string; group: string; to: ConfigRef; direction: string; held: boolean }[];
   gateways: { alive: number; draining: number };
   configs: number;
+}
+
+/** Columns of equal length, null where nobody recorded. */
+export interface FleetHistory {
+  from: string;
+  stepMinutes: number;
+  connected: (number | null)[];
+  unhealthy: (number | null)[];
+  gateways: Record<string, (number | null)[]>;
 }
 
 export interface AuditEntry {

@@ -17,6 +17,7 @@ import type { AdminServer } from './admin-server.ts';
 import { createApiServer } from './api/api-server.ts';
 import { createAgentReader } from './bus/agent-reader.ts';
 import { createCommandBus } from './bus/command-bus.ts';
+import { createFleetHistory } from './bus/fleet-history.ts';
 import { createRetention } from './bus/retention.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { createCoordinatorEvents } from './events.ts';
@@ -133,6 +134,10 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     const retention = createRetention({ client, keys, clock, logger, days: config.retentionDays });
     open.push('retention', () => retention.stop());
     await retention.start();
+    const agents = createAgentReader({ client, keys });
+    const history = createFleetHistory({ client, keys, clock, logger, agents, gateways: stack.gateways });
+    open.push('history', () => history.stop());
+    await history.start();
     const housekeeping = clock.every(HOUSEKEEPING_MS, () => {
       refreshTokens(tokens, events);
       // An emptied store gets a new incarnation, by which gateways notice.
@@ -145,10 +150,11 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       configs: createConfigStore({ client, keys, replicas }),
       groups: createGroupStore({ client, keys, replicas }),
       audit,
-      agents: createAgentReader({ client, keys }),
+      agents,
       commands,
       rollouts: stack.rollouts,
       gateways: stack.gateways,
+      history,
       validate: validateCollectorConfig,
       logger,
       tokens,

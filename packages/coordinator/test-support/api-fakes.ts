@@ -31,6 +31,8 @@ export interface FakeState {
   effective: Map<string, EffectiveConfigDocument>;
   audit: AuditItem[];
   gateways: GatewayEntry[];
+  /** What was recorded by the minute. */
+  history: Awaited<ReturnType<ApiDependencies['history']['read']>>;
   sent: { gateway: string; command: AgentCommand }[];
   hints: { gateway: string; shard: number }[];
   commandOutcome: CommandOutcome;
@@ -71,6 +73,7 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     effective: new Map(),
     audit: [],
     gateways: [],
+    history: { nowMs: 0, minutes: [] },
     sent: [],
     hints: [],
     commandOutcome: { kind: 'ok' },
@@ -84,6 +87,7 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     commands: fakeCommands(state),
     rollouts: fakeRollouts(),
     gateways: { list: async () => state.gateways },
+    history: { read: async () => state.history },
     validate: (yaml) => ({
       findings: yaml.includes('bad') ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }] : [],
       components: [{ kind: 'exporters', type: 'kafka' }],

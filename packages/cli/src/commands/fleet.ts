@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import type { AuditEntry, Fleet, Gateway } from '../api-types.ts';
+import type { AuditEntry, Fleet, FleetHistory, Gateway } from '../api-types.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../duration.ts';
 import { repeatable } from '../repeat.ts';
 import { renderFields } from '../table.ts';
 import { parseCount } from './configs.ts';
 
-/** `opampctl fleet`, `gateways`, `audit`, `freeze`, `unfreeze`. */
+/** `opampctl fleet`, `history`, `gateways`, `audit`, `freeze`, `unfreeze`. */
 export function addFleetCommands(program: Command, context: Context): void {
   repeatable(program.command('fleet').description('counts of the whole fleet'), context, async () => {
     const fleet = await context.api.get<Fleet>('/fleet');
@@ -27,6 +27,36 @@ export function addFleetCommands(program: Command, context: Context): void {
         { title: 'UP', value: ({ startedAt }) => formatAge(startedAt, context.terminal.nowMs()), align: 'right' },
       ],
       'no gateways',
+    );
+  });
+
+  const history = program
+    .command('history')
+    .description('connected agents over the last day, the worst minute of each step')
+    .option('--hours <n>', 'how far back, at most 24', '24')
+    .option('--step <minutes>', 'minutes of a step, at most 60', '60')
+    .option('--gateways', 'a column for each gateway');
+  repeatable(history, context, async (options: { hours: string; step: string; gateways?: boolean }) => {
+    const series = await context.api.get<FleetHistory>('/fleet/history', {
+      hours: String(parseCount(options.hours, '--hours')),
+      step: String(parseCount(options.step, '--step')),
+      ...(options.gateways === true ? { gateways: 'true' } : {}),
+    });
+    const cell = (column: readonly (number | null)[], index: number): string => String(column[index] ?? '-');
+    const fromMs = Date.parse(series.from);
+    context.table(
+      series.connected.map((_, index) => index),
+      [
+        { title: 'FROM', value: (index) => new Date(fromMs + index * series.stepMinutes * 60_000).toISOString().replace(':00.000Z', 'Z') },
+        { title: 'CONNECTED', value: (index) => cell(series.connected, index), align: 'right' },
+        { title: 'UNHEALTHY', value: (index) => cell(series.unhealthy, index), align: 'right' },
+        ...Object.entries(series.gateways).map(([id, column]) => ({
+          title: id,
+          value: (index: number) => cell(column, index),
+          align: 'right' as const,
+        })),
+      ],
+      'nothing recorded',
     );
   });
 
@@ -73,6 +103,7 @@ function fieldsOf(fleet: Fleet): [string, string][] {
     ['agents', `${agents.total}: ${agents.connected} connected, ${agents.away} away`],
     ['health', counts(agents.health)],
     ['config status', counts(agents.status)],
+    ['against desired', counts(agents.sync)],
     ['versions', counts(agents.versions)],
     ['groups', fleet.groups.map(({ name, connected }) => `${name ?? '(none)'} ${connected}`).join(', ')],
     ['gateways', `${fleet.gateways.alive}${fleet.gateways.draining > 0 ? `, ${fleet.gateways.draining} draining` : ''}`],

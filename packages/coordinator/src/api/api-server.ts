@@ -17,6 +17,7 @@ import { configRoutes } from './routes/configs.ts';
 import { fleetRoutes } from './routes/fleet.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
 import { groupRoutes } from './routes/groups.ts';
+import { historyRoutes } from './routes/history.ts';
 import { rolloutRoutes } from './routes/rollouts.ts';
 
 declare module 'fastify' {
@@ -114,6 +115,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
         agentCommandRoutes,
         rolloutRoutes,
         fleetRoutes,
+        historyRoutes,
         gatewayRoutes,
         auditRoutes,
       ]) {

@@ -1,4 +1,5 @@
 import type { Logger } from '@opamp-gateway/shared/logger';
+import type { HistoryMinute } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import type { CommandBus } from '../bus/command-bus.ts';
 import type { RolloutService } from '../rollout/service.ts';
@@ -35,6 +36,11 @@ export interface GatewayLister {
   list(): Promise<readonly GatewayEntry[]>;
 }
 
+/** The last day of the fleet; see `bus/fleet-history.ts`. */
+export interface HistoryReader {
+  read(): Promise<{ nowMs: number; minutes: readonly HistoryMinute[] }>;
+}
+
 /** What the routes work with. */
 export interface ApiDependencies {
   configs: ConfigStore;
@@ -44,6 +50,7 @@ export interface ApiDependencies {
   commands: CommandBus;
   rollouts: RolloutService;
   gateways: GatewayLister;
+  history: HistoryReader;
   validate: ConfigValidator;
   logger: Logger;
   /** Undefined: no tokens, loopback only. */

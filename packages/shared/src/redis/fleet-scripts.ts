@@ -1,3 +1,4 @@
+import { HISTORY_MINUTES } from './keys.ts';
 import type { Keys } from './keys.ts';
 import { runScript, SCRIPTS } from './scripts.ts';
 import type { RedisClient } from './scripts.ts';
@@ -228,4 +229,35 @@ export async function beat(
 ): Promise<{ nowMs: number; judgeFromMs: number }> {
   const [nowMs, judgeFromMs] = (await runScript(client, SCRIPTS.beat, [keys.meta], [options.gapMs, options.graceMs])) as [string, string];
   return { nowMs: Number(nowMs), judgeFromMs: Number(judgeFromMs) };
+}
+
+/** What one minute of the history says. */
+export interface HistoryCounts {
+  /** Connected agents, pollers too. */
+  connected: number;
+  /** Of these: agents that report themselves unhealthy. */
+  unhealthy: number;
+  /** Sessions by gateway. */
+  gateways: Record<string, number>;
+}
+
+/** A minute as it is kept; `minute` counts from 1970 by the clock of Redis. */
+export interface HistoryMinute extends HistoryCounts {
+  minute: number;
+}
+
+/** Notes the present minute, unless another coordinator has done so; answers which minute it is. */
+export async function recordMinute(client: RedisClient, keys: Keys, counts: HistoryCounts): Promise<{ written: boolean; minute: number }> {
+  const [written, minute] = (await runScript(client, SCRIPTS.recordMinute, [keys.history], [HISTORY_MINUTES, JSON.stringify(counts)])) as [
+    string,
+    string,
+  ];
+  return { written: written === '1', minute: Number(minute) };
+}
+
+/** Reads a field of `{opamp}:history`; undefined for one that is not what {@link recordMinute} writes. */
+export function parseHistoryMinute(text: string): HistoryMinute | undefined {
+  const { minute, connected, unhealthy, gateways } = JSON.parse(text) as Partial<HistoryMinute>;
+  if (minute === undefined || connected === undefined || unhealthy === undefined) return undefined;
+  return { minute, connected, unhealthy, gateways: gateways ?? {} };
 }

@@ -26,6 +26,9 @@ export const SHARD_COUNT = SHARD_TAGS.length;
 /** Version of the layout described in `docs/redis.md`. A release refuses to start on a newer one. */
 export const SCHEMA_VERSION = 1;
 
+/** Minutes of history that are kept: one day. */
+export const HISTORY_MINUTES = 1_440;
+
 /** Group name under which agents are listed that no selector matches. */
 export const NO_GROUP = '-';
 
@@ -98,6 +101,8 @@ export function createKeys(prefix = 'opamp') {
     gateway: (id: string): string => `${tag}:gateway:${id}`,
     audit: `${tag}:audit`,
     events: `${tag}:events`,
+    /** hash: minute modulo {@link HISTORY_MINUTES} -> counts of that minute. */
+    history: `${tag}:history`,
     outbox: `${tag}:outbox`,
     /** Component lists by hash, one per build of a collector. */
     components: (hash: string): string => `${tag}:components:${hash}`,

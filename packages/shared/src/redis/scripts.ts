@@ -35,6 +35,7 @@ export const SCRIPTS = {
   endLease: load('end-lease', false),
   takeDue: load('take-due', false),
   beat: load('beat', false),
+  recordMinute: load('record-minute', false),
 } as const;
 
 /** Redis said that a key it needs is on its way to another cluster node; the call had no effect and may be repeated. */

@@ -35,11 +35,21 @@ describe('GET /fleet', () => {
       .set('health=unhealthy|1', 1)
       .set('version=0.1|1', 8)
       .set('status=applied|1', 8)
+      .set('sync=synced|1', 6)
+      .set('sync=drifted|1', 2)
       .set('something strange', 1);
     const { body } = await call('GET', '/fleet');
     expect(body).toMatchObject({
       frozen: false,
-      agents: { total: 12, connected: 8, away: 4, health: { healthy: 7, unhealthy: 1 }, status: { applied: 8 }, versions: { '0.1': 8 } },
+      agents: {
+        total: 12,
+        connected: 8,
+        away: 4,
+        health: { healthy: 7, unhealthy: 1 },
+        status: { applied: 8 },
+        sync: { synced: 6, drifted: 2 },
+        versions: { '0.1': 8 },
+      },
       groups: [
         { name: 'prod', agents: 7, connected: 6 },
         { name: 'stage', agents: 0, connected: 0 },
@@ -84,5 +94,32 @@ describe('GET /gateways and /audit', () => {
     expect(second.body['nextCursor']).toBeNull();
     const forged = Buffer.from('["0-1 COUNT"]').toString('base64url');
     expect((await call('GET', `/audit?cursor=${forged}`)).status).toBe(400);
+  });
+});
+
+describe('GET /fleet/history', () => {
+  const minutes = [
+    { minute: 1_000, connected: 9, unhealthy: 1, gateways: { g1: 9 } },
+    { minute: 1_002, connected: 4, unhealthy: 2, gateways: { g1: 3, g2: 1 } },
+  ];
+
+  it('answers columns of the last day, gateways when they are asked for', async () => {
+    const { call, state } = await createFakeApi();
+    state.history = { nowMs: 1_002 * 60_000, minutes };
+    const { body } = await call('GET', '/fleet/history');
+    expect(body).toMatchObject({ stepMinutes: 5, gateways: {} });
+    expect((body['connected'] as unknown[]).slice(-2)).toEqual([null, 4]);
+    expect(body['connected']).toHaveLength(288);
+    const fine = (await call('GET', '/fleet/history?hours=1&step=1&gateways=true')).body;
+    expect(fine['from']).toBe(new Date(943 * 60_000).toISOString());
+    expect((fine['gateways'] as Record<string, unknown[]>)['g1']?.slice(-3)).toEqual([9, null, 3]);
+  });
+
+  it('says what it does not take', async () => {
+    const { call } = await createFakeApi();
+    expect((await call('GET', '/fleet/history?hours=25')).body.errors).toEqual([
+      expect.objectContaining({ path: expect.stringContaining('hours') as string }),
+    ]);
+    expect((await call('GET', '/fleet/history?step=0')).status).toBe(400);
   });
 });

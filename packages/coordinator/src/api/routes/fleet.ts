@@ -36,6 +36,10 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
                 away: schema.integer('The others.'),
                 health: COUNTS,
                 status: COUNTS,
+                sync: schema.mapOf(
+                  schema.integer('Agents.'),
+                  'Connected agents by `synced`, `drifted` (runs another hash), `failed`, `unverified` (cannot say), `unsupported` (takes no config), `none` (nothing desired).',
+                ),
                 versions: COUNTS,
               }),
               groups: schema.list(
@@ -88,6 +92,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
           away: Math.max(0, total - facets.connected),
           health: facets.kinds.get('health') ?? {},
           status: facets.kinds.get('status') ?? {},
+          sync: facets.kinds.get('sync') ?? {},
           versions: facets.kinds.get('version') ?? {},
         },
         groups: [...spec.groups.map(({ name }) => ({ name, ...countsOf(name) })), { name: null, ...countsOf(NO_GROUP) }],
