@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 // Reference pages show what the processes themselves go by, so this file looks deeper into them than anything else may.
 /* oxlint-disable no-restricted-imports */
+import { renderRoleTable } from '@opamp-gateway/coordinator/access/roles';
 import { renderProblemTable } from '@opamp-gateway/coordinator/api/problem';
 import { createCoordinatorEvents } from '@opamp-gateway/coordinator/events';
 import { parseStrategy } from '@opamp-gateway/coordinator/rollout/strategy-parser';
@@ -29,6 +30,7 @@ interface Page {
 }
 
 const PAGES: readonly Page[] = [
+  { file: 'api.md', part: 'roles', render: renderRoleTable },
   { file: 'configuration.md', part: 'configuration', render: renderConfigurationTable },
   { file: 'errors.md', part: 'problem types', render: renderProblemTable },
   { file: 'metrics.md', part: 'gateway metrics', render: () => renderMetrics(new GatewayEvents(createSilentLogger()).metrics) },

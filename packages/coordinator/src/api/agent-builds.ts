@@ -1,6 +1,4 @@
-import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
-import { matches } from '@opamp-gateway/shared/selector';
-import type { Selector } from '@opamp-gateway/shared/selector';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import { preflight } from '../validation/preflight.ts';
 import type { PreflightReport } from '../validation/preflight.ts';
@@ -10,16 +8,19 @@ import { MAX_COUNTED_RECORDS } from './impact.ts';
 /** Which selected agents could load a config; numbers of a sample in a large fleet. */
 export type SelectionReport = PreflightReport & { estimated: boolean };
 
-/** Compares the components of a config with the builds of the agents that a selector matches. */
-export async function checkBuilds(agents: AgentReader, selector: Selector, used: readonly ComponentType[]): Promise<SelectionReport> {
+/** Compares the components of a config with the builds of the agents that `accept` takes. */
+export async function checkBuilds(
+  agents: AgentReader,
+  accept: (record: AgentRecord) => boolean,
+  used: readonly ComponentType[],
+): Promise<SelectionReport> {
   const counts = new Map<string, number>();
   const { read, total } = await agents.sample({
     limit: MAX_COUNTED_RECORDS,
     rollouts: [],
     visit(records) {
-      for (const { attributes, labels, componentsHash } of records) {
-        if (!matches(selector, selectorAttributes(attributes, labels))) continue;
-        counts.set(componentsHash, (counts.get(componentsHash) ?? 0) + 1);
+      for (const record of records) {
+        if (accept(record)) counts.set(record.componentsHash, (counts.get(record.componentsHash) ?? 0) + 1);
       }
     },
   });

@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { createFakeApi } from '../../test-support/api-fakes.ts';
-import { parseTokens } from '../stores/token-file.ts';
 import type { TokenFile } from '../stores/token-file.ts';
 import { isProblemType } from './problem.ts';
 
-const TOKENS: TokenFile = { holderOf: (token) => (token === 'a-token-of-alice' ? 'alice' : undefined), refresh: () => false };
+const TOKENS: TokenFile = {
+  verify: (token) =>
+    token === 'a-token-of-alice'
+      ? { kind: 'ok', holder: { name: 'alice', role: 'admin', scope: '*', expiresAtMs: undefined } }
+      : { kind: 'unknown' },
+  refresh: () => false,
+};
 
 describe('every answer but success is a problem', () => {
   const cases: [
@@ -163,30 +168,5 @@ describe('the OpenAPI document', () => {
     const schemas = (body['components'] as { schemas: object }).schemas;
     for (const [, name] of JSON.stringify(body).matchAll(/"#\/components\/schemas\/([^"]+)"/g))
       expect(Object.keys(schemas)).toContain(name);
-  });
-});
-
-describe('token files', () => {
-  it('reads lines, an object and a list', () => {
-    const expected = new Map([
-      ['ci', 'abcdefghijklmnop'],
-      ['alice', 'qrstuvwxyz:123456'],
-    ]);
-    expect(parseTokens('# people\n\nci:abcdefghijklmnop\r\nalice : qrstuvwxyz:123456\n', 'f')).toEqual(expected);
-    expect(parseTokens('{"ci":"abcdefghijklmnop","alice":"qrstuvwxyz:123456"}', 'f')).toEqual(expected);
-    expect(parseTokens('[{"name":"ci","token":"abcdefghijklmnop"},{"name":"alice","token":"qrstuvwxyz:123456"}]', 'f')).toEqual(expected);
-  });
-
-  it.each([
-    ['', 'no token'],
-    ['ci', 'line 1: expected name:token'],
-    ['ci:short', 'line 1: expected a token'],
-    ['a b:abcdefghijklmnop', 'line 1: expected a name'],
-    ['ci:abcdefghijklmnop\nci:ponmlkjihgfedcba', 'line 2: the name ci stands there twice'],
-    ['{"ci":1}', 'entry 1: expected a token'],
-    ['{', 'not valid JSON'],
-  ])('refuses %j and says where, without the token', (text, message) => {
-    expect(() => parseTokens(text, '/etc/tokens')).toThrow(message);
-    expect(() => parseTokens(text, '/etc/tokens')).not.toThrow('abcdefghijklmnop');
   });
 });

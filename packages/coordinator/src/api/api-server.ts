@@ -3,13 +3,17 @@ import swagger from '@fastify/swagger';
 import { toError } from '@opamp-gateway/shared/errors';
 import { fastify, LogController } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { actorOf } from './auth.ts';
+import type { Identity } from '../access/roles.ts';
+import { authorize, identify } from './auth.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { toProblem } from './error-answers.ts';
 import { isProblemType, ProblemError, PROBLEMS } from './problem.ts';
+import { ruleOf } from './route-permissions.ts';
+import type { RouteRule } from './route-permissions.ts';
 import { SHARED_SCHEMAS } from './schemas.ts';
 import { serveDashboard } from './static-files.ts';
 import { decodeUtf8 } from './utf8.ts';
+import { accessRoutes, signInRoutes } from './routes/access.ts';
 import { agentCommandRoutes } from './routes/agent-commands.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { auditRoutes } from './routes/audit.ts';
@@ -22,14 +26,22 @@ import { rolloutRoutes } from './routes/rollouts.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who makes the request, for events and audit entries. */
+    /** Name of who makes the request, for events and audit entries; empty until it is known. */
     actor: string;
+    /** Who makes the request; known in every route below `/api/v1` that needs credentials. */
+    identity: Identity;
+  }
+  interface FastifyContextConfig {
+    /** What the route asks of its caller, see `route-permissions.ts`. */
+    rule?: RouteRule;
   }
   interface FastifyInstance {
     /** Aborts when the server begins to close: streams end themselves. */
     closing: AbortSignal;
   }
 }
+
+const API_PREFIX = '/api/v1';
 
 /** Bytes of a body, except for configs. */
 const BODY_LIMIT_BYTES = 256 * 1024;
@@ -56,6 +68,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
   const closing = new AbortController();
   app.decorate('closing', closing.signal);
   app.decorateRequest('actor', '');
+  app.decorateRequest('identity');
   app.addHook('preClose', async () => closing.abort());
 
   // Answers are written as they are: a schema that lags behind must never drop a field of them.
@@ -104,11 +117,20 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
 
   await app.register(
     async (api) => {
+      api.addHook('onRoute', (route) => {
+        const pattern = route.url.slice(API_PREFIX.length);
+        for (const method of [route.method].flat()) route.config = { ...route.config, rule: ruleOf(method, pattern) };
+      });
       api.addHook('onRequest', async (request) => {
-        request.actor = actorOf(request, dependencies.tokens);
+        const { rule } = request.routeOptions.config;
+        if (rule === undefined) throw new Error(`the route ${request.routeOptions.url ?? ''} has no rule`);
+        request.identity = await identify(request, dependencies);
+        request.actor = request.identity.name;
+        authorize(request.identity, rule);
       });
       api.addHook('preValidation', prepareForValidation);
       for (const routes of [
+        accessRoutes,
         configRoutes,
         groupRoutes,
         agentRoutes,
@@ -122,15 +144,16 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
         await api.register(async (scope) => routes(scope, dependencies));
       }
     },
-    { prefix: '/api/v1' },
+    { prefix: API_PREFIX },
   );
-  publicRoutes(app);
+  publicRoutes(app, dependencies);
   await serveDashboard(app);
   return app;
 }
 
-/** What may be read without a token: the API's own description. */
-function publicRoutes(app: FastifyInstance): void {
+/** What may be read without a token: the API's own description, and how to sign in. */
+function publicRoutes(app: FastifyInstance, dependencies: ApiDependencies): void {
+  void app.register(async (open) => signInRoutes(open, dependencies), { prefix: API_PREFIX });
   app.get('/api/v1/openapi.json', { schema: { hide: true } }, () => app.swagger());
   app.get('/problems/:type', { schema: { hide: true } }, async (request, reply) => {
     const { type } = request.params as { type: string };

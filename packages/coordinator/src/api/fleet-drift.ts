@@ -105,15 +105,16 @@ export interface FleetAbilities {
   reportsHealth: number;
 }
 
-/** Counts connected agents by what they announced; a sample in a large fleet. */
-export async function countAbilities(agents: AgentReader): Promise<FleetAbilities> {
+/** Counts the connected agents that `accept` takes by what they announced; a sample in a large fleet. */
+export async function countAbilities(agents: AgentReader, accept: (record: AgentRecord) => boolean): Promise<FleetAbilities> {
   const counts = { agents: 0, acceptsRemoteConfig: 0, reportsRemoteConfig: 0, reportsEffectiveConfig: 0, reportsHealth: 0 };
   const { read, total } = await agents.sample({
     limit: MAX_COUNTED_RECORDS,
     rollouts: [],
     visit(records) {
-      for (const { owner, capabilities } of records) {
-        if (owner === '') continue;
+      for (const record of records) {
+        const { owner, capabilities } = record;
+        if (owner === '' || !accept(record)) continue;
         counts.agents += 1;
         if (acceptsRemoteConfig(capabilities)) counts.acceptsRemoteConfig += 1;
         if (reportsRemoteConfig(capabilities)) counts.reportsRemoteConfig += 1;

@@ -18,12 +18,32 @@ export const PROBLEMS = {
   unauthenticated: {
     status: 401,
     title: 'A token is needed',
-    help: 'Send `Authorization: Bearer <token>` with a token from the file that `OPAMP_API_TOKENS_FILE` names.',
+    help: 'Send `Authorization: Bearer <token>` with a token from the file that `OPAMP_API_TOKENS_FILE` names. One that has expired is replaced there by a new one.',
   },
   forbidden: {
     status: 403,
     title: 'The request is not accepted from there',
     help: 'A coordinator without tokens answers only requests addressed to this machine and not made by a page of another site. Configure tokens to reach it from elsewhere.',
+  },
+  'role-required': {
+    status: 403,
+    title: 'The role of the caller does not allow this',
+    help: '`roles` names the roles that do. `GET /api/v1/me` shows what you may do; somebody with such a role can do it, or give you the role.',
+  },
+  'approver-required': {
+    status: 403,
+    title: 'The role of the caller does not allow to promote here',
+    help: 'A wave that waits for an approval is promoted by an approver or admin; a soak is cut short by an operator or admin. `GET /api/v1/rollouts/{id}` shows what waits, `GET /api/v1/me` what you are.',
+  },
+  'own-rollout': {
+    status: 403,
+    title: 'Nobody approves their own rollout',
+    help: 'Let somebody else with the role approver or admin promote it.',
+  },
+  'out-of-scope': {
+    status: 403,
+    title: 'The credential is not for this group',
+    help: '`groups` names the groups that the credential is for. Use one for the group in question, or for all groups.',
   },
   'route-not-found': { status: 404, title: 'There is no such path', help: 'See `/api/v1/openapi.json` for all paths.' },
   'config-not-found': {

@@ -81,7 +81,15 @@ export function query(properties: Record<string, JsonSchema>): JsonSchema {
 /** The problem answers of a call, by status. 400, 401, 403, 500 and 503 belong to every call. */
 export function problems(...types: readonly ProblemType[]): Record<number, JsonSchema> {
   const byStatus = new Map<number, ProblemType[]>();
-  const general: readonly ProblemType[] = ['invalid-parameter', 'unauthenticated', 'forbidden', 'internal', 'unavailable'];
+  const general: readonly ProblemType[] = [
+    'invalid-parameter',
+    'unauthenticated',
+    'forbidden',
+    'role-required',
+    'out-of-scope',
+    'internal',
+    'unavailable',
+  ];
   for (const type of [...general, ...types]) {
     const { status } = PROBLEMS[type];
     byStatus.set(status, [...(byStatus.get(status) ?? []), type]);
@@ -167,8 +175,12 @@ const PROBLEM = view(
     ),
     forcible: flag('Of a config with errors: whether `force` would store it.'),
     requestId: text('Finds the request in the log.'),
+    permission: text('What the role of the caller does not allow.'),
+    roles: list({ type: 'string' }, 'Roles that allow it.'),
+    role: text('Role of the caller.'),
+    groups: list({ type: 'string' }, 'Groups that the credential is for.'),
   },
-  ['errors', 'forcible', 'requestId'],
+  ['errors', 'forcible', 'requestId', 'permission', 'roles', 'role', 'groups'],
 );
 
 const COUNTS = mapOf(integer('Number of agents.'), 'Agents by status; a status that is missing has none.');

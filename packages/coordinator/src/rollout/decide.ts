@@ -1,4 +1,6 @@
 import { specField } from '@opamp-gateway/shared/fleet-spec';
+import { forbidsCommand } from './approval.ts';
+import type { Forbidden } from './approval.ts';
 import { applyCommand } from './commands.ts';
 import { isTerminal } from './document.ts';
 import type { RolloutDocument } from './document.ts';
@@ -13,6 +15,8 @@ import type { Command, FleetView, Need } from './view.ts';
 export type Decision =
   /** The view lacks something: load it and ask again. */
   | { kind: 'need'; need: Need }
+  /** The caller may not do that. */
+  | ({ kind: 'forbidden' } & Forbidden)
   /** The command does not fit the state; `detail` names what forbids it. */
   | { kind: 'refused'; detail: string }
   | { kind: 'idle'; nextEvalAtMs: number | null }
@@ -28,6 +32,8 @@ const EVAL_MS = { assigning: 250, converging: 250, soaking: 1_000, rollingBack: 
 export function decide(document: RolloutDocument, view: FleetView, command?: Command): Decision {
   const draft = new Draft(document, view.nowMs);
   if (command !== undefined) {
+    const forbidden = forbidsCommand(document, command);
+    if (forbidden !== null) return { kind: 'forbidden', ...forbidden };
     const refused = applyCommand(draft, view, command);
     if (refused !== null) return { kind: 'refused', detail: refused };
   }

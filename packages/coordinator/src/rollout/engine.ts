@@ -2,6 +2,7 @@ import { hash48 } from '@opamp-gateway/shared/bucket';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { formatStableField, specField } from '@opamp-gateway/shared/fleet-spec';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { Forbidden } from './approval.ts';
 import { NO_COUNTERS } from './counters.ts';
 import { decide, nextEvaluation, specPatch } from './decide.ts';
 import type { Decision } from './decide.ts';
@@ -27,6 +28,7 @@ export interface RolloutEngineOptions {
 export type CommandOutcome =
   | { kind: 'done'; document: RolloutDocument }
   | { kind: 'refused'; document: RolloutDocument; detail: string }
+  | ({ kind: 'forbidden'; document: RolloutDocument } & Forbidden)
   | { kind: 'stale'; document: RolloutDocument }
   | { kind: 'unknown' };
 
@@ -121,7 +123,7 @@ export class RolloutEngine {
       const { document } = loaded;
       if (expectedRev !== undefined && document.rev !== expectedRev) return { kind: 'stale', document };
       const decision = await this.#decide(loaded, command);
-      if (decision.kind === 'refused') return { kind: 'refused', document, detail: decision.detail };
+      if (decision.kind === 'refused' || decision.kind === 'forbidden') return { ...decision, document };
       if (decision.kind !== 'step') return { kind: 'done', document };
       if (await this.#commit(decision.document, decision.events, loaded, decision)) return { kind: 'done', document: decision.document };
     }

@@ -53,6 +53,8 @@ const TITLES: Readonly<Record<RolloutProblemType, string>> = {
   'rollout-active': 'The group has an active rollout',
   'group-observed': 'The group is only observed',
   'action-forbidden': 'The state of the rollout forbids this',
+  'approver-required': 'The role of the caller does not allow to promote here',
+  'own-rollout': 'Nobody approves their own rollout',
   'stale-revision': 'The rollout has changed',
 };
 
@@ -64,6 +66,8 @@ const STATUS: Readonly<Record<RolloutProblemType, RolloutProblem['status']>> = {
   'rollout-active': 409,
   'group-observed': 409,
   'action-forbidden': 409,
+  'approver-required': 403,
+  'own-rollout': 403,
   'stale-revision': 412,
 };
 

@@ -192,6 +192,8 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         return problem('stale-revision', `rollout ${id} has revision ${outcome.document.rev}`);
       case 'refused':
         return problem('action-forbidden', outcome.detail);
+      case 'forbidden':
+        return problem(outcome.type, outcome.detail);
       case 'done':
         waker.wake(id);
         return { kind: 'ok', view: await viewOf(outcome.document) };
@@ -206,7 +208,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       return document === undefined ? undefined : await viewOf(document);
     },
 
-    async list({ group, phase, limit, cursor }) {
+    async list({ group, groups, phase, limit, cursor }) {
       const items: RolloutDocument[] = [];
       let at = cursor;
       for (let scanned = 0; scanned < LIST_SCAN; scanned += limit) {
@@ -214,7 +216,10 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         const documents = await store.loadMany(page.ids);
         items.push(
           ...documents.filter(
-            (document) => (group === undefined || document.group === group) && (phase === undefined || document.phase === phase),
+            (document) =>
+              (group === undefined || document.group === group) &&
+              (groups === undefined || groups.has(document.group)) &&
+              (phase === undefined || document.phase === phase),
           ),
         );
         at = page.cursor ?? undefined;
@@ -223,9 +228,9 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       return { items: await Promise.all(items.map(viewOf)), nextCursor: at ?? null };
     },
 
-    async act(id, action, { actor, reason, expectedRev }) {
+    async act(id, action, { actor, rights, reason, expectedRev }) {
       if (action !== 'rollback') {
-        const command: Command = { action, actor, reason: reason ?? '' };
+        const command: Command = { action, actor, rights, reason: reason ?? '' };
         return answer(id, await engine.command(id, command, expectedRev));
       }
       const document = await store.load(id);

@@ -1,3 +1,4 @@
+import type { CommandRights } from './approval.ts';
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
 import type { HoldReason, RolloutPhase, RowStatus, WavePhase } from '@opamp-gateway/shared/rollout-types';
 
@@ -14,6 +15,8 @@ export const ROLLOUT_PROBLEM_TYPES = [
   'rollout-active',
   'group-observed',
   'action-forbidden',
+  'approver-required',
+  'own-rollout',
   'stale-revision',
 ] as const;
 export type RolloutProblemType = (typeof ROLLOUT_PROBLEM_TYPES)[number];
@@ -27,8 +30,8 @@ export interface FieldProblem {
 /** Why a call did nothing, in the members of RFC 9457. */
 export interface RolloutProblem {
   kind: 'problem';
-  /** 404, 409, 412 or 422. */
-  status: 404 | 409 | 412 | 422;
+  /** 403, 404, 409, 412 or 422. */
+  status: 403 | 404 | 409 | 412 | 422;
   type: RolloutProblemType;
   title: string;
   detail: string;
@@ -186,6 +189,8 @@ export interface RolloutService {
   /** `limit` 1 … 1,000. A cursor of an earlier page; others start at the top. */
   list(query: {
     group?: string | undefined;
+    /** Only rollouts of these groups; undefined = of all. */
+    groups?: ReadonlySet<string> | undefined;
     phase?: RolloutPhase | undefined;
     limit: number;
     cursor?: string | undefined;
@@ -194,7 +199,7 @@ export interface RolloutService {
   act(
     id: string,
     action: RolloutAction,
-    options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined },
+    options: { actor: string; rights?: CommandRights | undefined; reason?: string | undefined; expectedRev?: number | undefined },
   ): Promise<ActOutcome>;
   /** Changes tunable strategy fields of a running rollout. */
   tune(

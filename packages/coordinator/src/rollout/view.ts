@@ -1,3 +1,4 @@
+import type { CommandRights } from './approval.ts';
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
 import type { Counters } from './counters.ts';
 import type { FleetWatch, WatchedGateway } from './fleet-breaker.ts';
@@ -51,4 +52,6 @@ export interface Command {
   action: Exclude<RolloutAction, 'rollback'>;
   actor: string;
   reason: string;
+  /** Undefined: the coordinator itself, or a caller that may do everything. */
+  rights?: CommandRights | undefined;
 }

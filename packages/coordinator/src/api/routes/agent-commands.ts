@@ -3,9 +3,11 @@ import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { HTTP_OWNER } from '@opamp-gateway/shared/redis/keys';
 import type { FastifyInstance } from 'fastify';
 import type { AgentCommand } from '../../bus/command-bus.ts';
+import type { Identity } from '../../access/roles.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
+import { requireAgent } from './agents.ts';
 
 /** Bytes of a custom message, before base64. */
 const MAX_CUSTOM_MESSAGE_BYTES = 64 * 1024;
@@ -18,7 +20,7 @@ const SENT = schema.answer(
 );
 
 /** Commands to one agent, carried out by the gateway that holds its connection. Sent once, never repeated. */
-export function agentCommandRoutes(app: FastifyInstance, { agents, commands, audit }: ApiDependencies): void {
+export function agentCommandRoutes(app: FastifyInstance, { agents, groups, commands, audit }: ApiDependencies): void {
   const send = async (
     record: AgentRecord,
     command: AgentCommand,
@@ -37,9 +39,10 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
     }
   };
 
-  const reachable = async (uid: string): Promise<AgentRecord> => {
+  const reachable = async (uid: string, identity: Identity): Promise<AgentRecord> => {
     const record = await agents.get(uid.toLowerCase());
     if (record === undefined) throw new ProblemError('agent-not-found', `there is no agent ${uid}`);
+    requireAgent(identity, await groups.spec(), record);
     if (record.owner === '') throw new ProblemError('agent-away', `agent ${record.uid} is away`);
     if (record.owner === HTTP_OWNER)
       throw new ProblemError('agent-away', `agent ${record.uid} polls over HTTP, no gateway holds a connection to it`);
@@ -58,7 +61,7 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
       },
     },
     async (request, reply) => {
-      const record = await reachable((request.params as { uid: string }).uid);
+      const record = await reachable((request.params as { uid: string }).uid, request.identity);
       if (!acceptsRestartCommand(record.capabilities))
         throw new ProblemError('agent-unable', `agent ${record.uid} did not announce AcceptsRestartCommand`);
       const { reason } = request.body as { reason?: string };
@@ -98,7 +101,7 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, commands, aud
     },
     async (request, reply) => {
       const { capability, messageType, dataBase64 } = request.body as { capability: string; messageType: string; dataBase64: string };
-      const record = await reachable((request.params as { uid: string }).uid);
+      const record = await reachable((request.params as { uid: string }).uid, request.identity);
       if (!record.customCapabilities.includes(capability)) {
         throw new ProblemError('agent-unable', `agent ${record.uid} did not announce the custom capability ${capability}`);
       }

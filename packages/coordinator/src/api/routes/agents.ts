@@ -6,13 +6,16 @@ import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
 import { HTTP_OWNER, NO_GROUP, SHARD_COUNT } from '@opamp-gateway/shared/redis/keys';
 import { ROW_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import { matches } from '@opamp-gateway/shared/selector';
-import type { Pin } from '@opamp-gateway/shared/fleet-spec';
+import type { FleetSpec, Pin } from '@opamp-gateway/shared/fleet-spec';
 import type { FastifyInstance } from 'fastify';
 import type { AgentPosition } from '../../bus/agent-reader.ts';
 import { groupWord, healthWord, statusWord, toAgentDetail, toAgentView } from '../agent-view.ts';
+import { covers } from '../../access/roles.ts';
+import type { Identity } from '../../access/roles.ts';
+import { requireGroup } from '../auth.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { driftOf } from '../fleet-drift.ts';
-import { changesConfig } from '../impact.ts';
+import { changesConfig, desiredOf } from '../impact.ts';
 import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
@@ -63,6 +66,13 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
     return record;
   };
 
+  /** The agent, if the caller's credential is for its group. */
+  const findOwn = async (uid: string, identity: Identity): Promise<AgentRecord> => {
+    const record = await find(uid);
+    requireAgent(identity, await groups.spec(), record);
+    return record;
+  };
+
   const edit = async (
     record: AgentRecord,
     change: { set?: Record<string, string>; del?: string[] },
@@ -95,7 +105,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         limit: query.limit,
         scanLimit: SCAN_LIMIT,
         rollouts: [...new Set([...active, ...(query.rollout === undefined ? [] : [query.rollout])])],
-        accept: toFilter(query),
+        accept: toFilter(query, request.identity),
       });
       return {
         items: page.records.map((record) => toAgentView(record, spec)),
@@ -115,7 +125,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       },
     },
     async (request) => {
-      const record = await find((request.params as { uid: string }).uid);
+      const record = await findOwn((request.params as { uid: string }).uid, request.identity);
       const [spec, effective] = await Promise.all([groups.spec(), agents.effective(record.uid)]);
       return toAgentDetail(record, spec, effective, await driftOf(record, spec, effective, configs));
     },
@@ -151,7 +161,10 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         const errors = tooLong.map(([name]) => ({ path: `labels.${name}`, message: `must not have more than ${MAX_LABEL_BYTES} bytes` }));
         throw new ProblemError('invalid-body', errors.map(({ path, message }) => `${path}: ${message}`).join('; '), { errors });
       }
-      const record = await find((request.params as { uid: string }).uid);
+      const record = await findOwn((request.params as { uid: string }).uid, request.identity);
+      // Labels choose the group: nobody may move an agent to where they may not go themselves.
+      if (request.identity.scope !== '*')
+        requireAgent(request.identity, await groups.spec(), { ...record, labels }, 'it would then be in another group');
       return await edit(
         record,
         { set: { labels: JSON.stringify(labels) } },
@@ -181,7 +194,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
     },
     async (request) => {
       const { config } = request.body as { config: { name: string; version: number } };
-      const record = await find((request.params as { uid: string }).uid);
+      const record = await findOwn((request.params as { uid: string }).uid, request.identity);
       const [version] = await configs.versions(config.name, [config.version]);
       if (version === undefined) throw new ProblemError('config-not-found', `there is no config ${config.name} version ${config.version}`);
       const pin: Pin = { id: randomUUID(), config: { name: version.name, version: version.version, hash: version.hash } };
@@ -209,7 +222,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       },
     },
     async (request) => {
-      const record = await find((request.params as { uid: string }).uid);
+      const record = await findOwn((request.params as { uid: string }).uid, request.identity);
       if ((request.query as { dryRun?: boolean }).dryRun === true) return await dryRunPin(record, null, dependencies);
       return await edit(
         record,
@@ -233,7 +246,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       },
     },
     async (request, reply) => {
-      const record = await find((request.params as { uid: string }).uid);
+      const record = await findOwn((request.params as { uid: string }).uid, request.identity);
       switch (await agents.delete(record.uid)) {
         case 'ok':
           await audit.append({ actor: request.actor, action: 'agent.delete', target: `agent/${record.uid}`, detail: {} });
@@ -249,6 +262,11 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
   );
 }
 
+/** Throws a ProblemError unless the caller's credential is for the group that the agent belongs to by this spec. */
+export function requireAgent(identity: Identity, spec: FleetSpec, record: AgentRecord, what = 'it belongs to another group'): void {
+  requireGroup(identity, desiredOf(spec, record).group?.name ?? null, `agent ${record.uid}: ${what}`);
+}
+
 async function dryRunPin(record: AgentRecord, pin: Pin | null, { groups }: ApiDependencies): Promise<Record<string, unknown>> {
   const spec = await groups.spec();
   const changes = changesConfig({ spec, record }, { spec, record: { ...record, pin } });
@@ -262,7 +280,7 @@ function toPosition(cursor: string): AgentPosition {
   return { shard, uid };
 }
 
-function toFilter(query: ListQuery): (record: AgentRecord) => boolean {
+function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) => boolean {
   const selector = query.selector === undefined ? undefined : readSelector(query.selector, 'query.selector');
   const { rollout, status } = query;
   if (rollout === undefined && status !== undefined && !(CONFIG_STATUSES as readonly string[]).includes(status)) {
@@ -270,6 +288,7 @@ function toFilter(query: ListQuery): (record: AgentRecord) => boolean {
     throw new ProblemError('invalid-parameter', `query.status: ${message}`, { errors: [{ path: 'query.status', message }] });
   }
   return (record) => {
+    if (!covers(identity, groupWord(record))) return false;
     if (query.connected !== undefined && (record.owner !== '') !== query.connected) return false;
     if (query.gateway !== undefined && record.owner !== query.gateway) return false;
     if (query.group !== undefined && (groupWord(record) ?? NO_GROUP) !== query.group) return false;

@@ -1,4 +1,11 @@
+import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
+import { matches } from '@opamp-gateway/shared/selector';
+import type { Selector } from '@opamp-gateway/shared/selector';
 import type { FastifyInstance } from 'fastify';
+import { covers } from '../../access/roles.ts';
+import type { Identity } from '../../access/roles.ts';
+import { groupWord } from '../agent-view.ts';
 import { diffConfigs } from '../config-diff.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { compareKeys, decodeCursor, encodeCursor, pageOf } from '../pagination.ts';
@@ -302,12 +309,17 @@ export function configRoutes(app: FastifyInstance, { configs, agents, audit, val
       const selected = selector === undefined ? undefined : readSelector(selector, 'selector');
       const { findings, components } = validate(yaml);
       return {
-        ...(selected === undefined ? {} : { preflight: await checkBuilds(agents, selected, components) }),
+        ...(selected === undefined ? {} : { preflight: await checkBuilds(agents, ownMatches(selected, request.identity), components) }),
         findings,
         hash: hashOfFiles({ '': { body: yaml, contentType: 'text/yaml' } }),
       };
     },
   );
+}
+
+/** Agents of the caller's groups that a selector matches. */
+function ownMatches(selector: Selector, identity: Identity): (record: AgentRecord) => boolean {
+  return (record) => covers(identity, groupWord(record)) && matches(selector, selectorAttributes(record.attributes, record.labels));
 }
 
 type VersionWithBodies = Omit<ConfigVersion, 'files'> & { files: ConfigFiles };

@@ -3,9 +3,12 @@ import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import { matches } from '@opamp-gateway/shared/selector';
 import type { FastifyInstance } from 'fastify';
+import { covers } from '../../access/roles.ts';
+import type { Identity } from '../../access/roles.ts';
 import { groupWord } from '../agent-view.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFacets } from '../facets.ts';
+import type { FacetCounts, Facets } from '../facets.ts';
 import { countAbilities, surveyDrift } from '../fleet-drift.ts';
 import * as schema from '../schemas.ts';
 import { readSelector } from '../selector-input.ts';
@@ -68,7 +71,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         },
       },
     },
-    async () => {
+    async ({ identity }) => {
       const [spec, activeRollouts, counters, total, gatewayList, names] = await Promise.all([
         groups.spec(),
         groups.activeRollouts(),
@@ -77,7 +80,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         gateways.list(),
         configs.names(),
       ]);
-      const facets = readFacets(counters);
+      const facets = factsOf(identity, readFacets(counters), total);
       const alive = gatewayList.filter((gateway) => gateway.alive);
       const countsOf = (name: string): { agents: number; connected: number } => {
         const { agents: known, connected } = facets.groups.get(name) ?? { agents: 0, connected: 0 };
@@ -87,16 +90,18 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         generation: spec.generation,
         frozen: spec.frozen,
         agents: {
-          total,
+          total: facets.agents,
           connected: facets.connected,
-          away: Math.max(0, total - facets.connected),
+          away: Math.max(0, facets.agents - facets.connected),
           health: facets.kinds.get('health') ?? {},
           status: facets.kinds.get('status') ?? {},
           sync: facets.kinds.get('sync') ?? {},
           versions: facets.kinds.get('version') ?? {},
         },
-        groups: [...spec.groups.map(({ name }) => ({ name, ...countsOf(name) })), { name: null, ...countsOf(NO_GROUP) }],
-        rollouts: await listActive(activeRollouts, spec, rollouts),
+        groups: [...spec.groups.map(({ name }) => name), null]
+          .filter((name) => covers(identity, name))
+          .map((name) => ({ name, ...countsOf(name ?? NO_GROUP) })),
+        rollouts: await listActive(new Map([...activeRollouts].filter(([group]) => covers(identity, group))), spec, rollouts),
         gateways: { alive: alive.length, draining: alive.filter(({ draining }) => draining).length },
         configs: names.size,
       };
@@ -148,6 +153,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         compare,
         limit,
         accept: (record) =>
+          covers(request.identity, groupWord(record)) &&
           (group === undefined || (groupWord(record) ?? NO_GROUP) === group) &&
           (selected === undefined || matches(selected, selectorAttributes(record.attributes, record.labels))),
       });
@@ -176,7 +182,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         },
       },
     },
-    async () => await countAbilities(agents),
+    async ({ identity }) => await countAbilities(agents, (record) => covers(identity, groupWord(record))),
   );
 
   for (const [action, frozen] of [
@@ -212,6 +218,25 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
       },
     );
   }
+}
+
+/**
+ * The counters that a caller may see. One that is for some groups only gets the sums of these; status and version are
+ * not counted by group.
+ */
+function factsOf(identity: Identity, facets: Facets, total: number): Facets {
+  if (identity.scope === '*') return { ...facets, agents: total };
+  const own = [...facets.groups].filter(([name]) => covers(identity, name));
+  const health: FacetCounts = {};
+  for (const [, counts] of own) {
+    for (const [word, count] of Object.entries(counts.health)) health[word] = (health[word] ?? 0) + count;
+  }
+  return {
+    agents: own.reduce((sum, [, counts]) => sum + counts.agents, 0),
+    connected: own.reduce((sum, [, counts]) => sum + counts.connected, 0),
+    kinds: new Map([['health', health]]),
+    groups: new Map(own),
+  };
 }
 
 /** Active rollouts as gateways see them; those that have offered nothing yet are not in the spec and are looked up. */

@@ -1,6 +1,8 @@
 import { formatSelector } from '@opamp-gateway/shared/selector';
 import type { FleetSpec, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { FastifyInstance } from 'fastify';
+import { covers } from '../../access/roles.ts';
+import { requireGroup, requireWholeFleet } from '../auth.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFacets } from '../facets.ts';
 import type { Facets } from '../facets.ts';
@@ -73,9 +75,13 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       const { expectAgents, ...fields } = request.body as PutBody;
       const group: GroupInput = { name, ...fields, selector: fields.selector.trim() };
       readSelector(group.selector, 'selector');
+      requireGroup(request.identity, name, `${name} is another group`);
       const [spec, activeRollouts] = await Promise.all([groups.spec(), groups.activeRollouts()]);
       const old = spec.groups.find((candidate) => candidate.name === name);
       const changed = old === undefined || !isSameGroup(old, group);
+      // A new selector or priority takes agents from other groups.
+      if (old === undefined || !isSameGroup(old, { ...group, mode: old.mode }))
+        requireWholeFleet(request.identity, `which agents belong to group ${name} concerns other groups`);
       const active = changed ? (activeRollouts.get(name) ?? null) : null;
       if (old === undefined && spec.groups.length >= MAX_GROUPS)
         throw new ProblemError('limit-exceeded', `there are ${MAX_GROUPS} groups already`);
@@ -115,7 +121,8 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
     async (request) => {
       const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
       const facets = readFacets(counters);
-      const sorted = spec.groups.toSorted((left, right) => compareKeys(left.name, right.name));
+      const own = spec.groups.filter(({ name }) => covers(request.identity, name));
+      const sorted = own.toSorted((left, right) => compareKeys(left.name, right.name));
       const page = pageOf(sorted, request.query as { limit: number; cursor?: string }, ({ name }) => name, compareKeys);
       return { items: page.items.map((group) => toView(group, activeRollouts, facets)), nextCursor: page.nextCursor };
     },
@@ -133,6 +140,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
     },
     async (request) => {
       const { name } = request.params as { name: string };
+      requireGroup(request.identity, name, `${name} is another group`);
       const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
       return toView(findGroup(spec, name), activeRollouts, readFacets(counters));
     },

@@ -1,10 +1,14 @@
 import { ROLLOUT_PHASES } from '@opamp-gateway/shared/rollout-types';
 import type { RolloutPhase } from '@opamp-gateway/shared/rollout-types';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { allows } from '../../access/roles.ts';
+import type { Identity } from '../../access/roles.ts';
+import { requireGroup } from '../auth.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { fromRolloutProblem, ProblemError } from '../problem.ts';
 import { streamRolloutEvents } from '../rollout-stream.ts';
 import * as schema from '../schemas.ts';
+import type { CommandRights } from '../../rollout/approval.ts';
 import { ROLLOUT_ACTIONS } from '../../rollout/service.ts';
 import type { ActOutcome, RolloutAction, RolloutView } from '../../rollout/service.ts';
 
@@ -59,6 +63,13 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     }
   };
 
+  /** Looks the rollout up where the caller's credential is for some groups only. An unknown one is left to the call itself. */
+  const requireRollout = async (identity: Identity, id: string): Promise<void> => {
+    if (identity.scope === '*') return;
+    const view = await rollouts.get(id);
+    if (view !== undefined) requireGroup(identity, view.group, `rollout ${id} belongs to another group`);
+  };
+
   app.post(
     '/rollouts',
     {
@@ -104,6 +115,9 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     },
     async (request, reply) => {
       const { dryRun } = request.query as { dryRun?: boolean };
+      const { group } = (request.body ?? {}) as { group?: unknown };
+      // A body without a group is refused below, with everything else that is wrong with it.
+      if (typeof group === 'string') requireGroup(request.identity, group, `${group} is another group`);
       const outcome = await rollouts.create(request.body, {
         actor: request.actor,
         idempotencyKey: idempotencyKey(request),
@@ -140,7 +154,9 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     },
     async (request) => {
       const { group, phase, limit, cursor } = request.query as { group?: string; phase?: RolloutPhase; limit: number; cursor?: string };
-      return await rollouts.list({ group, phase, limit, cursor });
+      if (group !== undefined) requireGroup(request.identity, group, `${group} is another group`);
+      const { scope } = request.identity;
+      return await rollouts.list({ group, groups: scope === '*' ? undefined : scope, phase, limit, cursor });
     },
   );
 
@@ -159,7 +175,9 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     },
     async (request, reply) => {
       const { id } = request.params as { id: string };
-      return await sendView(reply, known(id, await rollouts.get(id)));
+      const view = known(id, await rollouts.get(id));
+      requireGroup(request.identity, view.group, `rollout ${id} belongs to another group`);
+      return await sendView(reply, view);
     },
   );
 
@@ -188,6 +206,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     },
     async (request) => {
       const { id } = request.params as { id: string };
+      await requireRollout(request.identity, id);
       return { items: known(id, await rollouts.failures(id)), nextCursor: null };
     },
   );
@@ -215,7 +234,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     async (request, reply) => {
       const { id } = request.params as { id: string };
       const after = startOf(request);
-      known(id, await rollouts.get(id));
+      requireGroup(request.identity, known(id, await rollouts.get(id)).group, `rollout ${id} belongs to another group`);
       const accept = request.headers.accept ?? '*/*';
       if (accept.includes('application/json') && !accept.includes('text/event-stream')) {
         const items = known(id, await rollouts.events(id, after, MAX_EVENTS));
@@ -239,14 +258,27 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
           response: {
             200: schema.answer('Done: the rollout as it is now.', schema.ref('Rollout')),
             ...(action === 'rollback' ? { 202: schema.answer('A new rollout takes it back.', CREATED) } : {}),
-            ...schema.problems('rollout-not-found', 'action-forbidden', 'rollout-active', 'stale-revision', 'invalid-body'),
+            ...schema.problems(
+              'rollout-not-found',
+              'action-forbidden',
+              'rollout-active',
+              'stale-revision',
+              'invalid-body',
+              ...(action === 'promote' ? (['approver-required', 'own-rollout'] as const) : []),
+            ),
           },
         },
       },
       async (request, reply) => {
         const { id } = request.params as { id: string };
         const { reason } = request.body as { reason?: string };
-        const outcome = await rollouts.act(id, action, { actor: request.actor, reason, expectedRev: ifMatch(request) });
+        await requireRollout(request.identity, id);
+        const outcome = await rollouts.act(id, action, {
+          actor: request.actor,
+          ...(action === 'promote' ? { rights: rightsOf(request.identity) } : {}),
+          reason,
+          expectedRev: ifMatch(request),
+        });
         if (outcome.kind !== 'problem')
           await note(request.actor, action, id, { reason: reason ?? '', ...(outcome.kind === 'created' ? { rollout: outcome.id } : {}) });
         return await sendOutcome(reply, outcome);
@@ -278,11 +310,20 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     async (request, reply) => {
       const { id } = request.params as { id: string };
       const { strategy, reason } = request.body as { strategy: unknown; reason?: string };
+      await requireRollout(request.identity, id);
       const outcome = await rollouts.tune(id, strategy, { actor: request.actor, reason, expectedRev: ifMatch(request) });
       if (outcome.kind !== 'problem') await note(request.actor, 'tune', id, { reason: reason ?? '', strategy });
       return await sendOutcome(reply, outcome);
     },
   );
+}
+
+function rightsOf(identity: Identity): CommandRights {
+  return {
+    approve: allows(identity, 'rollouts.approve'),
+    advance: allows(identity, 'rollouts.write'),
+    identified: identity.kind !== 'anonymous',
+  };
 }
 
 function known<Value>(id: string, value: Value | undefined): Value {
