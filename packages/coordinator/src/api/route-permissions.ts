@@ -66,6 +66,8 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'GET /fleet': LIST_READ,
   'GET /fleet/drift': LIST_READ,
   'GET /fleet/abilities': LIST_READ,
+  // Connections by gateway, not by group.
+  'GET /fleet/history': SHARED_READ,
   'POST /fleet/freeze': { permission: 'fleet.freeze', touches: 'fleet' },
   'POST /fleet/unfreeze': { permission: 'fleet.freeze', touches: 'fleet' },
 
