@@ -26,6 +26,11 @@ export const COMMANDS = {
   test: { does: 'the everyday tests; -- --suite NAME for one suite', redis: true, entry: 'scripts/test.mjs' },
   'test:interop': { does: 'tests against the real supervisor and collector', redis: true, entry: 'scripts/test.mjs', fixed: ['interop'] },
   'test:soak': { does: 'long fault-injection run; -- --minutes N --seed S', redis: true, entry: 'test/soak/main.ts', nodeArgs: SOURCE },
+  'test:compose': {
+    does: 'docker-compose.yml for real, every container lost in turn; needs a Docker engine',
+    entry: 'test/compose/main.ts',
+    nodeArgs: SOURCE,
+  },
   conformance: { does: 'protocol conformance report', redis: true, entry: 'test/conformance/main.ts', nodeArgs: SOURCE },
   gateway: { does: 'one gateway, configured by OPAMP_ variables', entry: 'packages/gateway/dist/main.js', nodeArgs: COMPILED },
   coordinator: { does: 'one coordinator, configured by OPAMP_ variables', entry: 'packages/coordinator/dist/main.js', nodeArgs: COMPILED },
