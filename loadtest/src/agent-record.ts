@@ -53,6 +53,10 @@ export interface AgentRecord {
   readonly appliedAtMs?: readonly number[];
   /** Every hash it ever reported FAILED. */
   readonly everFailed: readonly string[];
+  /** When the first report of each of them left, in the same order. */
+  readonly failedAtMs?: readonly number[];
+  /** When the last status report left; 0 = never. */
+  readonly reportedAtMs?: number;
   /** Every hash its collector ever ran. */
   readonly everRan: readonly string[];
   readonly crashes: number;

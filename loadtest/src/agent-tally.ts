@@ -32,6 +32,8 @@ export class AgentTally {
   readonly #everApplied: string[] = [];
   readonly #appliedAtMs: number[] = [];
   readonly #everFailed: string[] = [];
+  readonly #failedAtMs: number[] = [];
+  #reportedAtMs = 0;
   readonly #everRan: string[] = [];
 
   /** An offer has arrived while `applying` was under way and `status` was the last one. */
@@ -49,13 +51,17 @@ export class AgentTally {
   /** A status leaves with the next message. */
   noteReported(status: ConfigStatus): void {
     this.#lastReported = status;
+    this.#reportedAtMs = Date.now();
     const hash = status.config?.hashHex;
     if (hash === undefined) return;
     if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_APPLIED) {
       addOnce(this.#everApplied, hash);
       if (this.#appliedAtMs.length < this.#everApplied.length) this.#appliedAtMs.push(Date.now());
     }
-    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_FAILED) addOnce(this.#everFailed, hash);
+    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_FAILED) {
+      addOnce(this.#everFailed, hash);
+      if (this.#failedAtMs.length < this.#everFailed.length) this.#failedAtMs.push(Date.now());
+    }
   }
 
   /** The collector runs this config. */
@@ -78,6 +84,8 @@ export class AgentTally {
       everApplied: [...this.#everApplied],
       appliedAtMs: [...this.#appliedAtMs],
       everFailed: [...this.#everFailed],
+      failedAtMs: [...this.#failedAtMs],
+      reportedAtMs: this.#reportedAtMs,
       everRan: [...this.#everRan],
       restartCommands: this.restartCommands,
       fullStateRequests: this.fullStateRequests,

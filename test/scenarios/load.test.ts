@@ -26,8 +26,8 @@ async function run(): Promise<RunResults> {
   const command = parseCommand(
     [
       '--local',
-      ...['--agents', String(AGENTS), '--gateways', '3', '--scenario', 'rollout,gateway-kill,storm', '--config-kb', '1,16'],
-      ...['--hold', '0', '--soak', '0s', '--heartbeat', '2', '--reconnect-scale', '0.2', '--deadline', '300'],
+      ...['--agents', String(AGENTS), '--gateways', '3', '--scenario', 'rollout,refuse,gateway-kill,storm', '--config-kb', '1,16'],
+      ...['--refuse-fraction', '0.3', '--hold', '0', '--soak', '0s', '--heartbeat', '2', '--reconnect-scale', '0.2', '--deadline', '300'],
       ...SETTINGS.flatMap((setting) => ['--set', setting]),
     ],
     {},
@@ -61,10 +61,10 @@ beforeAll(async () => {
 
 it('comes to its end', () => {
   expect(results.error, output).toBeUndefined();
-  expect(results.scenarios.map(({ name }) => name)).toEqual(['ramp', 'rollout', 'gateway-kill', 'storm']);
+  expect(results.scenarios.map(({ name }) => name)).toEqual(['ramp', 'rollout', 'refuse', 'gateway-kill', 'storm']);
 });
 
-it.each(['ramp', 'rollout', 'gateway-kill', 'storm'])('%s: the server records what each agent did', (name) => {
+it.each(['ramp', 'rollout', 'refuse', 'gateway-kill', 'storm'])('%s: the server records what each agent did', (name) => {
   expect(scenario(name).differences, output).toEqual([]);
   expect(scenario(name).comparedAgents).toBe(AGENTS);
 });
@@ -80,6 +80,13 @@ it('gives every agent each config once, and counts it once', () => {
       acknowledged: AGENTS,
     });
   }
+});
+
+it('stops a version that some refuse in the canary or the wave after it, and restores who got it', () => {
+  const refused = scenario('refuse');
+  expect(valueOf(refused, 'failed-seen')).toBeGreaterThan(0);
+  expect(valueOf(refused, 'failed-unseen')).toBeGreaterThan(0);
+  expect(valueOf(refused, 'stopped-in-unseen')).toBe(1);
 });
 
 it('loses nobody and counts nobody twice when a gateway is killed', () => {

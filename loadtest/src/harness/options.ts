@@ -32,6 +32,7 @@ export interface LoadTestOptions {
   readonly agentsPerAddress: number;
   readonly lean: boolean;
   readonly stuckFraction: number;
+  readonly refuseFraction: number;
   readonly deadlineMs: number;
   readonly agentToken: string | undefined;
   readonly tls: TlsMaterial | undefined;
@@ -94,6 +95,7 @@ load
   --agents-per-address N  spread agents over 127.1.x.y, so many on each (local only; default 0 up to ${AGENTS_PER_ADDRESS} agents)
   --reconnect-scale F     factor on the agents' reconnect delays (default 1 = as opamp-go)
   --stuck-fraction F      agents that stop reading in the scenario stuck (default 0.05)
+  --refuse-fraction F     agents that refuse the version of the scenario refuse (default 0.05)
   --lean                  smaller messages, for very large fleets (default above ${AGENTS_PER_ADDRESS} agents)
   --seed N                fixes uids and delays (default 1)
   --deadline SECONDS      longest wait for anything (default 300)
@@ -173,6 +175,7 @@ const OPTIONS = {
   'agents-per-address': { type: 'string' },
   'reconnect-scale': { type: 'string', default: '1' },
   'stuck-fraction': { type: 'string', default: '0.05' },
+  'refuse-fraction': { type: 'string', default: '0.05' },
   lean: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
   deadline: { type: 'string', default: '300' },
@@ -218,6 +221,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     agentsPerAddress: values.local ? numberIn('agents-per-address', spread, 0, 28_000) : 0,
     lean: values.lean || agents > AGENTS_PER_ADDRESS,
     stuckFraction: numberIn('stuck-fraction', values['stuck-fraction'], 0, 0.4, false),
+    refuseFraction: numberIn('refuse-fraction', values['refuse-fraction'], 0.001, 1, false),
     deadlineMs: numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
     agentToken: readText(values['agent-token-file']),
     tls,

@@ -38,6 +38,13 @@ export interface RolloutOutcome {
 
 let nextMarker = 1;
 
+/** Stores a new config of this size for the run's group. */
+export async function putConfig(run: Run, label: string, bytes: number): Promise<ConfigRef> {
+  const text = configText(`${run.group} ${nextMarker}`, bytes);
+  nextMarker += 1;
+  return run.api.putConfig(run.group, text, label);
+}
+
 function strategyOf(agents: number, { oneWave = false, mute = [], ackTimeout = '120s', paceMs = 0 }: RolloutPlan, soak: string): object {
   const everybody = { size: { percent: 100 }, soak: '0s' };
   const canaries = Math.max(1, Math.min(MOST_CANARIES, Math.floor(agents / 10)));
@@ -70,7 +77,13 @@ async function tryToRead(run: Run, id: string): Promise<RolloutView | undefined>
   }
 }
 
-async function follow(run: Run, id: string, plan: RolloutPlan, mark: (text: string) => void): Promise<RolloutView> {
+/** Waits for the end of a rollout, whatever it is. Throws when it is held or takes too long. */
+export async function follow(
+  run: Run,
+  id: string,
+  plan: Pick<RolloutPlan, 'label' | 'at'>,
+  mark: (text: string) => void,
+): Promise<RolloutView> {
   const deadlineMs = Date.now() + run.settings.deadlineMs;
   const { size } = run.fleet;
   let event: Promise<void> | undefined;
@@ -163,9 +176,7 @@ function figuresOf(run: Run, { label, configBytes, mute = [] }: RolloutPlan, mea
 
 /** Rolls a new config of this size out, measures it, and asks the oracle. Throws when the rollout does not succeed. */
 export async function rollOut(run: Run, plan: RolloutPlan, startedMs: number): Promise<RolloutOutcome> {
-  const text = configText(`${run.group} ${nextMarker}`, plan.configBytes);
-  nextMarker += 1;
-  const config = await run.api.putConfig(run.group, text, plan.label);
+  const config = await putConfig(run, plan.label, plan.configBytes);
   const marks: Mark[] = [];
   const mark = (what: string): void => void marks.push({ atS: (Date.now() - startedMs) / 1_000, text: what });
   const before = await run.sampler.snapshot();

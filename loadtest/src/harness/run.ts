@@ -26,6 +26,10 @@ export interface ScenarioSettings {
   readonly deadlineMs: number;
   /** Share of agents that `stuck` freezes. */
   readonly stuckFraction: number;
+  /** Share of agents that refuse the version of `refuse`. */
+  readonly refuseFraction: number;
+  /** Fixes who they are. */
+  readonly seed: number;
 }
 
 /** The stage of a run: one deployment, one fleet, one group. */

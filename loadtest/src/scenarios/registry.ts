@@ -4,8 +4,9 @@ import { drain } from './drain.ts';
 import { gatewayKill } from './gateway-kill.ts';
 import { ramp } from './ramp.ts';
 import { redisRestart } from './redis-restart.ts';
+import { refuse } from './refuse.ts';
 import { rollout } from './rollout.ts';
 import { storm } from './storm.ts';
 import { stuckAgents } from './stuck.ts';
 
-export const SCENARIOS: readonly Scenario[] = [ramp, rollout, gatewayKill, drain, storm, redisRestart, stuckAgents];
+export const SCENARIOS: readonly Scenario[] = [ramp, rollout, refuse, gatewayKill, drain, storm, redisRestart, stuckAgents];

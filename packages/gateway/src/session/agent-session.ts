@@ -11,7 +11,7 @@ export interface PendingOffer {
   config: ConfigRef;
   bytes: Uint8Array;
   /** What `offered` said before, restored when the bytes cannot be written. */
-  prior: { offered: string; offerAnswered: boolean; offeredFor: FailedHash | undefined };
+  prior: { offered: string; offerAnswered: boolean; offeredFor: FailedHash | undefined; offeredHere: boolean };
   kind: 'rollout' | 'back' | 'takeBack' | 'trailing';
   /** Rollout it belongs to, '' outside rollouts. */
   rolloutId: string;

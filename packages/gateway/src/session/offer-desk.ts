@@ -111,6 +111,9 @@ export class OfferDesk {
       this.#stopWaiting(session);
       return;
     }
+    // Bytes that have not left and are no longer wanted never leave. Who has what is wanted instead needs no offer of it either:
+    // a client does not report again what it has reported.
+    if (session.offer !== undefined && session.offer.config.hash !== outcome.config?.hash) this.offerUnsent(session);
     const plan = reconcile(spec, record, outcome);
     for (const row of plan.rows) this.bookRow(session, row);
     if (plan.offer === null) this.#stopWaiting(session);
@@ -200,7 +203,7 @@ export class OfferDesk {
     if (!reportsRemoteConfig(session.record.capabilities)) this.#cannotReport(session);
   }
 
-  /** The connection ended (or the reply could not be written) before the offer's bytes left. */
+  /** The connection ended (or the reply could not be written, or the offer is no longer wanted) before the offer's bytes left. */
   offerUnsent(session: AgentSession): void {
     const { offer } = session;
     if (offer === undefined) return;
@@ -280,7 +283,8 @@ export class OfferDesk {
     }
     this.#stopWaiting(session);
     const { record } = session;
-    const prior = session.offer?.prior ?? { offered: record.offered, offerAnswered: record.offerAnswered, offeredFor: record.offeredFor };
+    const { offered, offerAnswered, offeredFor } = record;
+    const prior = session.offer?.prior ?? { offered, offerAnswered, offeredFor, offeredHere: session.offeredHere };
     session.offer = { config: plan.config, bytes, prior, kind: plan.kind, rolloutId };
     this.#recording.add(session);
     session.offeredHere = true;
@@ -354,7 +358,7 @@ export class OfferDesk {
     const { record } = session;
     this.returnCredit(session);
     if (record.offered !== offer.config.hash) return;
-    session.offeredHere = false;
+    session.offeredHere = offer.prior.offeredHere;
     record.offered = offer.prior.offered;
     record.offerAnswered = offer.prior.offerAnswered;
     record.offeredFor = offer.prior.offeredFor;

@@ -1,0 +1,107 @@
+import { parseRecord } from '@opamp-gateway/shared/agent-record';
+import { createManualClock } from '@opamp-gateway/shared/clock';
+import type { ConfigRef, FleetSpec, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
+import { EMPTY_SPEC } from '@opamp-gateway/shared/fleet-spec';
+import { createSilentLogger } from '@opamp-gateway/shared/logger';
+import { describe, expect, it } from 'vitest';
+import { GatewayEvents } from '../events.ts';
+import { AgentSession } from './agent-session.ts';
+import { OfferDesk } from './offer-desk.ts';
+
+const OLD: ConfigRef = { name: 'base', version: 1, hash: 'aa' };
+const NEW: ConfigRef = { name: 'base', version: 2, hash: 'bb' };
+const CONFIG_BYTES = 1_000;
+
+const ROLLOUT: RolloutSpec = {
+  id: 'r1',
+  group: 'g',
+  to: NEW,
+  from: OLD,
+  direction: 'forward',
+  held: false,
+  wave: '0',
+  attempt: 1,
+  salt: 'r1',
+  canary: [],
+  slices: [{ selector: '', boundary: 2 ** 48 }],
+  bucketBy: null,
+  ackTimeoutMs: 10_000,
+  healthHoldMs: 0,
+  joinRate: null,
+};
+
+function specWith(rollout: RolloutSpec): FleetSpec {
+  const group = { name: 'g', selector: '', priority: 0, mode: 'manage' as const, stable: OLD, previous: null, trailingHeld: false };
+  return { ...EMPTY_SPEC, groups: [group], rollouts: new Map([[rollout.group, rollout]]) };
+}
+
+/** A desk whose writes are never acknowledged, unless the test calls `offerRecorded`. */
+function createDesk(window: { offers: number; bytes: number } = { offers: 100, bytes: 1e9 }) {
+  const clock = createManualClock();
+  const source = { spec: specWith(ROLLOUT), remoteConfig: () => new Uint8Array(CONFIG_BYTES) };
+  const sent: string[] = [];
+  const desk = new OfferDesk({
+    clock,
+    events: new GatewayEvents(createSilentLogger()),
+    spec: source,
+    writer: { markDirty: () => undefined, settled: () => Promise.resolve() },
+    offerRate: 1_000,
+    windowOffers: window.offers,
+    windowBytes: window.bytes,
+    maxMessageBytes: 1e6,
+    mayOffer: () => true,
+    liveGateways: () => 1,
+    sendWithOffer: (session) => {
+      sent.push(session.uid);
+      return true;
+    },
+  });
+  return { clock, source, desk, sent };
+}
+
+function createSession(uid = '0190f000-0000-7000-8000-000000000001'): AgentSession {
+  const outlet = { transport: 'ws' as const, remoteAddress: '', send: () => true, close: () => undefined };
+  const session = new AgentSession(uid, new Uint8Array(16), outlet);
+  session.record = parseRecord(uid, {
+    capabilities: String(0x3847),
+    reportedHash: OLD.hash,
+    reportedStatus: 'APPLIED',
+    offered: OLD.hash,
+    offerAnswered: '1',
+    health: '1',
+  });
+  session.phase = 'live';
+  return session;
+}
+
+describe('an offer that is being recorded', () => {
+  it('is called off when its rollout turns back, and the agent counts as restored without another offer', () => {
+    const { source, desk, sent } = createDesk();
+    const session = createSession();
+    desk.evaluate(session, 'spec');
+    expect(session.offer?.config.hash).toBe(NEW.hash);
+
+    source.spec = specWith({ ...ROLLOUT, direction: 'back' });
+    desk.evaluate(session, 'spec');
+    expect(session.offer).toBeUndefined();
+    expect(session.record).toMatchObject({ offered: OLD.hash, offerAnswered: true });
+    expect(session.pending?.rows.map(({ status }) => status)).toEqual(['offered', 'restoring', 'restored']);
+    expect(session.pending?.set).toMatchObject({ offered: OLD.hash, offerAnswered: '1' });
+    expect(desk.backlog()).toEqual({});
+    desk.offerRecorded(session);
+    expect(sent).toEqual([]);
+  });
+
+  it('is followed by the former version once its bytes have left', () => {
+    const { source, desk, sent } = createDesk();
+    const session = createSession();
+    desk.evaluate(session, 'spec');
+    desk.offerRecorded(session);
+    expect(sent).toEqual([session.uid]);
+
+    source.spec = specWith({ ...ROLLOUT, direction: 'back' });
+    desk.evaluate(session, 'spec');
+    expect(session.offer).toMatchObject({ kind: 'back', config: OLD });
+    expect(session.record).toMatchObject({ offered: OLD.hash, offerAnswered: false });
+  });
+});
