@@ -1,8 +1,10 @@
-import { accessSync, constants } from 'node:fs';
-import { createConnection } from 'node:net';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { connect } from 'node:tls';
 import { Child, type ChildEnd } from './child.ts';
 import { findFreePort } from './ports.ts';
+import type { RedisStore } from './redis-store.ts';
 
 const HOST = '127.0.0.1';
 const STOP_GRACE_MS = 10_000;
@@ -14,31 +16,44 @@ export interface RedisServerOptions {
   readonly appendOnly?: boolean;
   /** Further arguments, for example `--maxmemory 10mb`. */
   readonly args?: readonly string[];
+  /** Speaks TLS only, with these PEM files. Clients need no certificate. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** For the log's name. Default `redis`. */
+  readonly name?: string;
+  /** Default: `redis-server`, else `valkey-server`, from the PATH. */
+  readonly binary?: string;
+}
+
+/** Path of a program on the PATH. */
+export function findOnPath(name: string): string | undefined {
+  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
+    const file = join(directory, name);
+    try {
+      accessSync(file, constants.X_OK);
+      return file;
+    } catch {
+      // The next one.
+    }
+  }
+  return undefined;
 }
 
 /** The first server binary on the PATH; set-up has seen to it that there is one. */
 function findBinary(): string {
-  for (const name of ['redis-server', 'valkey-server']) {
-    for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
-      const file = join(directory, name);
-      try {
-        accessSync(file, constants.X_OK);
-        return file;
-      } catch {
-        // The next one.
-      }
-    }
-  }
-  throw new Error('neither redis-server nor valkey-server is on the PATH: run npm run setup');
+  const file = findOnPath('redis-server') ?? findOnPath('valkey-server');
+  if (file === undefined) throw new Error('neither redis-server nor valkey-server is on the PATH: run npm run setup');
+  return file;
 }
 
-async function answersPing(port: number): Promise<boolean> {
+/** Whether something that speaks Redis answers, also when it first wants a password. */
+async function answersPing(port: number, ca: string | undefined): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = createConnection({ host: HOST, port });
+    const socket: Socket =
+      ca === undefined ? createConnection({ host: HOST, port }) : connect({ host: HOST, port, ca: readFileSync(ca, 'utf8') });
     socket.setTimeout(1_000, () => socket.destroy());
-    socket.once('connect', () => socket.write('PING\r\n'));
+    socket.once(ca === undefined ? 'connect' : 'secureConnect', () => socket.write('PING\r\n'));
     socket.once('data', (data) => {
-      resolve(data.toString().startsWith('+PONG'));
+      resolve(/^(?:\+PONG|-NOAUTH)/.test(data.toString()));
       socket.destroy();
     });
     socket.once('error', () => resolve(false));
@@ -47,7 +62,7 @@ async function answersPing(port: number): Promise<boolean> {
 }
 
 /** A real Redis on a port of its own, which it keeps when it is stopped and started again. */
-export class RedisServer {
+export class RedisServer implements RedisStore {
   readonly port: number;
   readonly #options: RedisServerOptions;
   #child: Child | undefined;
@@ -65,25 +80,39 @@ export class RedisServer {
   }
 
   get url(): string {
-    return `redis://${HOST}:${this.port}`;
+    return `${this.#options.tls === undefined ? 'redis' : 'rediss'}://${this.address}`;
   }
 
   /** Starts it again on the same port and directory. */
   async start(): Promise<void> {
-    const { directory, appendOnly = false, args = [] } = this.#options;
+    const { directory, appendOnly = false, args = [], tls, name = 'redis', binary = findBinary() } = this.#options;
+    const port = String(this.port);
+    const listen =
+      tls === undefined
+        ? ['--port', port]
+        : ['--port', '0', '--tls-port', port, '--tls-ca-cert-file', tls.ca, '--tls-cert-file', tls.cert, '--tls-key-file', tls.key].concat([
+            '--tls-auth-clients',
+            'no',
+          ]);
     const child = new Child({
-      name: 'redis',
+      name,
       command: [
-        findBinary(),
-        ...['--port', String(this.port), '--bind', HOST, '--dir', directory],
+        binary,
+        ...listen,
+        ...['--bind', HOST, '--dir', directory],
         ...['--save', '', '--appendonly', appendOnly ? 'yes' : 'no', '--maxmemory-policy', 'noeviction', ...args],
       ],
       environment: {},
       directory,
-      logFile: join(directory, 'redis.log'),
+      logFile: join(directory, `${name}.log`),
     });
     this.#child = child;
-    await child.waitUntilReady(async () => await answersPing(this.port));
+    await child.waitUntilReady(async () => await answersPing(this.port, tls?.ca));
+  }
+
+  /** `host:port`. */
+  get address(): string {
+    return `${HOST}:${this.port}`;
   }
 
   /** Ends it with the signal; SIGTERM when none is given. */

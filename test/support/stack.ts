@@ -7,6 +7,7 @@ import { ApiClient } from './api-client.ts';
 import { answersOk, Child, type ChildEnd, describeEnd } from './child.ts';
 import { findFreePort } from './ports.ts';
 import { RedisServer } from './redis-server.ts';
+import type { RedisStore } from './redis-store.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 const HOST = '127.0.0.1';
@@ -56,6 +57,8 @@ export interface StackOptions {
     /** Puts a proxy of its own between each process and Redis, see {@link Stack.redisProxy}. Default false. */
     readonly proxied?: boolean;
   };
+  /** Starts another Redis than one plain server; its files go into the directory. {@link Stack.redis} is not there then. */
+  readonly store?: (directory: string) => Promise<RedisStore>;
 }
 
 interface Member {
@@ -77,17 +80,17 @@ export class Stack {
   readonly keyPrefix: string;
   readonly keys: Keys;
   readonly directory: string;
-  readonly redis: RedisServer;
+  readonly store: RedisStore;
   readonly api: ApiClient;
   readonly #options: StackOptions;
   readonly #members = new Map<string, Member>();
   readonly #counts: Record<Kind, number> = { gateway: 0, coordinator: 0 };
   #stopping: Promise<void> | undefined;
 
-  constructor(options: StackOptions, directory: string, redis: RedisServer) {
+  constructor(options: StackOptions, directory: string, store: RedisStore) {
     this.#options = options;
     this.directory = directory;
-    this.redis = redis;
+    this.store = store;
     this.keyPrefix = options.keyPrefix ?? 'opamp';
     this.keys = createKeys(this.keyPrefix);
     this.api = new ApiClient(() => this.apiUrls);
@@ -117,7 +120,13 @@ export class Stack {
   }
 
   get redisUrl(): string {
-    return this.redis.url;
+    return this.store.url;
+  }
+
+  /** The one plain server. Throws when the stack was started on something else. */
+  get redis(): RedisServer {
+    if (this.store instanceof RedisServer) return this.store;
+    throw new Error('the stack does not run on one plain server');
   }
 
   /** Names of the gateways or coordinators, in the order of starting. */
@@ -229,7 +238,7 @@ export class Stack {
       }),
     );
     for (const { proxy } of this.#members.values()) await proxy?.stop();
-    if (!(await this.redis.stop())) problems.push('redis did not end on SIGTERM');
+    if (!(await this.store.stop())) problems.push('redis did not end on SIGTERM');
     await rm(this.directory, { recursive: true, force: true });
     if (problems.length > 0) throw new Error(problems.join('\n'));
   }
@@ -269,7 +278,8 @@ export class Stack {
       name,
       command: [process.execPath, '--enable-source-maps', join(root, 'packages', kind, 'dist', 'main.js')],
       environment: {
-        OPAMP_REDIS_URL: proxy === undefined ? this.redis.url : `redis://${HOST}:${proxy.port}`,
+        OPAMP_REDIS_URL: proxy === undefined ? this.store.url : `redis://${HOST}:${proxy.port}`,
+        ...this.store.envOf?.(kind),
         OPAMP_KEY_PREFIX: this.keyPrefix,
         [`OPAMP_${upper}_ID`]: `${name}.${start}`,
         [`OPAMP_${upper}_HOST`]: HOST,
@@ -296,8 +306,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const redisDirectory = join(directory, 'redis');
   await mkdir(redisDirectory);
   const { appendOnly = false, args = [] } = options.redis ?? {};
-  const redis = await RedisServer.start({ directory: redisDirectory, appendOnly, args });
-  const stack = new Stack(options, directory, redis);
+  const start = options.store ?? (() => RedisServer.start({ directory: redisDirectory, appendOnly, args }));
+  const stack = new Stack(options, directory, await start(redisDirectory));
   const { gateways = 2, coordinators = 1 } = options;
   try {
     const starts: Promise<string>[] = [];

@@ -4,6 +4,8 @@ import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
 import { ignoredServiceLinks, parseEnvironment } from '@opamp-gateway/shared/environment';
 import { ConfigurationError } from '@opamp-gateway/shared/errors';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
+import type { RedisTls } from '@opamp-gateway/shared/redis/client';
+import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
 import { isLoopbackHost } from './api/auth.ts';
 import type { RetentionDays } from './bus/retention.ts';
 
@@ -12,6 +14,8 @@ export interface CoordinatorConfig {
   /** Unique per process. */
   id: string;
   redisUrl: string;
+  /** Certificates for `rediss://`; undefined = what Node trusts. */
+  redisTls: RedisTls | undefined;
   keyPrefix: string;
   logLevel: LogLevel;
   /** REST API and dashboard. Port 0 takes a free one. */
@@ -42,6 +46,7 @@ export interface CoordinatorConfig {
 
 const NAMES = [
   'OPAMP_REDIS_URL',
+  ...REDIS_TLS_NAMES,
   'OPAMP_KEY_PREFIX',
   'OPAMP_LOG_LEVEL',
   'OPAMP_REDIS_MIN_REPLICAS',
@@ -67,6 +72,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
   const config = coordinatorConfig({
     ...(values.OPAMP_COORDINATOR_ID === undefined ? {} : { id: values.OPAMP_COORDINATOR_ID }),
     redisUrl: values.OPAMP_REDIS_URL,
+    redisTls: readRedisTls(values),
     keyPrefix: values.OPAMP_KEY_PREFIX,
     logLevel: values.OPAMP_LOG_LEVEL,
     host: values.OPAMP_COORDINATOR_HOST,
@@ -94,6 +100,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
   const host = given.host ?? '127.0.0.1';
   const config: CoordinatorConfig = {
     id: `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${randomBytes(4).toString('hex')}`,
+    redisTls: undefined,
     keyPrefix: 'opamp',
     logLevel: 'info',
     port: 0,

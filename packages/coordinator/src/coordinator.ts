@@ -8,7 +8,7 @@ import { createLogger } from '@opamp-gateway/shared/logger';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
 import type { Metrics } from '@opamp-gateway/shared/metrics';
-import { addressOf, closeRedis, createRedis, waitUntilReady } from '@opamp-gateway/shared/redis/client';
+import { addressOf, closeRedis, createRedis, onStoreReplaced, waitUntilReady } from '@opamp-gateway/shared/redis/client';
 import type { RedisClient, RedisRole } from '@opamp-gateway/shared/redis/client';
 import { createKeys } from '@opamp-gateway/shared/redis/keys';
 import type { FastifyInstance } from 'fastify';
@@ -72,7 +72,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     const events = createCoordinatorEvents({ metrics, logger });
     const keys = createKeys(config.keyPrefix);
     const connect = (role: RedisRole): RedisClient => {
-      const connection = createRedis(config.redisUrl, role, logger);
+      const connection = createRedis(config.redisUrl, role, logger, config.redisTls);
       open.push(`redis ${role}`, () => closeRedis(connection));
       return connection;
     };
@@ -87,9 +87,15 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('admin server', () => adminServer.close());
 
     await waitUntilReady(client, config.redisWaitMs);
-    for (const warning of await checkStore(client, keys, addressOf(client)))
-      logger.warn({ warning }, 'redis could not be checked completely');
+    for (const warning of await checkStore(client, keys)) logger.warn({ warning }, 'redis could not be checked completely');
     await ensureMeta(client, keys);
+    // A failover may lead to a server that is set up in another way. Leaving would help nobody; the log says what to do.
+    onStoreReplaced(client, () => {
+      checkStore(client, keys).catch((error: unknown) => {
+        if (error instanceof ConfigurationError) logger.error({ problems: error.problems }, 'redis is not set up as it must be');
+        else logger.debug({ err: error }, 'redis could not be checked again');
+      });
+    });
 
     const subscriber = connect('subscriber');
     const commands = createCommandBus({

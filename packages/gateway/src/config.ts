@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
 import { parseEnvironment } from '@opamp-gateway/shared/environment';
 import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
+import type { RedisTls } from '@opamp-gateway/shared/redis/client';
+import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
 
 /** Everything a gateway can be told. */
@@ -17,6 +19,8 @@ export interface GatewayConfig {
   /** Address shown in the list of gateways; empty = host name and port. */
   advertise: string;
   redisUrl: string;
+  /** Certificates for `rediss://`. */
+  redisTls: RedisTls;
   keyPrefix: string;
   logLevel: LogLevel;
   maxMessageBytes: number;
@@ -47,6 +51,7 @@ export interface GatewayConfig {
 
 const NAMES = [
   'OPAMP_REDIS_URL',
+  ...REDIS_TLS_NAMES,
   'OPAMP_KEY_PREFIX',
   'OPAMP_LOG_LEVEL',
   'OPAMP_GATEWAY_ID',
@@ -130,6 +135,7 @@ export function readGatewayConfig(environment: EnvironmentSource = process.env):
     adminPort: values.OPAMP_GATEWAY_ADMIN_PORT,
     advertise: values.OPAMP_GATEWAY_ADVERTISE ?? '',
     redisUrl: values.OPAMP_REDIS_URL,
+    redisTls: readRedisTls(values),
     keyPrefix: values.OPAMP_KEY_PREFIX,
     logLevel: values.OPAMP_LOG_LEVEL,
     maxMessageBytes: values.OPAMP_GATEWAY_MAX_MESSAGE_BYTES,

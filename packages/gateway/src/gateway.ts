@@ -6,7 +6,7 @@ import { createService } from '@opamp-gateway/shared/lifecycle';
 import type { Service } from '@opamp-gateway/shared/lifecycle';
 import { createLogger } from '@opamp-gateway/shared/logger';
 import type { Logger } from '@opamp-gateway/shared/logger';
-import { closeRedis, createRedis, waitUntilReady } from '@opamp-gateway/shared/redis/client';
+import { closeRedis, createRedis, onStoreReplaced, waitUntilReady } from '@opamp-gateway/shared/redis/client';
 import { createKeys, SCHEMA_VERSION } from '@opamp-gateway/shared/redis/keys';
 import { AdminServer } from './admin-server.ts';
 import { RedisAgentRecords } from './bus/agent-records.ts';
@@ -85,8 +85,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   };
 
   const build = (): void => {
-    redis = createRedis(config.redisUrl, 'command', logger);
-    subscriber = createRedis(config.redisUrl, 'subscriber', logger);
+    redis = createRedis(config.redisUrl, 'command', logger, config.redisTls);
+    subscriber = createRedis(config.redisUrl, 'subscriber', logger, config.redisTls);
     writer = new StatusWriter({
       redis,
       keys,
@@ -281,8 +281,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       await waitUntilReady(redis, REDIS_START_MS);
       await waitUntilReady(subscriber, REDIS_START_MS);
       await refuseNewerSchema();
-      // After every reconnect all sessions are written again: what a failover lost was acknowledged once.
-      redis.on('ready', () => {
+      // After every reconnect or failover all sessions are written again: what it lost was acknowledged once.
+      onStoreReplaced(redis, () => {
         manager.rewriteAll();
         void lease.renew();
         void replica.look();

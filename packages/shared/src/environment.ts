@@ -37,6 +37,24 @@ export const OPTIONS = {
       'Redis: `redis://`, `rediss://`; several separated by commas are a Redis Cluster; `redis+sentinel://host:port,host:port/master-name`.',
     check: (text) => problemOf(() => parseRedisUrl(text)),
   }),
+  OPAMP_REDIS_CA_FILE: textOption({
+    default: undefined,
+    readBy: BOTH,
+    kind: 'file',
+    sentence: 'PEM file of the authorities that sign the certificates of Redis and of Sentinels, in place of the well-known ones.',
+  }),
+  OPAMP_REDIS_CERT_FILE: textOption({
+    default: undefined,
+    readBy: BOTH,
+    kind: 'file',
+    sentence: 'PEM file of the client certificate for `rediss://`, where Redis asks for one (`tls-auth-clients`).',
+  }),
+  OPAMP_REDIS_KEY_FILE: textOption({
+    default: undefined,
+    readBy: BOTH,
+    kind: 'file',
+    sentence: 'PEM file of the private key to `OPAMP_REDIS_CERT_FILE`.',
+  }),
   OPAMP_KEY_PREFIX: textOption({
     default: 'opamp',
     readBy: BOTH,

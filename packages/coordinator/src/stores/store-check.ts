@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { ConfigurationError } from '@opamp-gateway/shared/errors';
-import { Cluster } from 'ioredis';
+import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
+import { serversOf } from '@opamp-gateway/shared/redis/client';
 import { SCHEMA_VERSION, SHARD_COUNT } from '@opamp-gateway/shared/redis/keys';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
@@ -10,16 +10,13 @@ import type { Redis } from 'ioredis';
 const MIN_VERSION = [6, 2] as const;
 
 /**
- * Looks whether this Redis can be trusted with our data: its version, that it evicts nothing, and that what is stored there
+ * Looks whether every server of this Redis can be trusted with our data: its version, that it evicts nothing, and that what is stored there
  * has a layout we know. Throws a ConfigurationError that says what to do. Returns what could not be found out, as warnings.
  */
-export async function checkStore(client: RedisClient, keys: Keys, address: string): Promise<string[]> {
-  const nodes = client instanceof Cluster ? client.nodes('master') : [client];
+export async function checkStore(client: RedisClient, keys: Keys): Promise<string[]> {
   const warnings: string[] = [];
   const problems: string[] = [];
-  for (const node of nodes) {
-    await checkNode(node, address, problems, warnings);
-  }
+  for (const { name, server } of serversOf(client)) await checkNode(server, name, problems, warnings);
   problems.push(...(await layoutProblems(client, keys)));
   if (problems.length > 0) throw new ConfigurationError([...new Set(problems)]);
   return [...new Set(warnings)];
@@ -38,7 +35,14 @@ export async function ensureMeta(client: RedisClient, keys: Keys): Promise<void>
 }
 
 async function checkNode(node: Redis, address: string, problems: string[], warnings: string[]): Promise<void> {
-  const info = await node.info('server');
+  let info: string;
+  try {
+    info = await node.info('server');
+  } catch (error) {
+    // A dead replica must not keep a coordinator from starting; a dead master will, with the first command.
+    warnings.push(`Redis at ${address} does not say what it is: ${toError(error).message}`);
+    return;
+  }
   const version = /^redis_version:(\d+)\.(\d+)/m.exec(info);
   if (version === null) warnings.push(`the version of Redis at ${address} is not known`);
   else if (Number(version[1]) < MIN_VERSION[0] || (Number(version[1]) === MIN_VERSION[0] && Number(version[2]) < MIN_VERSION[1])) {
@@ -53,9 +57,15 @@ async function checkNode(node: Redis, address: string, problems: string[], warni
   if (policy === undefined) warnings.push(`Redis at ${address} does not tell its maxmemory-policy; it must be noeviction`);
   else if (policy !== 'noeviction') {
     problems.push(
-      `Redis at ${address} has maxmemory-policy ${policy}, which drops configs and agents when memory runs out: run "redis-cli CONFIG SET maxmemory-policy noeviction" there and put it into its configuration file`,
+      `Redis at ${address} has maxmemory-policy ${policy}, which drops configs and agents when memory runs out: run "redis-cli ${cliAddress(address)} CONFIG SET maxmemory-policy noeviction" and put it into its configuration file`,
     );
   }
+}
+
+/** Arguments of `redis-cli` for `host:port`. */
+function cliAddress(address: string): string {
+  const at = address.lastIndexOf(':');
+  return `-h ${address.slice(0, at).replaceAll(/[[\]]/g, '')} -p ${address.slice(at + 1)}`;
 }
 
 async function layoutProblems(client: RedisClient, keys: Keys): Promise<string[]> {

@@ -2,6 +2,7 @@ import { Cluster, Redis, type DNSLookupFunction, type RedisOptions } from 'iored
 import { CancelledError, UnavailableError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { type RedisAddress, describeRedis, parseRedisUrl } from './redis-url.ts';
+import { ClosingSentinelConnector } from './sentinel-connector.ts';
 
 /** A connection to one Redis, to the master that Sentinels name, or to a Cluster. */
 export type RedisClient = Redis | Cluster;
@@ -15,6 +16,17 @@ export type RedisClient = Redis | Cluster;
  * - `worker`: waits for ever, as BullMQ workers and blocking calls need it.
  */
 export type RedisRole = 'command' | 'subscriber' | 'worker' | 'producer';
+
+/** Certificates for `rediss://`, each as PEM text; what is undefined is Node's default. */
+export interface RedisTls {
+  /** Authorities that may have signed the server's certificate, in place of the system's. */
+  readonly ca: string | undefined;
+  /** Certificate and private key by which this client shows who it is. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+const DEFAULT_TLS: RedisTls = { ca: undefined, cert: undefined, key: undefined };
 
 /** Replies keep their plain shapes, whichever protocol is spoken. */
 type Options = Omit<RedisOptions, 'replyMapping'>;
@@ -38,11 +50,11 @@ const details = new WeakMap<RedisClient, { address: string; stopProbe: (() => vo
 /**
  * Opens a client; it connects by itself and keeps reconnecting (after 50 ms to 2 s, with jitter) until it is closed. Errors
  * of the connection are logged, once per outage, and never thrown. Throws an Error when the URL is malformed. Keys have no
- * prefix here: they are spelled in full by the keys module.
+ * prefix here: they are spelled in full by the keys module. `tls` counts only where the URL asks for TLS.
  */
-export function createRedis(url: string, role: RedisRole, logger: Logger): RedisClient {
+export function createRedis(url: string, role: RedisRole, logger: Logger, tls: RedisTls = DEFAULT_TLS): RedisClient {
   const address = parseRedisUrl(url);
-  const client = address.kind === 'cluster' ? openCluster(address, role) : openRedis(address, role);
+  const client = address.kind === 'cluster' ? openCluster(address, role, tls) : openRedis(address, role, tls);
   const stopProbe = role === 'subscriber' ? probeSubscriber(client) : undefined;
   details.set(client, { address: describeRedis(address), stopProbe });
   logOutages(client, role, logger);
@@ -83,6 +95,44 @@ export function waitUntilReady(client: RedisClient, timeoutMs: number): Promise<
   });
 }
 
+/**
+ * Calls `listener` whenever the store behind a client may be an older copy of what it was: after each reconnect, and in a Cluster, which
+ * stays connected when one of its masters goes, whenever a master came back or another server took its place.
+ */
+export function onStoreReplaced(client: RedisClient, listener: () => void): void {
+  client.on('ready', listener);
+  if (!(client instanceof Cluster)) return;
+  let masters = mastersOf(client);
+  client.on('+node', (node: Redis) => {
+    if (client.status === 'ready' && mastersOf(client).includes(nodeName(node))) listener();
+  });
+  client.on('refresh', () => {
+    const now = mastersOf(client);
+    const isNew = now.some((name) => !masters.includes(name));
+    const isFirst = masters.length === 0;
+    masters = now;
+    if (isNew && !isFirst) listener();
+  });
+}
+
+/** Every server that a client reaches, replicas of a Cluster included; names as `host:port`. Of a Sentinel set that is the master. */
+export function serversOf(client: RedisClient): { name: string; server: Redis }[] {
+  if (client instanceof Cluster) return client.nodes('all').map((server) => ({ name: nodeName(server), server }));
+  const { sentinels } = client.options;
+  // Sentinels named the master; where the connection leads says which one it is.
+  const { remoteAddress = '', remotePort = 0 } = client.stream as { remoteAddress?: string; remotePort?: number };
+  return [{ name: sentinels ? `${remoteAddress}:${remotePort}` : addressOf(client), server: client }];
+}
+
+function mastersOf(cluster: Cluster): string[] {
+  return cluster.nodes('master').map(nodeName);
+}
+
+function nodeName({ options }: Redis): string {
+  const { host = '', port = 0 } = options;
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 /** Closes the client: commands in flight are answered first, for `timeoutMs` at most. Never throws; closing twice is fine. */
 export async function closeRedis(client: RedisClient, timeoutMs = 1000): Promise<void> {
   details.get(client)?.stopProbe?.();
@@ -101,8 +151,8 @@ export async function closeRedis(client: RedisClient, timeoutMs = 1000): Promise
   clearTimeout(timer);
 }
 
-function openRedis(address: Exclude<RedisAddress, { kind: 'cluster' }>, role: RedisRole): Redis {
-  const options: Options = { ...roleOptions(role), ...loginOptions(address), db: address.db, retryStrategy: reconnectDelayMs };
+function openRedis(address: Exclude<RedisAddress, { kind: 'cluster' }>, role: RedisRole, tls: RedisTls): Redis {
+  const options: Options = { ...roleOptions(role), ...loginOptions(address, tls), db: address.db, retryStrategy: reconnectDelayMs };
   if (address.kind === 'single') {
     const [node] = address.nodes;
     return new Redis({ ...options, ...node });
@@ -114,29 +164,33 @@ function openRedis(address: Exclude<RedisAddress, { kind: 'cluster' }>, role: Re
     sentinelPassword: address.sentinelPassword,
     sentinelRetryStrategy: reconnectDelayMs,
     failoverDetector: true,
-    ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+    Connector: ClosingSentinelConnector as unknown as NonNullable<RedisOptions['Connector']>,
+    ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: { ...tls } } : {}),
   });
 }
 
-function openCluster(address: Extract<RedisAddress, { kind: 'cluster' }>, role: RedisRole): Cluster {
+function openCluster(address: Extract<RedisAddress, { kind: 'cluster' }>, role: RedisRole, tls: RedisTls): Cluster {
   const { enableOfflineQueue, retryStrategy: _, ...redisOptions } = roleOptions(role);
   return new Cluster([...address.nodes], {
     enableOfflineQueue,
     clusterRetryStrategy: reconnectDelayMs,
-    redisOptions: { ...redisOptions, ...loginOptions(address) },
+    redisOptions: { ...redisOptions, ...loginOptions(address, tls) },
     // Certificates name hosts, so with TLS the names must not be resolved to addresses first.
     ...(address.tls ? { dnsLookup: keepHostName } : {}),
   });
 }
 
-function loginOptions({ login, tls }: RedisAddress): Options {
-  return { username: login.username, password: login.password, ...(tls ? { tls: {} } : {}) };
+function loginOptions(address: RedisAddress, tls: RedisTls): Options {
+  const { username, password } = address.login;
+  return { username, password, ...(address.tls ? { tls: { ...tls } } : {}) };
 }
 
 function roleOptions(role: RedisRole): Options {
   const common: Options = {
     connectionName: `opamp-${role}`,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    // One command less that a user of ours must be allowed.
+    disableClientInfo: true,
     // 1 reconnects and fails the command; 2 also sends it again, which is safe because the server refused it.
     reconnectOnError: (error) => (RECONNECT_ERRORS.test(error.message) ? (role === 'worker' ? 2 : 1) : false),
   };

@@ -59,6 +59,12 @@ export interface ShardKeys {
 
 export type Keys = ReturnType<typeof createKeys>;
 
+/** A key in the slot of `key` that is never written, see `runScript`. */
+export function absentKeyBeside(key: string): string {
+  const end = key.indexOf('}');
+  return `${key.slice(0, end + 1)}:absent`;
+}
+
 /** All keys under one prefix (`OPAMP_KEY_PREFIX`, which holds no braces). */
 export function createKeys(prefix = 'opamp') {
   const tag = `{${prefix}}`;

@@ -92,6 +92,30 @@ describe('parseRedisUrl', () => {
   });
 });
 
+describe('an error of parseRedisUrl', () => {
+  it.each([
+    ['h:1', 'found no ://'],
+    ['http://h', 'found another scheme'],
+    ['redis://', 'host name or address'],
+    ['redis://:pw@:6379', 'host name or address'],
+    ['redis://h:99999', 'a port from 1 to 65535 after the host'],
+    ['redis://h:port', 'a port from 1 to 65535 after the host'],
+    ['redis://u:p/w@h', 'percent-encod'],
+    ['redis://u:p?w@h', 'percent-encod'],
+    ['redis://h/one', 'a database number after the last slash'],
+    ['redis://a,redis://b:x,redis://c', 'after the host in URL 2 of 3'],
+    ['redis://a,redis://b,', 'found nothing in URL 3 of 3'],
+    ['redis://a,rediss://b', '(URL 2 of 2)'],
+    ['redis+sentinel://a,b:x/m', 'after the host of Sentinel 2 of 2'],
+    ['redis+sentinel://a,,b/m', 'host name or address of Sentinel 2 of 3'],
+    ['redis+sentinel://a', "the master's name"],
+    ['redis+sentinel://a/m%', "the master's name in percent-encoding"],
+    ['redis+sentinel://a/m/x', 'a database number'],
+  ])('names the bad part of %j', (text, part) => {
+    expect(() => parseRedisUrl(text)).toThrow(part);
+  });
+});
+
 describe('describeRedis', () => {
   it('names hosts without credentials', () => {
     const texts = ['redis://u:s3cret@h:1/2', 'redis://:s3cret@a,redis://[::1]:2', 'redis+sentinel://:s3cret@s1,s2:3/m'].map((url) =>

@@ -31,23 +31,26 @@ const SENTINEL_PORT = 26_379;
 /**
  * Reads a Redis address: one `redis://` or `rediss://` URL is a single server (`/n` picks a database), several separated by
  * commas are the start nodes of one Redis Cluster, and `redis+sentinel://[user:password@]host:port,…/master-name[/n]` (or
- * `rediss+sentinel:`) asks Sentinels; theirs is the password in `?sentinelPassword=`. Throws an Error that names what was
- * expected and repeats no part of the text, because that may hold a password.
+ * `rediss+sentinel:`) asks Sentinels; theirs is the password in `?sentinelPassword=`. A Cluster with one known address names it twice.
+ * Throws an Error that names what was expected in which part (of a list: the how-manieth URL) and repeats no part of the text, because
+ * that may hold a password.
  */
 export function parseRedisUrl(text: string): RedisAddress {
   const trimmed = text.trim();
   if (SENTINEL_SCHEME.test(trimmed)) return parseSentinel(trimmed);
-  const urls = trimmed.split(',').map((part) => parseServer(part.trim()));
+  const parts = trimmed.split(',');
+  const urls = parts.map((part, index) => parseServer(part.trim(), parts.length === 1 ? '' : ` in URL ${index + 1} of ${parts.length}`));
   const [first] = urls;
   if (first === undefined) throw new Error(`expected ${FORMS}`);
   if (urls.length === 1) return { kind: 'single', nodes: [first.node], tls: first.tls, db: first.db, login: first.login };
-  for (const url of urls) {
-    if (url.tls !== first.tls) throw new Error('expected all URLs of a cluster to be redis:// or all rediss://');
-    if (url.db !== 0) throw new Error('expected no database number, a cluster has only database 0');
+  for (const [index, url] of urls.entries()) {
+    const where = `(URL ${index + 1} of ${urls.length})`;
+    if (url.tls !== first.tls) throw new Error(`expected all URLs of a cluster to be redis:// or all rediss:// ${where}`);
+    if (url.db !== 0) throw new Error(`expected no database number, a cluster has only database 0 ${where}`);
     const { login } = url;
     const named = login.username !== undefined || login.password !== undefined;
     if (named && (login.username !== first.login.username || login.password !== first.login.password)) {
-      throw new Error('expected the same user and password in all URLs of a cluster (or only in the first)');
+      throw new Error(`expected the same user and password in all URLs of a cluster (or only in the first) ${where}`);
     }
   }
   return { kind: 'cluster', nodes: urls.map(({ node }) => node), tls: first.tls, login: first.login };
@@ -61,11 +64,20 @@ export function describeRedis(address: RedisAddress): string {
 
 type Server = { node: RedisNode; tls: boolean; db: number; login: RedisLogin };
 
-function parseServer(text: string): Server {
-  const url = parseUrl(text);
-  if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') throw new Error(`expected ${FORMS}`);
-  if (url.search !== '' || url.hash !== '') throw new Error('expected no query in the URL of a Redis server');
-  return { node: nodeOf(url, REDIS_PORT), tls: url.protocol === 'rediss:', db: parseDatabase(url.pathname.slice(1)), login: loginOf(url) };
+/** `where` ends every message: which of several it is. */
+function parseServer(text: string, where: string): Server {
+  if (text === '') throw new Error(`expected ${FORMS}, found nothing${where}`);
+  const [scheme] = splitOnce(text, '://');
+  if (scheme === text) throw new Error(`expected ${FORMS}, found no ://${where}`);
+  if (scheme !== 'redis' && scheme !== 'rediss') throw new Error(`expected ${FORMS}, found another scheme${where}`);
+  const url = parseUrl(text, where);
+  if (url.search !== '' || url.hash !== '') throw new Error(`expected nothing after ? or # (percent-encode them in a password)${where}`);
+  return {
+    node: nodeOf(url, REDIS_PORT),
+    tls: scheme === 'rediss',
+    db: parseDatabase(url.pathname.slice(1), where),
+    login: loginOf(url, where),
+  };
 }
 
 function parseSentinel(text: string): RedisAddress {
@@ -74,8 +86,11 @@ function parseSentinel(text: string): RedisAddress {
   const [authority = '', path = ''] = splitOnce(rest, '/');
   const at = authority.lastIndexOf('@');
   const hosts = authority.slice(at + 1).split(',');
-  const nodes = hosts.map((host) => nodeOf(parseUrl(`redis://${host.trim()}`), SENTINEL_PORT));
-  const url = parseUrl(`redis://${authority.slice(0, at + 1)}sentinel/${path}`);
+  const nodes = hosts.map((host, index) => {
+    const where = ` of Sentinel ${index + 1} of ${hosts.length}`;
+    return nodeOf(parseUrl(`redis://${host.trim()}`, where), SENTINEL_PORT);
+  });
+  const url = parseUrl(`redis://${authority.slice(0, at + 1)}sentinel/${path}`, '');
   const [masterName = '', database = '', ...more] = url.pathname.slice(1).split('/');
   if (masterName === '' || more.length > 0)
     throw new Error("expected the master's name after the Sentinels: redis+sentinel://host:port/master-name");
@@ -83,43 +98,55 @@ function parseSentinel(text: string): RedisAddress {
   return {
     kind: 'sentinel',
     nodes,
-    masterName: decodeURIComponent(masterName),
+    masterName: decode(masterName, "the master's name", ''),
     tls: scheme?.[1] === 'rediss',
-    db: parseDatabase(database),
-    login: loginOf(url),
+    db: parseDatabase(database, ''),
+    login: loginOf(url, ''),
     sentinelPassword: url.searchParams.get('sentinelPassword') ?? undefined,
   };
 }
 
-function parseUrl(text: string): URL {
+/** Says which of the parts is wrong by taking them away: the port, then user and password. */
+function parseUrl(text: string, where: string): URL {
   const url = URL.parse(text);
-  if (url === null || url.hostname === '') throw new Error(`expected ${FORMS}`);
-  return url;
+  if (url !== null && url.hostname !== '') return url;
+  const [scheme = '', rest = ''] = splitOnce(text, '://');
+  const [authority = ''] = splitOnce(rest, '/');
+  const percentEncoding = `expected user and password in percent-encoding (a slash is %2F)${where}`;
+  if (!authority.includes('@') && rest.includes('@')) throw new Error(percentEncoding);
+  const host = authority.slice(authority.lastIndexOf('@') + 1);
+  const bare = host.replace(/:[^:\]]*$/, '');
+  if (bare === '') throw new Error(`expected a host name or address${where}`);
+  if (URL.parse(`${scheme}://${bare}`) === null) throw new Error(`expected a host name or address, an IPv6 address in brackets${where}`);
+  if (URL.parse(`${scheme}://${host}`) === null) throw new Error(`expected a port from 1 to 65535 after the host${where}`);
+  throw new Error(percentEncoding);
 }
 
 function nodeOf(url: URL, defaultPort: number): RedisNode {
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port === '' ? defaultPort : Number(url.port) };
 }
 
-function loginOf(url: URL): RedisLogin {
-  const decode = (part: string): string | undefined => {
-    try {
-      return part === '' ? undefined : decodeURIComponent(part);
-    } catch {
-      // A stray percent sign; the decoder's own error would repeat the password.
-      throw new Error('expected user and password in percent-encoding');
-    }
-  };
-  return { username: decode(url.username), password: decode(url.password) };
+function loginOf(url: URL, where: string): RedisLogin {
+  const part = (text: string): string | undefined => (text === '' ? undefined : decode(text, 'user and password', where));
+  return { username: part(url.username), password: part(url.password) };
 }
 
-function parseDatabase(text: string): number {
+function decode(text: string, what: string, where: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A stray percent sign; the decoder's own error would repeat the password.
+    throw new Error(`expected ${what} in percent-encoding${where}`);
+  }
+}
+
+function parseDatabase(text: string, where: string): number {
   if (text === '') return 0;
-  if (!/^\d{1,5}$/.test(text)) throw new Error('expected a database number after the last slash');
+  if (!/^\d{1,5}$/.test(text)) throw new Error(`expected a database number after the last slash${where}`);
   return Number(text);
 }
 
 function splitOnce(text: string, separator: string): [string, string] {
   const index = text.indexOf(separator);
-  return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index + 1)];
+  return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index + separator.length)];
 }

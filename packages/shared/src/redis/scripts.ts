@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Cluster, Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
+import { absentKeyBeside } from './keys.ts';
 
 /** A Redis or Redis Cluster connection. */
 export type RedisClient = Redis | Cluster;
@@ -38,9 +39,13 @@ export const SCRIPTS = {
   recordMinute: load('record-minute', false),
 } as const;
 
-/** Redis said that a key it needs is on its way to another cluster node; the call had no effect and may be repeated. */
+/** How long a call is repeated while its slot is on its way to another cluster node. */
+const MOVING_SLOT_MS = 4000;
+const MOVING_SLOT_PAUSE_MS = 50;
+
+/** The slot is on its way to another cluster node; the call had no effect and may be repeated. */
 function isTryAgain(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('TRYAGAIN');
+  return error instanceof Error && error.message.includes('TRYAGAIN');
 }
 
 function isUnknownScript(error: unknown): boolean {
@@ -49,7 +54,11 @@ function isUnknownScript(error: unknown): boolean {
 
 /**
  * Runs a script by digest, sending its body when the server does not know it. Replies are text.
- * @throws the Redis error; a call that fails midway on TRYAGAIN is repeated up to 20 times, 50 ms apart.
+ *
+ * Scripts touch keys that are not declared, and while a slot is being moved some of these are on one node and some on the other: a
+ * script would take an agent whose record has not arrived yet for a new one. So in a Cluster each call also declares a key that never
+ * exists, for which Redis refuses the whole call (TRYAGAIN) before its first command, until the slot has arrived.
+ * @throws the Redis error; a call that is refused for a moving slot is repeated for 4 s.
  */
 export async function runScript(
   client: RedisClient,
@@ -57,13 +66,16 @@ export async function runScript(
   keys: readonly string[],
   args: readonly (string | number | Buffer)[],
 ): Promise<unknown> {
-  for (let attempt = 0; ; attempt += 1) {
+  const [first = ''] = keys;
+  const declared = client instanceof Cluster ? [...keys, absentKeyBeside(first)] : keys;
+  const endMs = performance.now() + MOVING_SLOT_MS;
+  for (;;) {
     try {
-      return await client.evalsha(script.sha, keys.length, ...keys, ...args);
+      return await client.evalsha(script.sha, declared.length, ...declared, ...args);
     } catch (error) {
-      if (isUnknownScript(error)) return await client.eval(script.body, keys.length, ...keys, ...args);
-      if (!isTryAgain(error) || attempt >= 20) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      if (isUnknownScript(error)) return await client.eval(script.body, declared.length, ...declared, ...args);
+      if (!isTryAgain(error) || performance.now() >= endMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, MOVING_SLOT_PAUSE_MS));
     }
   }
 }
