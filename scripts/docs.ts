@@ -45,7 +45,7 @@ const PAGES: readonly Page[] = [
 
 function coordinatorMetrics(): Metrics {
   const metrics = createMetrics('opamp_coordinator');
-  createCoordinatorEvents({ metrics, logger: createSilentLogger() });
+  createCoordinatorEvents({ metrics, logger: createSilentLogger(), isRedisUp: () => true });
   return metrics;
 }
 

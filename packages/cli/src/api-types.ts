@@ -154,3 +154,19 @@ export interface AuditEntry {
   target: string;
   detail: Record<string, unknown>;
 }
+
+export interface Alert {
+  id: string;
+  type: string;
+  severity: string;
+  at: string;
+  summary: string;
+  deliveries: { target: string; state: string; attempts: number; error: string }[];
+}
+
+export interface AlertTarget {
+  name: string;
+  host: string;
+  minSeverity: string;
+  types: string[] | null;
+}

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ApiProblem } from './api-client.ts';
 import { CliError } from './cli-error.ts';
 import { addAgentCommands } from './commands/agents.ts';
+import { addAlertCommands } from './commands/alerts.ts';
 import { addApplyCommand } from './commands/apply.ts';
 import { addConfigCommands } from './commands/configs.ts';
 import { addCompletionCommands } from './commands/completion.ts';
@@ -46,6 +47,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addRolloutCommands(program, context);
   addAgentCommands(program, context);
   addFleetCommands(program, context);
+  addAlertCommands(program, context);
   addDriftCommand(program, context);
   addApplyCommand(program, context);
   addExportCommand(program, context);

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
 import { ignoredServiceLinks, parseEnvironment } from '@opamp-gateway/shared/environment';
 import { ConfigurationError } from '@opamp-gateway/shared/errors';
+import type { FailedRateLimits } from './alerts/failed-rate-watch.ts';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
@@ -32,6 +33,12 @@ export interface CoordinatorConfig {
   minReplicas: number;
   /** Without one the API may bind to loopback only. */
   apiTokensFile: string | undefined;
+  /** File of those who are told of alerts. */
+  alertsFile: string | undefined;
+  /** When agents that FAILED are an alert. */
+  failedRate: FailedRateLimits;
+  /** How often the numbers of the fleet are read for metrics and alerts. */
+  fleetWatchMs: number;
   /** How long a gateway may take to answer a command. */
   commandTimeoutMs: number;
   /** Time after a start and after Redis was away in which nothing bad is concluded from silence. */
@@ -64,6 +71,10 @@ const NAMES = [
   'OPAMP_RETENTION_ROLLOUTS',
   'OPAMP_RETENTION_AUDIT',
   'OPAMP_API_TOKENS_FILE',
+  'OPAMP_ALERTS_FILE',
+  'OPAMP_ALERTS_FAILED_PERCENT',
+  'OPAMP_ALERTS_FAILED_MIN_AGENTS',
+  'OPAMP_COORDINATOR_FLEET_WATCH_MS',
 ] as const;
 
 /** Reads the environment. Throws a ConfigurationError that lists everything that is wrong with it (exit code 78). */
@@ -91,6 +102,9 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
       audit: values.OPAMP_RETENTION_AUDIT,
     },
     apiTokensFile: values.OPAMP_API_TOKENS_FILE,
+    alertsFile: values.OPAMP_ALERTS_FILE,
+    failedRate: { percent: values.OPAMP_ALERTS_FAILED_PERCENT, minAgents: values.OPAMP_ALERTS_FAILED_MIN_AGENTS },
+    fleetWatchMs: values.OPAMP_COORDINATOR_FLEET_WATCH_MS,
   });
   return { config, ignored: ignoredServiceLinks(environment) };
 }
@@ -110,6 +124,9 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     queue: true,
     minReplicas: 0,
     apiTokensFile: undefined,
+    alertsFile: undefined,
+    failedRate: { percent: 5, minAgents: 20 },
+    fleetWatchMs: 5000,
     commandTimeoutMs: 5000,
     graceMs: 15_000,
     lagHoldMs: 30_000,

@@ -14,6 +14,10 @@ import { createKeys } from '@opamp-gateway/shared/redis/keys';
 import type { FastifyInstance } from 'fastify';
 import { startAdminServer } from './admin-server.ts';
 import type { AdminServer } from './admin-server.ts';
+import { createAlertDispatcher } from './alerts/alert-dispatcher.ts';
+import { NO_TARGETS, openAlertTargets } from './alerts/alert-targets.ts';
+import type { AlertTargets } from './alerts/alert-targets.ts';
+import { sendWebhook } from './alerts/webhook-sender.ts';
 import { createApiServer } from './api/api-server.ts';
 import { createAgentReader } from './bus/agent-reader.ts';
 import { createCommandBus } from './bus/command-bus.ts';
@@ -21,10 +25,14 @@ import { createFleetHistory } from './bus/fleet-history.ts';
 import { createRetention } from './bus/retention.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { createCoordinatorEvents } from './events.ts';
+import { createFleetWatch } from './fleet-watch.ts';
+import { createQueueReader } from './queue/queue-reader.ts';
 import { createRolloutStack } from './rollout-stack.ts';
+import { createAlertStore } from './stores/alert-store.ts';
 import { createAuditLog } from './stores/audit-log.ts';
 import { createConfigStore } from './stores/config-store.ts';
 import { createGroupStore } from './stores/group-store.ts';
+import { createRolloutOverview } from './stores/rollout-overview.ts';
 import { createReplicaWait } from './stores/replica-wait.ts';
 import { checkStore, ensureMeta } from './stores/store-check.ts';
 import { openTokenFile } from './stores/token-file.ts';
@@ -49,6 +57,8 @@ export interface Coordinator extends Service {
 /** Interval at which the token file is looked at, and at which missing meta fields are written again. */
 const HOUSEKEEPING_MS = 5000;
 
+const DAY_SECONDS = 86_400;
+
 /** Requests in flight may take this long at shutdown before their connections are cut. */
 const CLOSE_TIMEOUT_MS = 2000;
 
@@ -67,9 +77,10 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
 
   const start = async (): Promise<void> => {
     const tokens = openTokens(config);
+    const targets = openTargets(config);
     const metrics = overrides.metrics ?? createMetrics('opamp_coordinator');
     open.push('metrics', () => metrics.close());
-    const events = createCoordinatorEvents({ metrics, logger });
+    const events = createCoordinatorEvents({ metrics, logger, isRedisUp: () => client.status === 'ready' });
     const keys = createKeys(config.keyPrefix);
     const connect = (role: RedisRole): RedisClient => {
       const connection = createRedis(config.redisUrl, role, logger, config.redisTls);
@@ -127,6 +138,11 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       logger,
       sweepMs: config.sweepMs,
       minReplicas: config.minReplicas,
+      endedTtlSeconds: config.retentionDays.rollouts * DAY_SECONDS,
+      onGatewayGone: (_gateway, agents) => events.onGatewayGone(agents),
+      onTrailingHeld: () => events.onTrailingHeld(),
+      onEvent: (event) => events.onRolloutEvent(event.type),
+      onLook: events.onRolloutLook,
       onJob: (job) => {
         events.onJob(job.outcome);
         if (job.outcome !== 'created') return;
@@ -137,15 +153,50 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('rollouts', () => stack.stop());
     await stack.start();
 
-    const retention = createRetention({ client, keys, clock, logger, days: config.retentionDays });
+    const alerts = createAlertStore({ client, keys, coordinator: config.id });
+    const dispatcher = createAlertDispatcher({
+      store: alerts,
+      targets,
+      send: sendWebhook,
+      clock,
+      logger,
+      tickMs: config.sweepMs,
+      onAttempt: events.onAlertAttempt,
+    });
+    open.push('alerts', () => dispatcher.stop());
+    await dispatcher.start();
+
+    const agents = createAgentReader({ client, keys });
+    const queueReader =
+      queues === undefined
+        ? undefined
+        : createQueueReader({ producer: queues.producer, keys, onError: (error) => logger.debug({ err: error }, 'queue reader error') });
+    if (queueReader !== undefined) open.push('queue reader', () => queueReader.stop());
+    const watch = createFleetWatch({
+      agents,
+      gateways: stack.gateways,
+      overview: createRolloutOverview({ client, keys }),
+      fleet: stack.fleet,
+      alerts,
+      queues: queueReader,
+      failedRate: config.failedRate,
+      clock,
+      logger,
+      intervalMs: config.fleetWatchMs,
+      onSnapshot: events.onFleet,
+    });
+    open.push('fleet watch', () => watch.stop());
+    await watch.start();
+
+    const retention = createRetention({ client, keys, clock, logger, days: config.retentionDays, onExpired: events.onExpired });
     open.push('retention', () => retention.stop());
     await retention.start();
-    const agents = createAgentReader({ client, keys });
     const history = createFleetHistory({ client, keys, clock, logger, agents, gateways: stack.gateways });
     open.push('history', () => history.stop());
     await history.start();
     const housekeeping = clock.every(HOUSEKEEPING_MS, () => {
       refreshTokens(tokens, events);
+      refreshTargets(targets, events);
       // An emptied store gets a new incarnation, by which gateways notice.
       if (client.status === 'ready')
         ensureMeta(client, keys).catch((error: unknown) => logger.debug({ err: error }, 'meta could not be written'));
@@ -161,6 +212,11 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       rollouts: stack.rollouts,
       gateways: stack.gateways,
       history,
+      alerts: {
+        store: alerts,
+        targets: () =>
+          targets.list().map(({ name, url, minSeverity, types }) => ({ name, host: new URL(url).host, minSeverity, types: types ?? null })),
+      },
       validate: validateCollectorConfig,
       logger,
       tokens,
@@ -209,6 +265,23 @@ function openTokens(config: CoordinatorConfig): TokenFile | undefined {
     return openTokenFile(config.apiTokensFile);
   } catch (error) {
     throw new ConfigurationError([`OPAMP_API_TOKENS_FILE: ${toError(error).message}`], { cause: error });
+  }
+}
+
+function openTargets(config: CoordinatorConfig): AlertTargets {
+  if (config.alertsFile === undefined) return NO_TARGETS;
+  try {
+    return openAlertTargets(config.alertsFile);
+  } catch (error) {
+    throw new ConfigurationError([`OPAMP_ALERTS_FILE: ${toError(error).message}`], { cause: error });
+  }
+}
+
+function refreshTargets(targets: AlertTargets, events: ReturnType<typeof createCoordinatorEvents>): void {
+  try {
+    if (targets.refresh()) events.onAlertTargetsChanged(targets.list().length);
+  } catch (error) {
+    events.onAlertTargetsUnreadable(toError(error));
   }
 }
 

@@ -8,14 +8,18 @@ import { createFleetReader } from './bus/fleet-reader.ts';
 import { createGatewayDirectory } from './bus/gateway-directory.ts';
 import type { GatewayDirectory } from './bus/gateway-directory.ts';
 import { createSweeps } from './bus/sweeps.ts';
+import type { SweepsOptions } from './bus/sweeps.ts';
 import { createRolloutQueue } from './queue/rollout-queue.ts';
 import type { RolloutQueueOptions } from './queue/rollout-queue.ts';
 import { createWakeQueue } from './queue/wake-queue.ts';
 import { RolloutEngine } from './rollout/engine.ts';
+import type { FleetReader } from './rollout/ports.ts';
 import { createRolloutRunner } from './rollout/runner.ts';
+import type { RolloutRunnerOptions } from './rollout/runner.ts';
 import { createRolloutService } from './rollout/rollout-service.ts';
 import type { RolloutService } from './rollout/service.ts';
 import { createConfigLookup, createRolloutStore } from './stores/rollout-store.ts';
+import type { RolloutStoreOptions } from './stores/rollout-store.ts';
 
 export interface RolloutStackOptions {
   /** A connection of the role `command`. */
@@ -30,23 +34,49 @@ export interface RolloutStackOptions {
   /** Gateways' lease time: for so long nothing is judged after Redis was away. */
   leaseMs?: number;
   lagHoldMs?: number;
+  /** How long counters and failures of an ended rollout are kept; 0 = for ever. */
+  endedTtlSeconds?: number;
   onJob?: RolloutQueueOptions['onJob'];
+  onGatewayGone?: SweepsOptions['onGatewayGone'];
+  onTrailingHeld?: SweepsOptions['onTrailingHeld'];
+  onEvent?: RolloutStoreOptions['onEvent'];
+  onLook?: RolloutRunnerOptions['onLook'];
 }
 
 /** Everything about rollouts in one coordinator. */
 export interface RolloutStack extends Service {
   readonly rollouts: RolloutService;
   readonly gateways: GatewayDirectory;
+  readonly fleet: FleetReader;
 }
 
 /** Builds the rollout engine with its stores, timers and queues. Nothing runs before `start`. */
 export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
   const { client, keys, clock, logger } = options;
-  const store = createRolloutStore({ client, keys, minReplicas: options.minReplicas });
-  const fleet = createFleetReader({ client, keys, clock, ...(options.leaseMs === undefined ? {} : { judgeDelayMs: options.leaseMs }) });
-  const engine = new RolloutEngine({ store, fleet, logger, ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }) });
-  const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs });
-  const sweeps = createSweeps({ client, keys, clock, logger, beat: () => fleet.beat() });
+  const store = createRolloutStore({ client, keys, minReplicas: options.minReplicas, onEvent: options.onEvent });
+  const fleet = createFleetReader({
+    client,
+    keys,
+    clock,
+    ...(options.leaseMs === undefined ? {} : { judgeDelayMs: options.leaseMs }),
+    ...(options.endedTtlSeconds === undefined ? {} : { endedTtlSeconds: options.endedTtlSeconds }),
+  });
+  const engine = new RolloutEngine({
+    store,
+    fleet,
+    logger,
+    ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }),
+  });
+  const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs, onLook: options.onLook });
+  const sweeps = createSweeps({
+    client,
+    keys,
+    clock,
+    logger,
+    beat: () => fleet.beat(),
+    ...(options.onGatewayGone === undefined ? {} : { onGatewayGone: options.onGatewayGone }),
+    ...(options.onTrailingHeld === undefined ? {} : { onTrailingHeld: options.onTrailingHeld }),
+  });
   const queues = options.queues;
   const wakes =
     queues === undefined
@@ -81,5 +111,5 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     },
     stop: () => open.releaseAll(),
   });
-  return { ...service, rollouts, gateways: createGatewayDirectory({ client, keys }) };
+  return { ...service, rollouts, fleet, gateways: createGatewayDirectory({ client, keys }) };
 }

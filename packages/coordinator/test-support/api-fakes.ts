@@ -9,6 +9,7 @@ import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import type { FastifyInstance } from 'fastify';
 import { createApiServer } from '../src/api/api-server.ts';
 import type { ApiDependencies, GatewayEntry } from '../src/api/dependencies.ts';
+import type { AlertService, AlertTargetView, AlertView } from '../src/alerts/ports.ts';
 import type { AgentReader } from '../src/bus/agent-reader.ts';
 import type { AgentCommand, CommandBus, CommandOutcome } from '../src/bus/command-bus.ts';
 import type { RolloutService } from '../src/rollout/service.ts';
@@ -30,6 +31,8 @@ export interface FakeState {
   builds: Map<string, Record<string, string[]>>;
   effective: Map<string, EffectiveConfigDocument>;
   audit: AuditItem[];
+  alerts: AlertView[];
+  alertTargets: AlertTargetView[];
   gateways: GatewayEntry[];
   /** What was recorded by the minute. */
   history: Awaited<ReturnType<ApiDependencies['history']['read']>>;
@@ -72,6 +75,8 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     builds: new Map(),
     effective: new Map(),
     audit: [],
+    alerts: [],
+    alertTargets: [],
     gateways: [],
     history: { nowMs: 0, minutes: [] },
     sent: [],
@@ -88,6 +93,7 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     rollouts: fakeRollouts(),
     gateways: { list: async () => state.gateways },
     history: { read: async () => state.history },
+    alerts: fakeAlerts(state),
     validate: (yaml) => ({
       findings: yaml.includes('bad') ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }] : [],
       components: [{ kind: 'exporters', type: 'kafka' }],
@@ -257,6 +263,32 @@ function fakeGroups(state: FakeState): GroupStore {
       state.spec[specField.frozen] = frozen ? '1' : '0';
       record(audit);
       return { kind: 'ok', generation: generation() };
+    },
+  };
+}
+
+function fakeAlerts(state: FakeState): AlertService {
+  return {
+    targets: () => state.alertTargets,
+    store: {
+      async list({ limit, before, state: wanted }) {
+        const start = before === undefined ? 0 : state.alerts.findIndex(({ id }) => id === before) + 1;
+        const matching = state.alerts
+          .slice(start)
+          .filter(({ deliveries }) => wanted === undefined || deliveries.some((one) => one.state === wanted));
+        return matching.slice(0, limit);
+      },
+      async retry({ ids, target }) {
+        const dead = state.alerts
+          .filter(({ id }) => ids === undefined || ids.includes(id))
+          .flatMap(({ deliveries }) => deliveries.filter((one) => one.state === 'dead' && (target === undefined || one.target === target)));
+        for (const one of dead) one.state = 'pending';
+        return dead.length;
+      },
+      counts: async () => ({ outbox: 0, pending: 0, dead: 0 }),
+      async add(alert) {
+        state.alerts.unshift({ id: `${state.alerts.length + 1}-0`, at: '2026-01-01T00:00:00.000Z', deliveries: [], ...alert });
+      },
     },
   };
 }

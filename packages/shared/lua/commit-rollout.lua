@@ -59,7 +59,7 @@ for _ = 1, tonumber(take()) do
   redis.call('RPUSH', KEYS[4], event)
   redis.call('XADD', KEYS[9], 'MAXLEN', '~', 10000, '*', 'event', event)
 end
-for _ = 1, tonumber(take()) do redis.call('XADD', KEYS[7], '*', 'message', take()) end
+for _ = 1, tonumber(take()) do redis.call('XADD', KEYS[7], 'MAXLEN', '~', 100000, '*', 'message', take()) end
 
 local generation = redis.call('HGET', KEYS[2], 'generation') or '0'
 if changed then

@@ -317,6 +317,31 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'Whether this coordinator works on the BullMQ queue; without it the repair timer does everything.',
   }),
+  OPAMP_ALERTS_FILE: textOption({
+    default: undefined,
+    kind: 'file',
+    readBy: COORDINATOR,
+    sentence: 'File of the webhooks that are told of alerts, see alerts.md; read again when it changes.',
+  }),
+  OPAMP_ALERTS_FAILED_PERCENT: integerOption({
+    default: 5,
+    max: 100,
+    unit: '%',
+    readBy: COORDINATOR,
+    sentence: 'Share of the connected agents whose last config status is FAILED that is an alert; 0 = never.',
+  }),
+  OPAMP_ALERTS_FAILED_MIN_AGENTS: integerOption({
+    default: 20,
+    min: 1,
+    readBy: COORDINATOR,
+    sentence: 'Fewest agents that report FAILED for that alert.',
+  }),
+  OPAMP_COORDINATOR_FLEET_WATCH_MS: durationOption({
+    default: 5000,
+    min: 100,
+    readBy: COORDINATOR,
+    sentence: 'Interval at which the numbers of the whole fleet are read, for metrics and alerts.',
+  }),
   OPAMP_API_TOKENS_FILE: textOption({
     default: undefined,
     kind: 'file',

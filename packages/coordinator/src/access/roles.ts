@@ -14,6 +14,7 @@ export const PERMISSIONS = [
   'rollouts.stop',
   'rollouts.approve',
   'fleet.freeze',
+  'alerts.send',
   'secrets.reveal',
   'access.manage',
 ] as const;
@@ -31,6 +32,7 @@ export const PERMISSION_TEXT: Readonly<Record<Permission, string>> = {
   'rollouts.stop': 'pause and abort rollouts',
   'rollouts.approve': 'approve a wave that waits for it',
   'fleet.freeze': 'stop all offers, and allow them again',
+  'alerts.send': 'send alerts again that were given up, and test alerts',
   'secrets.reveal': 'see effective configs with their secrets',
   'access.manage': 'manage what agents sign in with',
 };
@@ -49,6 +51,7 @@ export const ROLE_PERMISSIONS: Readonly<Record<Role, readonly Permission[]>> = {
     'rollouts.write',
     'rollouts.stop',
     'fleet.freeze',
+    'alerts.send',
     'secrets.reveal',
   ],
   approver: [...VIEWER, 'rollouts.stop', 'rollouts.approve'],

@@ -16,6 +16,7 @@ import { decodeUtf8 } from './utf8.ts';
 import { accessRoutes, signInRoutes } from './routes/access.ts';
 import { agentCommandRoutes } from './routes/agent-commands.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { configRoutes } from './routes/configs.ts';
 import { fleetRoutes } from './routes/fleet.ts';
@@ -140,6 +141,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
         historyRoutes,
         gatewayRoutes,
         auditRoutes,
+        alertRoutes,
       ]) {
         await api.register(async (scope) => routes(scope, dependencies));
       }

@@ -1,5 +1,6 @@
 import type { Logger } from '@opamp-gateway/shared/logger';
 import type { HistoryMinute } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { AlertService } from '../alerts/ports.ts';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import type { CommandBus } from '../bus/command-bus.ts';
 import type { RolloutService } from '../rollout/service.ts';
@@ -51,6 +52,7 @@ export interface ApiDependencies {
   rollouts: RolloutService;
   gateways: GatewayLister;
   history: HistoryReader;
+  alerts: AlertService;
   validate: ConfigValidator;
   logger: Logger;
   /** Undefined: no tokens, loopback only. */

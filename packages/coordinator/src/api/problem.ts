@@ -73,6 +73,11 @@ export const PROBLEMS = {
     title: 'The group has an active rollout',
     help: 'Wait for its end, or abort it (`POST /api/v1/rollouts/{id}/abort`). A new rollout may also say `"supersede": true`.',
   },
+  'no-alert-targets': {
+    status: 409,
+    title: 'Nobody is to be told of alerts',
+    help: 'Name targets in the file of `OPAMP_ALERTS_FILE` and give it to every coordinator.',
+  },
   'group-observed': {
     status: 409,
     title: 'The group is only observed',

@@ -72,6 +72,10 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'POST /fleet/unfreeze': { permission: 'fleet.freeze', touches: 'fleet' },
 
   'GET /gateways': SHARED_READ,
+  'GET /alerts': { permission: 'read', touches: 'fleet' },
+  'GET /alerts/targets': { permission: 'read', touches: 'fleet' },
+  'POST /alerts/retry': { permission: 'alerts.send', touches: 'fleet' },
+  'POST /alerts/test': { permission: 'alerts.send', touches: 'fleet' },
   'GET /audit': { permission: 'audit.read', touches: 'fleet' },
 };
 

@@ -19,7 +19,7 @@ export interface FleetReaderOptions {
   clock: Clock;
   /** Nothing is judged for so long after Redis was away: one lease time. */
   judgeDelayMs?: number;
-  /** How long the counters and failures of an ended rollout are kept. */
+  /** How long the counters and failures of an ended rollout are kept; 0 = for ever. */
   endedTtlSeconds?: number;
 }
 

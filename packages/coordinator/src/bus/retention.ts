@@ -43,6 +43,8 @@ export function createRetention(options: {
   clock: Clock;
   logger: Logger;
   days: RetentionDays;
+  /** Told of every round that removed something. */
+  onExpired?(removed: RetentionRound): void;
 }): Retention {
   const { client, keys, clock, logger, days } = options;
   const timers: ClockTimer[] = [];
@@ -107,6 +109,7 @@ export function createRetention(options: {
     }
     if (days.rollouts > 0) result.rollouts = await expireRollouts(nowMs - days.rollouts * DAY_MS);
     if (days.audit > 0) await client.xtrim(keys.audit, 'MINID', '~', nowMs - days.audit * DAY_MS);
+    if (result.agents > 0 || result.rollouts > 0) options.onExpired?.(result);
     if (result.agents > 0 || result.rollouts > 0) logger.info({ ...result }, 'what was kept long enough is removed');
     return result;
   };

@@ -8,6 +8,7 @@ import { releaseAgents, releaseSilentPollers } from '@opamp-gateway/shared/redis
 import { endLease, swapSpecField } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import type { Alert } from '../alerts/alert.ts';
 import { createGatewayDirectory, fleetTimeMs } from './gateway-directory.ts';
 import type { KnownGateway } from './gateway-directory.ts';
 
@@ -19,6 +20,8 @@ export interface SweepsOptions {
   intervalMs?: number;
   /** Called first in every round. */
   beat?(): Promise<void>;
+  /** Told of every group whose offers outside rollouts were stopped. */
+  onTrailingHeld?(group: string): void;
   /** Told of every gateway that was swept. */
   onGatewayGone?(gateway: string, agents: number): void;
 }
@@ -93,7 +96,18 @@ export function createSweeps(options: SweepsOptions): Sweeps {
       const field = specField.stable(name);
       const audit = { at, actor: 'system', action: 'group.trailing_held', target: `group/${name}`, detail: counts };
       const to = formatStableField({ stable, previous, trailingHeld: true });
-      if (await swapSpecField(client, keys, { field, from: fields[field] ?? '', to, audit: JSON.stringify(audit) })) {
+      const alert: Alert = {
+        type: 'group.trailing_held',
+        severity: 'critical',
+        at,
+        summary: `${counts.failures} of ${counts.offers} offers outside rollouts failed in group ${name}, they are stopped`,
+        group: name,
+        rollout: null,
+        data: { ...counts, config: stable },
+      };
+      const swap = { field, from: fields[field] ?? '', to, audit: JSON.stringify(audit), outbox: JSON.stringify(alert) };
+      if (await swapSpecField(client, keys, swap)) {
+        options.onTrailingHeld?.(name);
         logger.warn({ group: name, ...counts }, 'offers outside rollouts fail, they are stopped for this group');
       }
     }

@@ -285,8 +285,20 @@ export class RolloutEngine {
     });
     if (outcome.kind !== 'ok') return false;
     this.#observed.committed(document, outcome.generation, Object.keys(patch.set).length + patch.del.length > 0);
-    for (const event of events)
-      this.#logger.info({ rollout: document.id, event: event.type, wave: event.to.waveIndex, detail: event.detail }, 'rollout event');
+    for (const event of events) {
+      this.#logger.info(
+        {
+          rollout: document.id,
+          group: document.group,
+          event: event.type,
+          seq: event.seq,
+          wave: event.to.waveIndex,
+          actor: event.actor,
+          detail: event.detail,
+        },
+        'rollout event',
+      );
+    }
     return true;
   }
 

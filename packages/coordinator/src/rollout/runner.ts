@@ -14,6 +14,8 @@ export interface RolloutRunnerOptions {
   sweepMs: number;
   /** How far a taken rollout is pushed ahead: if this coordinator dies, another one takes it then. */
   pushMs?: number;
+  /** Told of every evaluation. */
+  onLook?: ((seconds: number, failed: boolean) => void) | undefined;
 }
 
 /** Rollouts that one coordinator works on at a time. */
@@ -59,7 +61,15 @@ export function createRolloutRunner(options: RolloutRunnerOptions): RolloutRunne
     try {
       for (let first = true; !stopped && (first || task.again); first = false) {
         task.again = false;
-        const delayMs = await engine.reconcile(id);
+        const fromMs = clock.monotonicMs();
+        let failed = true;
+        let delayMs: number | null;
+        try {
+          delayMs = await engine.reconcile(id);
+          failed = false;
+        } finally {
+          options.onLook?.((clock.monotonicMs() - fromMs) / 1000, failed);
+        }
         // Whatever lies further away is left to the sweep, which every coordinator makes.
         if (delayMs !== null && delayMs < sweepMs) later(id, delayMs);
       }

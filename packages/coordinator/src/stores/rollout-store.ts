@@ -3,6 +3,7 @@ import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
 import { commitRollout, takeDueRollouts } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import { alertsOf } from '../alerts/rollout-alerts.ts';
 import { parseDocument } from '../rollout/document.ts';
 import type { RolloutDocument } from '../rollout/document.ts';
 import type { CommitOutcome, ConfigLookup, RolloutStore, StepCommit } from '../rollout/ports.ts';
@@ -16,6 +17,8 @@ export interface RolloutStoreOptions {
   keys: Keys;
   /** Replicas that must have a commit before it counts as done; 0 = none. */
   minReplicas?: number;
+  /** Told of every event that was committed. */
+  onEvent?: ((event: RolloutEvent) => void) | undefined;
 }
 
 /** Builds the store of rollout documents on one Redis. Every method rejects when Redis cannot be reached. */
@@ -64,9 +67,10 @@ export function createRolloutStore(options: RolloutStoreOptions): RolloutStore {
         specSet: step.specSet,
         specDel: step.specDel,
         events: step.events.map((event) => JSON.stringify(event)),
-        outbox: [],
+        outbox: alertsOf(document, step.events).map((alert) => JSON.stringify(alert)),
       });
       if (reply.kind !== 'ok') return reply.kind === 'stale' ? { kind: 'stale' } : reply;
+      for (const event of step.events) options.onEvent?.(event);
       await awaitReplicas();
       return reply;
     },

@@ -120,10 +120,10 @@ export async function commitSpec(
 export async function swapSpecField(
   client: RedisClient,
   keys: Keys,
-  swap: { field: string; from: string; to: string; audit: string | null },
+  swap: { field: string; from: string; to: string; audit: string | null; outbox?: string | undefined },
 ): Promise<boolean> {
-  const args = [keys.channelSpec, swap.field, swap.from, swap.to, swap.audit ?? ''];
-  return (await runScript(client, SCRIPTS.swapSpecField, [keys.spec, keys.audit], args)) === 1;
+  const args = [keys.channelSpec, swap.field, swap.from, swap.to, swap.audit ?? '', swap.outbox ?? ''];
+  return (await runScript(client, SCRIPTS.swapSpecField, [keys.spec, keys.audit, keys.outbox], args)) === 1;
 }
 
 /** Adds a version of a config unless the newest has the same hash. `metadata` is JSON that holds everything but the version. */

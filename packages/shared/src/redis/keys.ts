@@ -109,7 +109,20 @@ export function createKeys(prefix = 'opamp') {
     events: `${tag}:events`,
     /** hash: minute modulo {@link HISTORY_MINUTES} -> counts of that minute. */
     history: `${tag}:history`,
+    /** Stream: messages that nobody has been picked for yet. */
     outbox: `${tag}:outbox`,
+    /** zset: every alert that is remembered, by its time. */
+    alerts: `${tag}:alerts`,
+    alert: (id: string): string => `${tag}:alert:${id}`,
+    /** zset: alerts that wait for one target, by the time of their next attempt. */
+    alertsDue: (target: string): string => `${tag}:alerts:due:${target}`,
+    /** zset: `<id> <target>` of deliveries that were given up, by when. */
+    alertsDead: `${tag}:alerts:dead`,
+    /** Set of the targets that anything was ever to be delivered to. */
+    alertsTargets: `${tag}:alerts:targets`,
+    alertsLease: `${tag}:alerts:lease`,
+    /** hash: what is watched -> its state, when that is not the usual one. */
+    alertsStates: `${tag}:alerts:states`,
     /** Component lists by hash, one per build of a collector. */
     components: (hash: string): string => `${tag}:components:${hash}`,
     blob: (hash: string): string => `${prefix}:blob:${hash}`,

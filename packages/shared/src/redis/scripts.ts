@@ -37,6 +37,11 @@ export const SCRIPTS = {
   takeDue: load('take-due', false),
   beat: load('beat', false),
   recordMinute: load('record-minute', false),
+  admitAlerts: load('admit-alerts', false),
+  takeAlerts: load('take-alerts', false),
+  settleAlert: load('settle-alert', false),
+  retryAlerts: load('retry-alerts', false),
+  raiseAlert: load('raise-alert', false),
 } as const;
 
 /** How long a call is repeated while its slot is on its way to another cluster node. */
