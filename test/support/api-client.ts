@@ -16,6 +16,13 @@ export interface WaveView {
   readonly passedAt: string | null;
 }
 
+export interface RolloutPreflight {
+  readonly agents: number;
+  readonly unable: number;
+  readonly unknown: number;
+  readonly lines: readonly string[];
+}
+
 export interface RolloutView {
   readonly id: string;
   readonly rev: number;
@@ -33,6 +40,7 @@ export interface RolloutView {
   readonly endedAt: string | null;
   readonly outcome: string;
   readonly warnings: readonly string[];
+  readonly preflight: RolloutPreflight | null;
   readonly eventSeq: number;
 }
 
@@ -59,6 +67,7 @@ export interface AgentView {
   readonly gateway: string | null;
   readonly transport: 'ws' | 'http';
   readonly group: string | null;
+  readonly attributes: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly health: { readonly status: string };
   readonly config: {

@@ -56,6 +56,7 @@ function view(uid: string, over: Partial<AgentView> = {}): AgentView {
     gateway: 'g',
     transport: 'ws',
     group: 'x',
+    attributes: {},
     labels: {},
     health: { status: 'healthy' },
     config: {
@@ -97,6 +98,7 @@ function rollout(over: Partial<RolloutView> = {}): RolloutView {
     endedAt: null,
     outcome: '',
     warnings: [],
+    preflight: null,
     eventSeq: 2,
     ...over,
   };

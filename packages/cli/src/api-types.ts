@@ -29,11 +29,27 @@ export interface ConfigVersion extends ConfigRef {
   validation: { errors: number; warnings: number; findings: Finding[] };
 }
 
+/** What the configs of a group may do beyond the usual. */
+export interface GroupPolicy {
+  allowProviders?: boolean;
+  allowNoPipelines?: boolean;
+  allowFragments?: boolean;
+}
+
+/** Which agents could load a config. */
+export interface Preflight {
+  agents: number;
+  unable: number;
+  unknown: number;
+  lines: string[];
+}
+
 export interface Group {
   name: string;
   selector: string;
   priority: number;
   mode: 'manage' | 'observe';
+  policy?: GroupPolicy;
   stable: ConfigRef | null;
   activeRollout: string | null;
   counts: { agents: number; connected: number; health: Record<string, number> };
@@ -96,6 +112,7 @@ export interface Rollout {
   endedAt: string | null;
   outcome: string;
   warnings: string[];
+  preflight?: Preflight | null;
 }
 
 export interface RolloutEvent {

@@ -163,7 +163,7 @@ describe('config', () => {
     const run = await cli(['config', 'push', 'base', '-'], { stdin: 'a: 1' });
     expect(run.code).toBe(1);
     expect(run.err).toContain('<stdin>:7:5: error E_REF: no such receiver (did you mean otlp?)\n<stdin>:2:1: warning W_UNUSED: not used\n');
-    expect(run.err).toContain('error: - was not stored: 1 errors');
+    expect(run.err).toContain('error: - was not stored: 1 error\n');
   });
 
   it('validate exits 1 on errors and 0 on warnings', async () => {
@@ -171,7 +171,7 @@ describe('config', () => {
     api.on('POST /configs/validate', () => ({ findings: [finding] }));
     expect(await cli(['config', 'validate', '-'], { stdin: 'a: 1' })).toMatchObject({
       code: 0,
-      out: '<stdin>:2:1: warning W_UNUSED: not used\n0 errors, 1 warnings\n',
+      out: '<stdin>:2:1: warning W_UNUSED: not used\n0 errors, 1 warning\n',
     });
     api.on('POST /configs/validate', () => ({ findings: [{ ...finding, severity: 'error' }] }));
     expect((await cli(['config', 'validate', '-'], { stdin: 'a: 1' })).code).toBe(1);
@@ -200,7 +200,16 @@ describe('group', () => {
     api.on('PUT /groups/prod', ({ body }) => ({ ...GROUP, ...(body as object) }));
     const run = await cli(['group', 'set', 'prod', '--priority', '-7', '--expect-agents', '30']);
     expect(run).toMatchObject({ code: 0, out: 'group prod: env=prod, priority -7, manage\n' });
-    expect(api.requests.at(-1)?.body).toEqual({ selector: 'env=prod', priority: -7, mode: 'manage', expectAgents: 30 });
+    expect(api.requests.at(-1)?.body).toEqual({ selector: 'env=prod', priority: -7, mode: 'manage', policy: {}, expectAgents: 30 });
+  });
+
+  it('sets and clears what the configs of a group may do', async () => {
+    api.on('GET /groups/prod', () => ({ ...GROUP, policy: { allowProviders: false, allowFragments: true } }));
+    api.on('PUT /groups/prod', ({ body }) => ({ ...GROUP, ...(body as object) }));
+    const run = await cli(['group', 'set', 'prod', '--allow', 'no-pipelines', '--deny', 'fragments', '--usual', 'providers']);
+    expect(run.out).toBe('group prod: env=prod, priority 5, manage, allows no-pipelines, denies fragments\n');
+    expect(api.requests.at(-1)?.body).toMatchObject({ policy: { allowNoPipelines: true, allowFragments: false } });
+    expect((await cli(['group', 'set', 'prod', '--allow', 'everything'])).err).toContain('expected providers, no-pipelines, fragments');
   });
 
   it('needs a selector for a new group', async () => {

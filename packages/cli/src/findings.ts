@@ -14,6 +14,11 @@ export function formatFinding(file: string, finding: Partial<Finding> & { path: 
   return oneLine(`${place}: ${finding.severity ?? 'error'}${code}: ${finding.message}${hint}`);
 }
 
+/** `1 error`, `2 errors`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** Prints the findings of a config that was refused, and makes an error of it that says what to do; other errors stay. */
 export function withFindings(error: unknown, file: string, context: Context): unknown {
   if (!(error instanceof ApiProblem) || error.problem !== 'invalid-config' || context.json) return error;
@@ -22,5 +27,5 @@ export function withFindings(error: unknown, file: string, context: Context): un
   const never = error.body['forcible'] === false ? ', and it cannot be forced: a supervisor could not start again from it' : '';
   const next =
     error.body['forcible'] === true ? `${error.next ?? 'correct the file'}; --force --reason TEXT stores it all the same` : error.next;
-  return new CliError(`${file} was not stored: ${count} errors${never}`, next, { cause: error });
+  return new CliError(`${file} was not stored: ${plural(count, 'error')}${never}`, next, { cause: error });
 }

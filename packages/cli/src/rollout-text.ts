@@ -36,6 +36,7 @@ export function rolloutFields(rollout: Rollout, nowMs: number): [string, string]
     ['reason', rollout.reason === '' ? '-' : rollout.reason],
     ...(rollout.endedAt === null ? [] : [['ended', rollout.endedAt] as [string, string]]),
     ...(rollout.outcome === '' ? [] : [['outcome', rollout.outcome] as [string, string]]),
+    ...(rollout.preflight?.lines ?? []).map((line) => ['components', line] as [string, string]),
     ...rollout.warnings.map((warning) => ['warning', warning] as [string, string]),
   ];
 }

@@ -27,6 +27,7 @@ import type { CoordinatorConfig } from './config.ts';
 import { createCoordinatorEvents } from './events.ts';
 import { createFleetWatch } from './fleet-watch.ts';
 import { createQueueReader } from './queue/queue-reader.ts';
+import { createGroupCheck } from './group-check.ts';
 import { createRolloutStack } from './rollout-stack.ts';
 import { createAlertStore } from './stores/alert-store.ts';
 import { createAuditLog } from './stores/audit-log.ts';
@@ -37,7 +38,7 @@ import { createReplicaWait } from './stores/replica-wait.ts';
 import { checkStore, ensureMeta } from './stores/store-check.ts';
 import { openTokenFile } from './stores/token-file.ts';
 import type { TokenFile } from './stores/token-file.ts';
-import { validateCollectorConfig } from './validation/collector-config.ts';
+import { validateConfigFiles } from './validation/collector-config.ts';
 
 /** What tests replace. */
 export interface CoordinatorOverrides {
@@ -128,7 +129,10 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     const queues = config.queue ? { producer: connect('producer'), worker: connect('worker') } : undefined;
     // BullMQ uses the producer's connection when the queue is made; one that was not ready then fails every later job.
     if (queues !== undefined) await waitUntilReady(queues.producer, config.redisWaitMs);
+    const configs = createConfigStore({ client, keys, replicas });
+    const agents = createAgentReader({ client, keys });
     const stack = createRolloutStack({
+      check: createGroupCheck({ configs, agents, validate: validateConfigFiles }),
       leaseMs: config.graceMs,
       lagHoldMs: config.lagHoldMs,
       client,
@@ -204,7 +208,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('housekeeping', () => housekeeping.cancel());
 
     const api = await createApiServer({
-      configs: createConfigStore({ client, keys, replicas }),
+      configs,
       groups: createGroupStore({ client, keys, replicas }),
       audit,
       agents,
@@ -217,7 +221,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
         targets: () =>
           targets.list().map(({ name, url, minSeverity, types }) => ({ name, host: new URL(url).host, minSeverity, types: types ?? null })),
       },
-      validate: validateCollectorConfig,
+      validate: validateConfigFiles,
       logger,
       tokens,
       onAnswer: events.onAnswer,

@@ -13,7 +13,7 @@ import { createRolloutQueue } from './queue/rollout-queue.ts';
 import type { RolloutQueueOptions } from './queue/rollout-queue.ts';
 import { createWakeQueue } from './queue/wake-queue.ts';
 import { RolloutEngine } from './rollout/engine.ts';
-import type { FleetReader } from './rollout/ports.ts';
+import type { ConfigCheck, FleetReader } from './rollout/ports.ts';
 import { createRolloutRunner } from './rollout/runner.ts';
 import type { RolloutRunnerOptions } from './rollout/runner.ts';
 import { createRolloutService } from './rollout/rollout-service.ts';
@@ -41,6 +41,8 @@ export interface RolloutStackOptions {
   onTrailingHeld?: SweepsOptions['onTrailingHeld'];
   onEvent?: RolloutStoreOptions['onEvent'];
   onLook?: RolloutRunnerOptions['onLook'];
+  /** Judges a config for its group before a rollout starts. */
+  check?: ConfigCheck;
 }
 
 /** Everything about rollouts in one coordinator. */
@@ -87,7 +89,15 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     runner.wake(id);
     wakes?.wake(id);
   };
-  const rollouts = createRolloutService({ store, fleet, configs: createConfigLookup({ client, keys }), engine, clock, waker: { wake } });
+  const rollouts = createRolloutService({
+    store,
+    fleet,
+    configs: createConfigLookup({ client, keys }),
+    engine,
+    clock,
+    waker: { wake },
+    ...(options.check === undefined ? {} : { check: options.check }),
+  });
   const jobs =
     queues === undefined
       ? undefined

@@ -94,8 +94,10 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     gateways: { list: async () => state.gateways },
     history: { read: async () => state.history },
     alerts: fakeAlerts(state),
-    validate: (yaml) => ({
-      findings: yaml.includes('bad') ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }] : [],
+    validate: (files) => ({
+      findings: Object.values(files).join('').includes('bad')
+        ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }]
+        : [],
       components: [{ kind: 'exporters', type: 'kafka' }],
     }),
     logger: createSilentLogger(),

@@ -17,7 +17,7 @@ export const ROW_STATUSES = [
   ['timedOut', 'timed out', 'Did not answer in time'],
   ['lost', 'lost', 'Went away after the offer'],
   ['restoreFailed', 'restore failed', 'Could not be taken back'],
-  ['skipped', 'skipped', 'Takes no remote config'],
+  ['skipped', 'skipped', 'Takes no remote config, or its build lacks a component'],
   ['left', 'left', 'Left the group on the way'],
 ] as const;
 

@@ -43,7 +43,7 @@ local MOVES = {
   timedOut = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
   unverified = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
   left = { offered = 1, applying = 1, verifying = 1, applied = 1, failed = 1, unverified = 1, degraded = 1, restoring = 1 },
-  skipped = {},
+  skipped = { offered = 1, applied = 1, unverified = 1 },
   restoring = { restored = 1, restoreFailed = 1, left = 1 },
   restored = {},
   restoreFailed = { restored = 1 },

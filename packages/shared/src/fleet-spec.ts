@@ -8,7 +8,22 @@ export interface ConfigRef {
   name: string;
   version: number;
   hash: string;
+  /** Builds of collectors (hash of their component list) that lack a component of this config: it is not offered to them. */
+  lacks?: readonly string[];
 }
+
+/** What the configs of a group may do beyond the usual; a field left out is the usual. */
+export interface GroupPolicy {
+  /** `${file:…}`, `${http:…}`, `${https:…}` and `${yaml:…}`: true = without a warning, false = refused. */
+  readonly allowProviders?: boolean;
+  /** Configs without pipelines. */
+  readonly allowNoPipelines?: boolean;
+  /** Configs that are only a part of what the agents merge, because they have files of their own. */
+  readonly allowFragments?: boolean;
+}
+
+/** Names of the switches of a {@link GroupPolicy}. */
+export const GROUP_POLICY_FIELDS = ['allowProviders', 'allowNoPipelines', 'allowFragments'] as const;
 
 /** A group of agents and the version it is proven on. */
 export interface GroupSpec {
@@ -22,6 +37,8 @@ export interface GroupSpec {
   stable: ConfigRef | null;
   /** The version before `stable`: what an agent gets that has FAILED `stable`. */
   previous: ConfigRef | null;
+  /** Absent when every switch is as usual. */
+  policy?: GroupPolicy;
   /** Set by the coordinator when offers outside rollouts fail: such offers stop for this group. */
   trailingHeld: boolean;
 }
@@ -77,12 +94,14 @@ export const specField = {
   rollout: (id: string): string => `rollout:${id}`,
 } as const;
 
-type StoredGroup = Pick<GroupSpec, 'selector' | 'priority' | 'mode'>;
+type StoredGroup = Pick<GroupSpec, 'selector' | 'priority' | 'mode' | 'policy'>;
 type StoredStable = Pick<GroupSpec, 'stable' | 'previous'> & { trailingHeld?: boolean };
 
 /** Text of a `group:<name>` field. */
 export function formatGroupField(group: StoredGroup): string {
-  return JSON.stringify({ selector: group.selector, priority: group.priority, mode: group.mode });
+  const { selector, priority, mode, policy } = group;
+  const set = policy !== undefined && Object.keys(policy).length > 0;
+  return JSON.stringify({ selector, priority, mode, ...(set ? { policy } : {}) });
 }
 
 /** Text of a `stable:<name>` field. */
@@ -127,6 +146,7 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
         selector: stored.selector,
         priority: stored.priority,
         mode: stored.mode,
+        ...(stored.policy === undefined ? {} : { policy: stored.policy }),
         stable: stable.stable ?? null,
         previous: stable.previous ?? null,
         trailingHeld: stable.trailingHeld === true,
@@ -172,6 +192,8 @@ export interface DesiredInput {
   attributes: Readonly<Record<string, string>>;
   pin: Pin | null;
   failed: ReadonlyMap<string, FailedHash>;
+  /** Hash of its component list [OpAMP available_components.hash]; left out or empty when it has told none. */
+  componentsHash?: string;
   /** True when the agent has a row in `rollout` that says it was offered `to` (any status but skipped and left). */
   wasOffered(rolloutId: string): boolean;
 }
@@ -187,6 +209,8 @@ export interface Desired {
   rollout: RolloutSpec | null;
   /** True when the agent's desired config would be `to` had it not FAILED it. */
   inCohort: boolean;
+  /** True when the rollout's `to` needs a component that the agent's build lacks: the rollout passes it by. */
+  lacking: boolean;
 }
 
 /** The group of an agent with these attributes: the highest priority that matches, ties by name in byte order. */
@@ -226,8 +250,13 @@ export function isInCohort(rollout: RolloutSpec, agent: DesiredInput): boolean {
   );
 }
 
+/** True when the agent's build is known to lack a component of this config. */
+function lacks(config: ConfigRef, agent: DesiredInput): boolean {
+  return config.lacks !== undefined && agent.componentsHash !== undefined && config.lacks.includes(agent.componentsHash);
+}
+
 /**
- * Decides what an agent should run: the first, that it has not FAILED, of its pin, the `to` of its group's rollout if it
+ * Decides what an agent should run: the first, that it has not FAILED and whose components its build has, of its pin, the `to` of its group's rollout if it
  * is in the cohort, the group's stable version (for agents that a first rollout touched: its baseline), the version before.
  * Pure.
  */
@@ -235,13 +264,14 @@ export function desired(spec: FleetSpec, agent: DesiredInput): Desired {
   const group = groupOf(spec, agent.attributes);
   const rollout = group === null ? null : (spec.rollouts.get(group.name) ?? null);
   const inCohort = rollout !== null && agent.pin === null && isInCohort(rollout, agent);
-  const outcome = (config: ConfigRef | null, source: Desired['source']): Desired => ({ group, config, source, rollout, inCohort });
+  const lacking = rollout !== null && agent.pin === null && lacks(rollout.to, agent) && !agent.wasOffered(rollout.id);
+  const outcome = (config: ConfigRef | null, source: Desired['source']): Desired => ({ group, config, source, rollout, inCohort, lacking });
 
   if (agent.pin !== null) {
     const failed = agent.failed.get(agent.pin.config.hash);
     if (failed === undefined || failed.by !== `pin:${agent.pin.id}`) return outcome(agent.pin.config, 'pin');
   }
-  if (inCohort) {
+  if (inCohort && !lacking) {
     const failed = agent.failed.get(rollout.to.hash);
     if (failed === undefined || failed.by !== rollout.id || failed.attempt < rollout.attempt) return outcome(rollout.to, 'rollout');
   }
@@ -250,7 +280,8 @@ export function desired(spec: FleetSpec, agent: DesiredInput): Desired {
   if (baseline !== null && rollout !== null && !agent.failed.has(baseline.hash) && agent.wasOffered(rollout.id)) {
     return outcome(baseline, 'previous');
   }
-  if (group?.stable && !agent.failed.has(group.stable.hash)) return outcome(group.stable, 'stable');
-  if (group?.previous && !agent.failed.has(group.previous.hash)) return outcome(group.previous, 'previous');
+  if (group?.stable && !agent.failed.has(group.stable.hash) && !lacks(group.stable, agent)) return outcome(group.stable, 'stable');
+  if (group?.previous && !agent.failed.has(group.previous.hash) && !lacks(group.previous, agent))
+    return outcome(group.previous, 'previous');
   return outcome(null, 'none');
 }

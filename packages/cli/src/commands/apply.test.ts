@@ -64,6 +64,7 @@ describe('what a directory may say', () => {
     ['a priority that is none', { 'groups.yaml': 'a: {selector: x, priority: high}\n' }, 'priority must be a whole number'],
     ['a strategy without a config', { 'groups.yaml': 'a: {selector: x, strategy: fast}\n' }, 'strategy and baseline need a config'],
     ['a config that is no name', { 'groups.yaml': 'a: {selector: x, config: 7}\n' }, 'config must be NAME or NAME@VERSION'],
+    ['a policy that is none', { 'groups.yaml': 'a: {selector: x, policy: {allowAll: true}}\n' }, 'policy must be a map of allowProviders'],
     ['a list of groups', { 'groups.yaml': '- a\n' }, 'expected a map of groups by name'],
     ['the same group twice', { 'groups.yaml': 'a: {selector: x}\n', 'groups/a.yaml': 'selector: y\n' }, 'group a stands in'],
     ['the same config twice', { 'configs/a.yaml': BASE, 'configs/a.yml': BASE }, 'config a stands in'],
@@ -173,5 +174,24 @@ describe('the plan', () => {
     api.on('GET /configs/base/versions/7', (_request, response) => sendProblem(response, 404, 'config-not-found', 'none'));
     expect((await apply()).err).toContain('there is no config base@7');
     expect(changes()).toEqual([]);
+  });
+});
+
+describe('the switches of a group', () => {
+  it('are set before the configs that are judged by them', async () => {
+    fleet();
+    api.on('GET /configs/idle', (_request, response) => sendProblem(response, 404, 'config-not-found', 'none'));
+    api.on('PUT /groups/idle', ({ path }) => (path.includes('dryRun') ? { agentsChanging: 0, activeRollout: null } : {}));
+    api.on('PUT /configs/idle', () => ({ version: 1 }));
+    api.on('GET /fleet', () => ({ generation: 1 }));
+    api.on('GET /gateways', () => ({ items: [], nextCursor: null }));
+    await put('configs/idle.yaml', BASE);
+    await put('groups/idle.yaml', 'selector: env=idle\npolicy: {allowNoPipelines: true}\nconfig: idle\n');
+    expect((await apply()).code).toBe(0);
+    expect(changes()).toEqual(['PUT /groups/idle', 'PUT /configs/idle', 'POST /rollouts']);
+    const bodyOf = (call: string): unknown => api.requests.findLast(({ method, path }) => `${method} ${path}` === call)?.body;
+    expect(bodyOf('POST /configs/validate')).toMatchObject({ policy: { allowNoPipelines: true }, files: { '': { body: BASE } } });
+    expect(bodyOf('PUT /configs/idle')).toMatchObject({ group: 'idle' });
+    expect(bodyOf('PUT /groups/idle')).toMatchObject({ policy: { allowNoPipelines: true } });
   });
 });

@@ -5,10 +5,10 @@ import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { readDesiredState } from '../declarative/desired-state.ts';
 import type { WantedConfig, WantedGroup } from '../declarative/desired-state.ts';
-import { hasChanges, makePlan, planLines } from '../declarative/plan.ts';
-import type { Plan, PlanOptions, RolloutStep } from '../declarative/plan.ts';
+import { hasChanges, judgingGroup, makePlan, planLines } from '../declarative/plan.ts';
+import type { GroupStep, Plan, PlanOptions, RolloutStep } from '../declarative/plan.ts';
 import { EXIT } from '../exit-codes.ts';
-import { withFindings } from '../findings.ts';
+import { plural, withFindings } from '../findings.ts';
 import { watchRollout } from '../watch.ts';
 import { fetchConfig } from './configs.ts';
 import { toWatchOptions } from './rollouts.ts';
@@ -53,10 +53,10 @@ export function addApplyCommand(program: Command, context: Context): void {
       for (const remark of plan.remarks) context.note(remark);
       if (plan.problems.length > 0) {
         for (const problem of plan.problems) context.note(problem);
-        throw new CliError(`nothing was changed: ${plan.problems.length} problems`);
+        throw new CliError(`nothing was changed: ${plural(plan.problems.length, 'problem')}`);
       }
       if (options.dryRun === true) return;
-      const started = await carryOut(context, plan, options);
+      const started = await carryOut(context, plan, desired.groups, options);
       if (context.json) context.terminal.out(`${JSON.stringify({ plan: toJson(plan), started })}\n`);
       const codes = plan.rollouts.filter(({ action }) => action === 'failed').map(({ code }) => code);
       if (options.wait === true) {
@@ -103,17 +103,24 @@ function toJson(plan: Plan): Record<string, unknown> {
   };
 }
 
-/** Configs first, then groups, then rollouts: nothing names what does not exist. Each step can be repeated. */
-async function carryOut(context: Context, plan: Plan, options: ApplyOptions): Promise<{ group: string; id: string }[]> {
+/**
+ * Groups whose switches decide about configs, then configs, then the other groups, then rollouts: nothing names what does not exist.
+ * Each step can be repeated.
+ */
+async function carryOut(
+  context: Context,
+  plan: Plan,
+  desired: readonly WantedGroup[],
+  options: ApplyOptions,
+): Promise<{ group: string; id: string }[]> {
+  const changed = plan.groups.filter(({ action }) => action !== 'none');
+  const decides = ({ wanted }: GroupStep): boolean => wanted !== undefined && Object.keys(wanted.policy).length > 0;
+  for (const step of changed.filter(decides)) await changeGroup(context, step);
   const pushed = new Map<string, number>();
   for (const { action, wanted } of plan.configs)
-    if (action !== 'none') pushed.set(wanted.name, await pushConfig(context, wanted, options.message));
-  const changed = plan.groups.filter(({ action }) => action !== 'none');
-  for (const { name, action, agentsChanging, wanted } of changed) {
-    const path = `/groups/${encodeURIComponent(name)}`;
-    if (action === 'delete') await context.api.send('DELETE', path, { expectAgents: agentsChanging });
-    else if (wanted !== undefined) await context.api.send('PUT', path, { ...groupBody(wanted), expectAgents: agentsChanging });
-  }
+    if (action !== 'none')
+      pushed.set(wanted.name, await pushConfig(context, wanted, judgingGroup(desired, wanted.name)?.name, options.message));
+  for (const step of changed.filter((candidate) => !decides(candidate))) await changeGroup(context, step);
   const starting = plan.rollouts.filter(({ action }) => action === 'start');
   if (changed.length > 0 && starting.length > 0) await waitForGateways(context);
   const started: { group: string; id: string }[] = [];
@@ -126,11 +133,23 @@ async function carryOut(context: Context, plan: Plan, options: ApplyOptions): Pr
   return started;
 }
 
-async function pushConfig(context: Context, { name, source, files }: WantedConfig, message: string | undefined): Promise<number> {
+async function changeGroup(context: Context, { name, action, agentsChanging, wanted }: GroupStep): Promise<void> {
+  const path = `/groups/${encodeURIComponent(name)}`;
+  if (action === 'delete') await context.api.send('DELETE', path, { expectAgents: agentsChanging });
+  else if (wanted !== undefined) await context.api.send('PUT', path, { ...groupBody(wanted), expectAgents: agentsChanging });
+}
+
+async function pushConfig(
+  context: Context,
+  { name, source, files }: WantedConfig,
+  group: string | undefined,
+  message: string | undefined,
+): Promise<number> {
   const bodies = Object.entries(files).map(([file, body]) => [file, { body, contentType: 'text/yaml' }] as const);
   try {
     const { version } = await context.api.send<ConfigVersion>('PUT', `/configs/${encodeURIComponent(name)}`, {
       files: Object.fromEntries(bodies),
+      ...(group === undefined ? {} : { group }),
       ...(message === undefined ? {} : { message }),
     });
     return version;
@@ -139,8 +158,8 @@ async function pushConfig(context: Context, { name, source, files }: WantedConfi
   }
 }
 
-function groupBody({ selector, priority, mode }: WantedGroup): Record<string, unknown> {
-  return { selector, priority, mode };
+function groupBody({ selector, priority, mode, policy }: WantedGroup): Record<string, unknown> {
+  return { selector, priority, mode, policy };
 }
 
 async function startRollout(context: Context, { group, to, wanted }: RolloutStep, version: number, options: ApplyOptions): Promise<string> {

@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { ConfigVersion, Finding } from '../api-types.ts';
+import type { ConfigVersion, Finding, Preflight } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatFinding, withFindings } from '../findings.ts';
+import { formatFinding, plural, withFindings } from '../findings.ts';
 import { repeatable } from '../repeat.ts';
 import { oneLine } from '../table.ts';
 import { addImport } from './import.ts';
@@ -36,17 +37,19 @@ export function addConfigCommands(program: Command, context: Context): void {
     .command('push')
     .description('store a version of a config; the same content again makes no new version')
     .argument('<name>', 'name of the config')
-    .argument('<file>', 'YAML file, - for standard input')
+    .argument('<file>', 'YAML file, folder of several, - for standard input')
     .option('-m, --message <text>', 'why')
+    .option('-g, --group <name>', 'judge it by what this group allows')
     .option('--force', 'store it although it has errors; never done for what would keep a supervisor from starting')
     .option('--reason <text>', 'why it is forced; kept in the audit log')
-    .action(async (name: string, file: string, options: { message?: string; force?: boolean; reason?: string }) => {
+    .action(async (name: string, file: string, options: { message?: string; group?: string; force?: boolean; reason?: string }) => {
       if (options.force === true && (options.reason ?? '').trim() === '')
         throw new CliError('--force needs a reason', 'add --reason TEXT; it is kept in the audit log');
-      const body = await readText(context, file);
+      const files = await readFiles(context, file);
       try {
         const answer = await context.api.send<ConfigVersion>('PUT', `/configs/${encodeURIComponent(name)}`, {
-          files: { '': { body, contentType: 'text/yaml' } },
+          files,
+          ...(options.group === undefined ? {} : { group: options.group }),
           ...(options.message === undefined ? {} : { message: options.message }),
           ...(options.force === true ? { force: true, reason: options.reason } : {}),
         });
@@ -60,15 +63,18 @@ export function addConfigCommands(program: Command, context: Context): void {
   config
     .command('validate')
     .description('check a config without storing it; exit code 1 when it has errors')
-    .argument('<file>', 'YAML file, - for standard input')
-    .action(async (file: string) => {
-      const answer = await context.api.send<{ findings: Finding[] }>('POST', '/configs/validate', { yaml: await readText(context, file) });
+    .argument('<file>', 'YAML file, folder of several, - for standard input')
+    .option('-g, --group <name>', 'by what this group allows, and say which of its agents could load it')
+    .option('-s, --selector <selector>', 'say which of these agents could load it')
+    .action(async (file: string, options: { group?: string; selector?: string }) => {
+      const answer = await context.api.send<{ findings: Finding[]; preflight?: Preflight }>('POST', '/configs/validate', {
+        files: await readFiles(context, file),
+        ...options,
+      });
       const errors = answer.findings.filter(({ severity }) => severity === 'error').length;
-      context.show(
-        answer,
-        () =>
-          `${answer.findings.map((finding) => `${formatFinding(file, finding)}\n`).join('')}${errors} errors, ${answer.findings.length - errors} warnings\n`,
-      );
+      const lines = [...answer.findings.map((finding) => formatFinding(file, finding)), ...(answer.preflight?.lines ?? [])];
+      const summary = `${plural(errors, 'error')}, ${plural(answer.findings.length - errors, 'warning')}`;
+      context.show(answer, () => `${[...lines, summary].join('\n')}\n`);
       if (errors > 0) context.exitCode = EXIT.error;
     });
 
@@ -124,6 +130,16 @@ export function addConfigCommands(program: Command, context: Context): void {
 export function parseCount(text: string, option: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new CliError(`${option}: expected a whole number from 1, not ${JSON.stringify(text)}`);
   return Number(text);
+}
+
+/** The file as the only one of a config, or all files of a folder by their names. */
+async function readFiles(context: Context, source: string): Promise<Record<string, { body: string; contentType: string }>> {
+  const isFolder = source !== '-' && ((await stat(source).catch(() => undefined))?.isDirectory() ?? false);
+  if (!isFolder) return { '': { body: await readText(context, source), contentType: 'text/yaml' } };
+  const names = (await readdir(source)).filter((name) => !name.startsWith('.')).toSorted();
+  if (names.length === 0) throw new CliError(`${source} is empty`);
+  const files = names.map(async (name) => [name, { body: await readText(context, join(source, name)), contentType: 'text/yaml' }] as const);
+  return Object.fromEntries(await Promise.all(files));
 }
 
 async function readText(context: Context, file: string): Promise<string> {

@@ -49,12 +49,16 @@ async function collectFiles(context: Context): Promise<Map<string, string>> {
   return files;
 }
 
-function toFields({ selector, priority, mode, stable }: Group, newest: ReadonlyMap<string, ConfigVersion>): Record<string, unknown> {
+function toFields(
+  { selector, priority, mode, policy = {}, stable }: Group,
+  newest: ReadonlyMap<string, ConfigVersion>,
+): Record<string, unknown> {
   const isNewest = stable !== null && newest.get(stable.name)?.hash === stable.hash;
   return {
     selector,
     priority,
     mode,
+    ...(Object.keys(policy).length === 0 ? {} : { policy }),
     ...(stable === null ? {} : { config: isNewest ? stable.name : `${stable.name}@${stable.version}` }),
   };
 }

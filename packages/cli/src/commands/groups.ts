@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ApiProblem } from '../api-client.ts';
-import type { Group, Impact } from '../api-types.ts';
+import type { Group, GroupPolicy, Impact } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { repeatable } from '../repeat.ts';
@@ -9,6 +9,9 @@ interface SetOptions {
   selector?: string;
   priority?: string;
   mode?: string;
+  allow: string[];
+  deny: string[];
+  usual: string[];
   expectAgents?: string;
   dryRun?: boolean;
 }
@@ -24,6 +27,9 @@ export function addGroupCommands(program: Command, context: Context): void {
     .option('-s, --selector <selector>', 'which agents: k=v, k!=v, k in (a,b), k notin (a,b), k, !k, joined by commas')
     .option('-p, --priority <n>', 'the highest that matches is an agent’s group (default 0)')
     .option('--mode <mode>', 'manage, or observe: counted, offered nothing (default manage)')
+    .option('--allow <switch>', 'what its configs may do: providers, no-pipelines or fragments; repeatable', collect, [])
+    .option('--deny <switch>', 'what they may not do; repeatable', collect, [])
+    .option('--usual <switch>', 'back to the usual: a warning for providers, refused for the others; repeatable', collect, [])
     .option('--expect-agents <n>', 'how many agents you expect to change config; needed above 20')
     .option('--dry-run', 'say how many agents would change config')
     .action(async (name: string, options: SetOptions) => {
@@ -36,6 +42,7 @@ export function addGroupCommands(program: Command, context: Context): void {
         selector,
         priority: options.priority === undefined ? (old?.priority ?? 0) : parseInteger(options.priority, '--priority'),
         mode: options.mode ?? old?.mode ?? 'manage',
+        policy: toPolicy(old?.policy ?? {}, options),
         ...(options.expectAgents === undefined ? {} : { expectAgents: parseInteger(options.expectAgents, '--expect-agents') }),
       };
       if (options.dryRun === true) return showImpact(context, await context.api.send<Impact>('PUT', `${path}?dryRun=true`, body));
@@ -43,7 +50,7 @@ export function addGroupCommands(program: Command, context: Context): void {
       return context.show(
         answer,
         () =>
-          `group ${answer.name}: ${answer.selector === '' ? 'every agent' : answer.selector}, priority ${answer.priority}, ${answer.mode}\n`,
+          `group ${answer.name}: ${answer.selector === '' ? 'every agent' : answer.selector}, priority ${answer.priority}, ${answer.mode}${policyText(answer.policy)}\n`,
       );
     });
 
@@ -82,6 +89,37 @@ export function addGroupCommands(program: Command, context: Context): void {
       );
       return context.show({ deleted: name }, () => `group ${name} is deleted\n`);
     });
+}
+
+/** The API's names of the switches. */
+const SWITCHES: Readonly<Record<string, keyof GroupPolicy>> = {
+  providers: 'allowProviders',
+  'no-pipelines': 'allowNoPipelines',
+  fragments: 'allowFragments',
+};
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function toPolicy(old: GroupPolicy, { allow, deny, usual }: SetOptions): GroupPolicy {
+  const policy = { ...old };
+  const nameOf = (text: string, option: string): keyof GroupPolicy => {
+    const name = Object.hasOwn(SWITCHES, text) ? SWITCHES[text] : undefined;
+    if (name === undefined) throw new CliError(`${option}: expected ${Object.keys(SWITCHES).join(', ')}, not ${JSON.stringify(text)}`);
+    return name;
+  };
+  for (const text of usual) delete policy[nameOf(text, '--usual')];
+  for (const text of allow) policy[nameOf(text, '--allow')] = true;
+  for (const text of deny) policy[nameOf(text, '--deny')] = false;
+  return policy;
+}
+
+function policyText(policy: GroupPolicy = {}): string {
+  const words = Object.entries(SWITCHES).flatMap(([word, name]) =>
+    policy[name] === undefined ? [] : [`${policy[name] ? 'allows' : 'denies'} ${word}`],
+  );
+  return words.map((word) => `, ${word}`).join('');
 }
 
 async function findGroup(context: Context, path: string): Promise<Group | undefined> {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Page, Rollout, RolloutEvent } from '../api-types.ts';
+import type { Page, Preflight, Rollout, RolloutEvent } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { formatAge, parseDurationMs } from '../duration.ts';
@@ -48,6 +48,8 @@ interface Preview {
   waves: { agents: number; soak: string }[];
   eta: string;
   conflict: string | null;
+  preflight?: Preflight | null;
+  problems?: string[];
   warnings: string[];
 }
 
@@ -265,6 +267,8 @@ function previewFields(preview: Preview): [string, string][] {
     ...preview.waves.map(({ agents, soak }, index) => [`wave ${index + 1}`, `${agents} agents, soak ${soak}`] as [string, string]),
     ['takes at least', preview.eta],
     ...(preview.conflict === null ? [] : [['conflict', `rollout ${preview.conflict} is active`] as [string, string]]),
+    ...(preview.preflight?.lines ?? []).map((line) => ['components', line] as [string, string]),
+    ...(preview.problems ?? []).map((problem) => ['refused', problem] as [string, string]),
     ...preview.warnings.map((warning) => ['warning', warning] as [string, string]),
   ];
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
+import type { GroupPolicy } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import { parseConfigArgument } from '../commands/configs.ts';
 import type { ConfigArgument } from '../commands/configs.ts';
@@ -21,6 +22,7 @@ export interface WantedGroup {
   selector: string;
   priority: number;
   mode: string;
+  policy: GroupPolicy;
   config: ConfigArgument | undefined;
   /** What to go back to, for the first rollout of the group. */
   baseline: ConfigArgument | undefined;
@@ -39,7 +41,7 @@ export interface DesiredState {
 const CONFIG_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const GROUP_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const YAML_FILE = /\.ya?ml$/;
-const GROUP_FIELDS = new Set(['selector', 'priority', 'mode', 'config', 'strategy', 'baseline']);
+const GROUP_FIELDS = new Set(['selector', 'priority', 'mode', 'policy', 'config', 'strategy', 'baseline']);
 
 /**
  * Reads `configs/<name>.yaml`, `configs/<name>/<file>`, `groups.yaml` and `groups/<name>.yaml`. Throws a CliError that names all
@@ -119,6 +121,7 @@ function toGroup(name: string, fields: unknown, source: string, problems: string
   }
   for (const field of Object.keys(fields)) if (!GROUP_FIELDS.has(field)) wrong(`there is no field ${field}`);
   const { selector, priority = 0, mode = 'manage', strategy } = fields;
+  const policy = toPolicy(fields['policy'], wrong);
   if (typeof selector !== 'string') wrong('selector must be a text; "" takes every agent');
   if (!Number.isInteger(priority)) wrong('priority must be a whole number');
   if (mode !== 'manage' && mode !== 'observe') wrong('mode must be manage or observe');
@@ -127,7 +130,19 @@ function toGroup(name: string, fields: unknown, source: string, problems: string
   const baseline = toConfigArgument(fields['baseline'], 'baseline', wrong);
   if (config === undefined && (strategy !== undefined || baseline !== undefined)) wrong('strategy and baseline need a config');
   if (problems.length > before) return [];
-  return [{ name, source, selector: String(selector).trim(), priority: Number(priority), mode: String(mode), config, baseline, strategy }];
+  return [
+    { name, source, selector: String(selector).trim(), priority: Number(priority), mode: String(mode), policy, config, baseline, strategy },
+  ];
+}
+
+const POLICY_FIELDS = ['allowProviders', 'allowNoPipelines', 'allowFragments'] as const;
+
+function toPolicy(value: unknown, wrong: (message: string) => void): GroupPolicy {
+  if (value === undefined || value === null) return {};
+  const known: readonly string[] = POLICY_FIELDS;
+  if (isMap(value) && Object.entries(value).every(([name, setting]) => known.includes(name) && typeof setting === 'boolean')) return value;
+  wrong(`policy must be a map of ${POLICY_FIELDS.join(', ')} to true or false`);
+  return {};
 }
 
 function toConfigArgument(value: unknown, field: string, wrong: (message: string) => void): ConfigArgument | undefined {

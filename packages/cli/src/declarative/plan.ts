@@ -1,5 +1,5 @@
 import { ApiProblem } from '../api-client.ts';
-import type { ConfigRef, ConfigVersion, Finding, Group, Impact, Rollout } from '../api-types.ts';
+import type { ConfigRef, ConfigVersion, Finding, Group, GroupPolicy, Impact, Rollout } from '../api-types.ts';
 import { fetchConfig } from '../commands/configs.ts';
 import type { ConfigArgument } from '../commands/configs.ts';
 import type { Context } from '../context.ts';
@@ -73,7 +73,7 @@ const UNGUARDED_AGENTS = 20;
 export async function makePlan(context: Context, desired: DesiredState, options: PlanOptions): Promise<Plan> {
   const plan: Plan = { configs: [], groups: [], rollouts: [], problems: [], remarks: [] };
   const existing = new Map((await context.api.list<Group>('/groups', {}, Number.MAX_SAFE_INTEGER)).map((group) => [group.name, group]));
-  for (const wanted of desired.configs) plan.configs.push(await planConfig(context, wanted, plan));
+  for (const wanted of desired.configs) plan.configs.push(await planConfig(context, wanted, desired.groups, plan));
   for (const wanted of desired.groups) {
     plan.groups.push(await planGroup(context, wanted, existing.get(wanted.name), options, plan));
     if (wanted.config !== undefined) await planRollout(context, wanted, wanted.config, existing.get(wanted.name), options, plan);
@@ -91,19 +91,26 @@ export function hasChanges({ configs, groups, rollouts }: Plan): boolean {
   return [...configs, ...groups].some(({ action }) => action !== 'none') || rollouts.some(({ action }) => action === 'start');
 }
 
-async function planConfig(context: Context, wanted: WantedConfig, plan: Plan): Promise<ConfigStep> {
+async function planConfig(context: Context, wanted: WantedConfig, groups: readonly WantedGroup[], plan: Plan): Promise<ConfigStep> {
   const { name, files } = wanted;
   const current = await newest(context, name);
   if (current !== undefined && hasBodies(current, files))
     return { name, action: 'none', version: current.version, hash: current.hash, wanted };
-  let hash: string | null = null;
-  for (const [file, yaml] of Object.entries(files)) {
-    const answer = await context.api.send<{ findings: Finding[]; hash: string }>('POST', '/configs/validate', { yaml });
-    const { findings } = answer;
-    // Told for what is a single file without a name only.
-    if (file === '' && Object.keys(files).length === 1) hash = answer.hash;
-    const place = file === '' ? wanted.source : `${wanted.source}/${file}`;
-    for (const finding of findings) (finding.severity === 'error' ? plan.problems : plan.remarks).push(formatFinding(place, finding));
+  const policy = judgingGroup(groups, name)?.policy;
+  const bodies = Object.entries(files).map(([file, body]) => [file, { body, contentType: 'text/yaml' }] as const);
+  const { findings, hash } = await context.api.send<{ findings: Finding[]; hash: string }>('POST', '/configs/validate', {
+    files: Object.fromEntries(bodies),
+    ...(policy === undefined ? {} : { policy }),
+  });
+  for (const finding of findings) {
+    // Findings of several files begin with the name of theirs.
+    const [, file, path] = /^([^#]*)#(.*)$/s.exec(finding.path) ?? [];
+    const isNamed = bodies.length > 1 && file !== undefined && path !== undefined;
+    const text = formatFinding(
+      isNamed && file !== '' ? `${wanted.source}/${file}` : wanted.source,
+      isNamed ? { ...finding, path } : finding,
+    );
+    (finding.severity === 'error' ? plan.problems : plan.remarks).push(text);
   }
   return { name, action: current === undefined ? 'create' : 'update', version: (current?.version ?? 0) + 1, hash, wanted };
 }
@@ -130,17 +137,28 @@ async function planGroup(
   options: PlanOptions,
   plan: Plan,
 ): Promise<GroupStep> {
-  const { name, selector, priority, mode } = wanted;
+  const { name, selector, priority, mode, policy } = wanted;
+  const isSamePolicy = canonical(policy) === canonical(current?.policy ?? {});
   const changes =
     current === undefined
-      ? [`${selector === '' ? 'every agent' : selector}, priority ${priority}, ${mode}`]
-      : (['selector', 'priority', 'mode'] as const)
-          .filter((field) => current[field] !== wanted[field])
-          .map((field) => `${field} ${JSON.stringify(current[field])} -> ${JSON.stringify(wanted[field])}`);
+      ? [
+          `${selector === '' ? 'every agent' : selector}, priority ${priority}, ${mode}${isSamePolicy ? '' : `, policy ${canonical(policy)}`}`,
+        ]
+      : [
+          ...(['selector', 'priority', 'mode'] as const)
+            .filter((field) => current[field] !== wanted[field])
+            .map((field) => `${field} ${JSON.stringify(current[field])} -> ${JSON.stringify(wanted[field])}`),
+          ...(isSamePolicy ? [] : [`policy ${canonical(current.policy ?? {})} -> ${canonical(policy)}`]),
+        ];
   const step: GroupStep = { name, action: current === undefined ? 'create' : 'update', changes, agentsChanging: 0, wanted };
   if (changes.length === 0) return { ...step, action: 'none' };
   try {
-    const impact = await context.api.send<Impact>('PUT', `/groups/${encodeURIComponent(name)}?dryRun=true`, { selector, priority, mode });
+    const impact = await context.api.send<Impact>('PUT', `/groups/${encodeURIComponent(name)}?dryRun=true`, {
+      selector,
+      priority,
+      mode,
+      policy,
+    });
     return guard({ ...step, agentsChanging: impact.agentsChanging }, impact, options, plan);
   } catch (error) {
     // A selector that cannot be read, a limit: told together with everything else.
@@ -148,6 +166,15 @@ async function planGroup(
     plan.problems.push(`${wanted.source}: ${error.message}`);
     return step;
   }
+}
+
+function canonical(policy: GroupPolicy): string {
+  return JSON.stringify(Object.fromEntries(Object.entries(policy).toSorted(([left], [right]) => (left < right ? -1 : 1))));
+}
+
+/** The first group that wants a config and has switches of its own; the config is judged by them. */
+export function judgingGroup(groups: readonly WantedGroup[], config: string): WantedGroup | undefined {
+  return groups.find((group) => group.config?.name === config && Object.keys(group.policy).length > 0);
 }
 
 async function planDelete(context: Context, name: string, options: PlanOptions, plan: Plan): Promise<GroupStep> {

@@ -10,9 +10,13 @@ import type { GroupStore } from '../stores/group-store.ts';
 import type { TokenFile } from '../stores/token-file.ts';
 import type { ComponentType } from '../validation/component-set.ts';
 import type { Finding } from '../validation/finding.ts';
+import type { ValidationPolicy } from '../validation/validation-context.ts';
 
-/** Checks the text of a collector config; `components` are the types it defines. Pure. */
-export type ConfigValidator = (yaml: string) => { findings: readonly Finding[]; components: readonly ComponentType[] };
+/** Checks the files of a collector config, merged as an agent does; `components` are the types they define. Pure. */
+export type ConfigValidator = (
+  files: Readonly<Record<string, string>>,
+  options?: { policy?: ValidationPolicy },
+) => { findings: readonly Finding[]; components: readonly ComponentType[] };
 
 /** A gateway as the directory lists it. */
 export interface GatewayEntry {

@@ -17,6 +17,9 @@ const GROUP = 'group';
 /** Facet of group and health together: `<group>=<health>`. */
 const GROUP_HEALTH = 'group-health';
 
+/** Facet of an agent's build in its group. */
+const BUILD = 'build';
+
 /** Sorts counters `<kind>=<value>|<1 connected, 0 away>` as gateways keep them. */
 export function readFacets(counters: ReadonlyMap<string, number>): Facets {
   const facets: Facets = { agents: 0, connected: 0, kinds: new Map(), groups: new Map() };
@@ -41,6 +44,8 @@ export function readFacets(counters: ReadonlyMap<string, number>): Facets {
     } else if (kind === GROUP_HEALTH) {
       const split = value.lastIndexOf('=');
       if (connected) groupOf(value.slice(0, split)).health[value.slice(split + 1)] = count;
+    } else if (kind === BUILD) {
+      // Read by the preflight alone: hashes say nothing to people.
     } else if (connected) {
       const counts = facets.kinds.get(kind) ?? {};
       counts[value] = count;

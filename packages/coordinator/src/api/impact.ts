@@ -32,6 +32,7 @@ export function desiredOf(spec: FleetSpec, record: AgentRecord): Desired {
     attributes: selectorAttributes(record.attributes, record.labels),
     pin: record.pin,
     failed: record.failed,
+    componentsHash: record.componentsHash,
     wasOffered(rolloutId) {
       const status = record.rows.get(rolloutId)?.status;
       return status !== undefined && status !== 'skipped' && status !== 'left';

@@ -183,6 +183,24 @@ const PROBLEM = view(
   ['errors', 'forcible', 'requestId', 'permission', 'roles', 'role', 'groups'],
 );
 
+/** What the configs of a group may do beyond the usual. */
+export const GROUP_POLICY: JsonSchema = {
+  ...body({
+    allowProviders: flag('`${file:…}`, `${http:…}`, `${https:…}`, `${yaml:…}`: true = no warning, false = refused; left out = a warning.'),
+    allowNoPipelines: flag('Configs without pipelines.'),
+    allowFragments: flag('Configs that are a part of what the agents merge, because they have files of their own.'),
+  }),
+  description: 'Switches for the configs of this group; a field left out is the usual.',
+};
+
+const PREFLIGHT_SUMMARY = view({
+  agents: integer('Agents of the group that take configs, connected or not.'),
+  unable: integer('Of these: their build lacks a component; the rollout passes them by.'),
+  unknown: integer('Their build has not told its components.'),
+  lines: list({ type: 'string' }, 'The whole in sentences.'),
+  needs: list(view({ kind: text('`receivers`, for example.'), type: text('`kafka`, for example.') }), 'Components that some lack.'),
+});
+
 const COUNTS = mapOf(integer('Number of agents.'), 'Agents by status; a status that is missing has none.');
 
 const WAVE = view({
@@ -218,7 +236,8 @@ const ROLLOUT = view({
   reason: text('Why.'),
   endedAt: nullable(time('When it ended.')),
   outcome: text('Why it rolls back or ended; empty while it goes forward.'),
-  warnings: list({ type: 'string' }, '`no_way_back`, for example.'),
+  warnings: list({ type: 'string' }, '`no_way_back`, `agents_skipped`, for example.'),
+  preflight: nullable(PREFLIGHT_SUMMARY),
   eventSeq: integer('Number of events so far.'),
 });
 
@@ -310,6 +329,7 @@ const GROUP = view({
   selector: text('Which agents; empty = all.'),
   priority: integer('The highest priority that matches is an agent’s group.'),
   mode: text('`observe`: counted, offered nothing.', { enum: ['manage', 'observe'] }),
+  policy: GROUP_POLICY,
   stable: nullable(ref('ConfigRef')),
   previous: nullable(ref('ConfigRef')),
   trailingHeld: flag('Whether offers outside rollouts are stopped because they failed.'),

@@ -83,7 +83,7 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
     async candidates(members, spreadBy) {
       const found = await read(
         members.map((member) => member.uid),
-        ['capabilities', 'health', 'healthSince', 'connectedAt', 'pin', 'reportedHash', 'attributes', 'labels'],
+        ['capabilities', 'health', 'healthSince', 'connectedAt', 'pin', 'reportedHash', 'attributes', 'labels', 'componentsHash'],
       );
       return [...found.values()].map((record) => ({
         uid: record.uid,
@@ -95,6 +95,7 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
         pinned: record.pin !== null,
         reportedHash: record.reportedHash,
         stratum: stratumOf(record, spreadBy),
+        componentsHash: record.componentsHash,
       }));
     },
 

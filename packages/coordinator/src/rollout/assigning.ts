@@ -2,7 +2,7 @@ import { tallyOf, verdictsOf } from './counters.ts';
 import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
 import { allObserved } from './observed.ts';
-import { allowanceOf, chooseCanary, flightOf, isAtEnd, maxInFlightOf, memberCount, moveBoundary, rateOf } from './plan.ts';
+import { allowanceOf, buildsOf, chooseCanary, flightOf, isAtEnd, maxInFlightOf, memberCount, moveBoundary, rateOf } from './plan.ts';
 import type { FleetView, Need } from './view.ts';
 
 /**
@@ -60,7 +60,12 @@ function settleCanaries(draft: Draft, view: FleetView, rows: number): boolean | 
   if (view.candidates === undefined) return 'candidates';
   const known = new Set(document.canary.map((canary) => canary.uid));
   const fresh = view.candidates.filter((candidate) => !known.has(candidate.uid));
-  const { chosen } = chooseCanary(fresh, { count: without.length, nowMs: draft.nowMs, minHealthyMs: document.strategy.canaryMinHealthyMs });
+  const { chosen } = chooseCanary(fresh, {
+    count: without.length,
+    nowMs: draft.nowMs,
+    minHealthyMs: document.strategy.canaryMinHealthyMs,
+    builds: buildsOf(document),
+  });
   if (chosen.length === 0) return rows > 0 ? 'complete' : false;
   const replaced = without.slice(0, chosen.length);
   document.canary = document.canary.map((canary) => {

@@ -99,9 +99,27 @@ export interface RolloutDocument {
   endedAtMs: number | null;
   outcome: string;
   warnings: string[];
+  /** Null when nothing was compared; absent in documents of older releases. */
+  preflight?: PreflightSummary | null;
   /** After the end: whether the shard counters were closed, and what they said. */
   cleanup: 'none' | 'pending' | 'done';
   finalCounters: Record<string, number> | null;
+}
+
+/** Which agents of the group could load the config when the rollout was made. */
+export interface PreflightSummary {
+  /** Agents that take configs, connected or not. */
+  agents: number;
+  /** Of these: their build lacks a component, and the rollout passes them by. */
+  unable: number;
+  /** Their build has not told its components. */
+  unknown: number;
+  /** Hashes of the builds that have not told theirs, the first of them. */
+  unknownBuilds: readonly string[];
+  /** The whole in sentences. */
+  lines: readonly string[];
+  /** Components that some lack. */
+  needs: readonly { kind: string; type: string }[];
 }
 
 /** What a new document is made of. */
@@ -117,6 +135,7 @@ export interface NewRollout {
   createdAtMs: number;
   revertOf: string | null;
   predecessor: string | null;
+  preflight?: PreflightSummary | null;
 }
 
 /** A rollout that has been asked for and has done nothing yet: running, its first wave pending. */
@@ -169,7 +188,8 @@ export function createDocument(rollout: NewRollout): RolloutDocument {
     rollbackStartedAtMs: null,
     endedAtMs: null,
     outcome: '',
-    warnings: rollout.from === null ? ['no_way_back'] : [],
+    warnings: [...(rollout.from === null ? ['no_way_back'] : []), ...((rollout.preflight?.unable ?? 0) > 0 ? ['agents_skipped'] : [])],
+    preflight: rollout.preflight ?? null,
     cleanup: 'none',
     finalCounters: null,
   };

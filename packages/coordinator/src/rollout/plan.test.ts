@@ -223,6 +223,18 @@ describe('the choice of canaries', () => {
     expect(choice.chosen.map((chosen) => chosen.uid)).toEqual(['u3']);
   });
 
+  it('takes nobody whose build lacks a component, and half of them of builds that nobody knows', () => {
+    const fleet = ['old', 'new', 'new', 'new', 'new', '', 'odd', ''].map((componentsHash, index) => candidate(index, { componentsHash }));
+    const builds = { lacks: ['old'], unknown: ['odd', ''] };
+    const chosen = (count: number, known: typeof builds | undefined): string[] =>
+      chooseCanary(fleet, { ...options, count, ...(known === undefined ? {} : { builds: known }) }).chosen.map(({ uid }) => uid);
+    expect(chosen(4, builds).toSorted()).toEqual(['u1', 'u2', 'u5', 'u6']);
+    expect(chosen(1, builds)).toEqual(['u5']);
+    expect(chosen(8, builds)).toHaveLength(7);
+    // Where nothing was compared every agent is like the other.
+    expect(chosen(2, undefined)).toEqual(['u0', 'u1']);
+  });
+
   it('takes those first that have been healthy for long, and says how many are not', () => {
     const choice = chooseCanary(
       [

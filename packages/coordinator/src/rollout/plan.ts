@@ -220,6 +220,8 @@ export interface CanaryCandidate {
   reportedHash: string;
   /** Values of the `spreadBy` attributes. */
   stratum: string;
+  /** Hash of its component list, empty when it has told none. */
+  componentsHash?: string;
 }
 
 /** The canaries that were chosen. */
@@ -231,27 +233,54 @@ export interface CanaryChoice {
   unproven: number;
 }
 
+/** Builds of collectors by what is known of them. */
+export interface BuildKnowledge {
+  /** Hashes of builds that lack a component of the config. */
+  lacks: readonly string[];
+  /** Hashes of builds whose list nobody sent; null when nothing was compared. An agent without a hash is unknown then. */
+  unknown: readonly string[] | null;
+}
+
+/** What a rollout knows of builds. */
+export function buildsOf({ to, preflight }: Pick<RolloutDocument, 'to' | 'preflight'>): BuildKnowledge {
+  return { lacks: to.lacks ?? [], unknown: preflight?.unknownBuilds ?? null };
+}
+
 /**
- * Chooses at most `count` canaries of those that are able to acknowledge and not unhealthy: first one of each stratum, the
- * largest stratum first; within a stratum those come first that have been connected and healthy for `minHealthyMs`.
+ * Chooses at most `count` canaries of those that are able to load the config, to acknowledge, and not unhealthy: first one of each
+ * stratum, the largest stratum first; within a stratum those come first that have been connected and healthy for `minHealthyMs`. Half
+ * of them, as far as there are so many, are agents of which nobody knows whether their build can load it.
  */
 export function chooseCanary(
   candidates: readonly CanaryCandidate[],
-  options: { count: number; nowMs: number; minHealthyMs: number },
+  options: { count: number; nowMs: number; minHealthyMs: number; builds?: BuildKnowledge },
 ): CanaryChoice {
+  const { lacks, unknown } = options.builds ?? { lacks: [], unknown: null };
+  const isUnknown = ({ componentsHash = '' }: CanaryCandidate): boolean =>
+    unknown !== null && (componentsHash === '' || unknown.includes(componentsHash));
   const isProven = (candidate: CanaryCandidate): boolean => {
     const sinceMs = candidate.healthy === undefined ? candidate.connectedAtMs : Math.max(candidate.connectedAtMs, candidate.healthSinceMs);
     return options.nowMs - sinceMs >= options.minHealthyMs;
   };
   const fit = candidates
     .filter((candidate) => candidate.canAcknowledge && candidate.healthy !== false && !candidate.pinned)
+    .filter(({ componentsHash = '' }) => !lacks.includes(componentsHash))
     .toSorted((a, b) => Number(isProven(b)) - Number(isProven(a)) || a.hash - b.hash || (a.uid < b.uid ? -1 : 1));
   const count = Math.min(options.count, fit.length, MAX_CANARY);
   const strata = new Map<string, CanaryCandidate[]>();
   for (const candidate of fit) strata.set(candidate.stratum, [...(strata.get(candidate.stratum) ?? []), candidate]);
   const bySize = [...strata.values()].toSorted((a, b) => b.length - a.length || ((a[0]?.stratum ?? '') < (b[0]?.stratum ?? '') ? -1 : 1));
-  const chosen = new Set(bySize.slice(0, count).flatMap((stratum) => stratum.slice(0, 1)));
+  const firstOf = (stratum: CanaryCandidate[], index: number): CanaryCandidate[] =>
+    [index % 2 === 0 ? (stratum.find(isUnknown) ?? stratum[0]) : stratum[0]].filter((candidate) => candidate !== undefined);
+  const chosen = new Set(bySize.slice(0, count).flatMap(firstOf));
   const strataCovered = chosen.size;
+  const half = Math.ceil(count / 2);
+  let unknownChosen = [...chosen].filter(isUnknown).length;
+  for (const candidate of fit.filter(isUnknown)) {
+    if (chosen.size >= count || unknownChosen >= half) break;
+    if (!chosen.has(candidate)) unknownChosen += 1;
+    chosen.add(candidate);
+  }
   for (const candidate of fit) {
     if (chosen.size >= count) break;
     chosen.add(candidate);

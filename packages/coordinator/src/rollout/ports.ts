@@ -1,4 +1,4 @@
-import type { ConfigRef, FleetSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { ConfigRef, FleetSpec, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { Counters } from './counters.ts';
@@ -7,6 +7,7 @@ import type { HealthSamples } from './gates.ts';
 import type { CanaryCandidate } from './plan.ts';
 import type { FailureView, RolloutEvent } from './service.ts';
 import type { CanaryState } from './view.ts';
+import type { PreflightReport } from '../validation/preflight.ts';
 
 /** One step to store. */
 export interface StepCommit {
@@ -112,6 +113,19 @@ export interface HealthQuery {
   spreadBy: readonly string[];
   cohort: readonly ConnectedMember[];
   control: readonly ConnectedMember[];
+}
+
+/** What speaks against a config in one group. */
+export interface ConfigVerdict {
+  /** Sentences about what the group's switches do not allow; empty when there is nothing, or it was stored by force. */
+  refused: readonly string[];
+  /** Which agents of the group have every component that the config needs. */
+  builds: PreflightReport;
+}
+
+/** Judges a config for a group before anybody is offered it. */
+export interface ConfigCheck {
+  check(group: GroupSpec, config: ConfigRef): Promise<ConfigVerdict>;
 }
 
 /** Looks up versions of configs. */

@@ -3,7 +3,7 @@ import { formatDuration } from './duration.ts';
 import type { RolloutEngine } from './engine.ts';
 import { MIN_HEALTH_SAMPLE } from './gates.ts';
 import { chooseCanary, maxInFlightOf, shareOf } from './plan.ts';
-import type { FleetReader, RolloutStore } from './ports.ts';
+import type { ConfigVerdict, FleetReader, RolloutStore } from './ports.ts';
 import { RANKED_LIMIT } from './ranking.ts';
 import type { RolloutRequest } from './request.ts';
 import type { RolloutPreview } from './service.ts';
@@ -19,7 +19,11 @@ const SHOWN_CANARIES = 20;
 export function createPreviewer({ store, fleet, engine }: { store: RolloutStore; fleet: FleetReader; engine: RolloutEngine }) {
   return {
     /** Says what a rollout would do now; changes nothing. */
-    async preview(request: RolloutRequest, resolved: { to: ConfigRef; from: ConfigRef | null }): Promise<RolloutPreview> {
+    async preview(
+      request: RolloutRequest,
+      resolved: { to: ConfigRef; from: ConfigRef | null },
+      { verdict, problems }: { verdict: ConfigVerdict | undefined; problems: string[] },
+    ): Promise<RolloutPreview> {
       const { strategy } = request;
       const [connected, members, conflict, nowMs] = await Promise.all([
         fleet.connected(request.group),
@@ -39,6 +43,7 @@ export function createPreviewer({ store, fleet, engine }: { store: RolloutStore;
         count: first?.canary === true && first.size.kind === 'share' && takesConfig > 0 ? shareOf(first.size, takesConfig) : 0,
         nowMs,
         minHealthyMs: strategy.canaryMinHealthyMs,
+        builds: { lacks: verdict?.builds.unableBuilds ?? [], unknown: verdict?.builds.unknownBuilds ?? null },
       });
       const scale = candidates.length === 0 ? 0 : takesConfig / candidates.length;
       const count = (is: (candidate: (typeof candidates)[number]) => boolean): number => Math.round(scale * candidates.filter(is).length);
@@ -80,8 +85,14 @@ export function createPreviewer({ store, fleet, engine }: { store: RolloutStore;
               ? 'notApplicable'
               : 'pass',
         })),
+        preflight: verdict?.builds ?? null,
+        problems,
         conflict: conflict ?? null,
-        warnings: [...(resolved.from === null ? ['no_way_back'] : []), ...(takesConfig === 0 ? ['no_agents'] : [])],
+        warnings: [
+          ...((verdict?.builds.unable ?? 0) > 0 ? ['agents_skipped'] : []),
+          ...(resolved.from === null ? ['no_way_back'] : []),
+          ...(takesConfig === 0 ? ['no_agents'] : []),
+        ],
       };
     },
   };

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '@opamp-gateway/shared/clock';
-import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import type { ConfigRef, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { PreflightReport } from '../validation/preflight.ts';
 import { createDocument, isTerminal } from './document.ts';
-import type { NewRollout, RolloutDocument } from './document.ts';
+import type { NewRollout, PreflightSummary, RolloutDocument } from './document.ts';
 import { Draft } from './draft.ts';
 import type { CommandOutcome, RolloutEngine } from './engine.ts';
-import type { ConfigLookup, FleetReader, RolloutStore, Waker } from './ports.ts';
+import type { ConfigCheck, ConfigLookup, ConfigVerdict, FleetReader, RolloutStore, Waker } from './ports.ts';
 import { createPreviewer } from './preview.ts';
 import { parseRolloutRequest, problem } from './request.ts';
 import type { RolloutRequest } from './request.ts';
@@ -23,6 +24,8 @@ export interface RolloutServiceOptions {
   engine: RolloutEngine;
   clock: Clock;
   waker: Waker;
+  /** Without it no config is judged for a group. */
+  check?: ConfigCheck;
   /** How often a follower looks for new events. */
   followMs?: number;
   /** Ids of new rollouts; random unless a test wants them again. */
@@ -30,6 +33,10 @@ export interface RolloutServiceOptions {
 }
 
 const FOLLOW_MS = 500;
+/** Builds that a rollout passes by at most: every gateway holds the list. */
+const MAX_LACKING_BUILDS = 500;
+const SHOWN_BUILDS = 5;
+const MAX_LINES = 50;
 const EVENTS_LIMIT = 1_000;
 /** Documents that one page of a filtered list reads at most. */
 const LIST_SCAN = 10_000;
@@ -86,7 +93,9 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
   /** What the names in a request stand for. */
   const resolve = async (
     request: RolloutRequest,
-  ): Promise<RolloutProblem | { to: ConfigRef; from: ConfigRef | null; baseline: ConfigRef | null; stable: ConfigRef | null }> => {
+  ): Promise<
+    RolloutProblem | { to: ConfigRef; from: ConfigRef | null; baseline: ConfigRef | null; stable: ConfigRef | null; group: GroupSpec }
+  > => {
     const [{ spec }, to, baseline] = await Promise.all([
       fleet.spec(),
       configs.find(request.config.name, request.config.version),
@@ -109,7 +118,29 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         { path: 'baseline', message: `goes with the first rollout of a group only; ${request.group} has a proven version` },
       ]);
     }
-    return { to, from: group.stable ?? baseline, baseline, stable: group.stable };
+    return { to, from: group.stable ?? baseline, baseline, stable: group.stable, group };
+  };
+
+  /** The problem that the config makes in this group, or the config as it may be offered. */
+  const admit = (request: RolloutRequest, to: ConfigRef, verdict: ConfigVerdict | undefined): RolloutProblem | ConfigRef => {
+    if (verdict === undefined) return to;
+    const { refused, builds } = verdict;
+    if (refused.length > 0) {
+      const errors = refused.map((message) => ({ path: 'config', message }));
+      return problem('invalid-rollout', `the switches of group ${request.group} do not allow this config`, errors);
+    }
+    if (builds.unable === 0) return to;
+    const reason =
+      request.strategy.missingComponents === 'refuse'
+        ? '"missingComponents": "skip" passes these agents by'
+        : builds.able + builds.unknown === 0
+          ? 'no agent of the group could load it'
+          : builds.unableBuilds.length > MAX_LACKING_BUILDS
+            ? `more than ${MAX_LACKING_BUILDS} builds lack something`
+            : null;
+    if (reason === null) return { ...to, lacks: builds.unableBuilds };
+    const errors = builds.missing.map(({ text, builds: hashes }) => ({ path: 'config', message: `${text}: ${shownBuilds(hashes)}` }));
+    return problem('invalid-rollout', `some agents lack components that the config needs; ${reason}`, errors);
   };
 
   const create: RolloutService['create'] = async (body, { actor, idempotencyKey, dryRun, expectedRev }) => {
@@ -122,7 +153,13 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       return problem('invalid-rollout', problems.length === 1 ? 'one field is wrong' : `${problems.length} fields are wrong`, problems);
     const resolved = await resolve(request);
     if ('kind' in resolved) return resolved;
-    if (dryRun === true) return { kind: 'preview', preview: await previewer.preview(request, resolved) };
+    const verdict = await options.check?.check(resolved.group, resolved.to);
+    const to = admit(request, resolved.to, verdict);
+    if (dryRun === true) {
+      const found = 'kind' in to ? to.errors.map(({ message }) => message) : [];
+      return { kind: 'preview', preview: await previewer.preview(request, resolved, { verdict, problems: found }) };
+    }
+    if ('kind' in to) return to;
     const former = request.supersede ? await store.activeOf(request.group) : undefined;
     if (former !== undefined && expectedRev !== undefined) {
       const active = await store.load(former);
@@ -133,7 +170,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       {
         id: newId(),
         group: request.group,
-        to: resolved.to,
+        to,
         from: resolved.from,
         baseline: resolved.baseline,
         strategy: request.strategy,
@@ -142,6 +179,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         createdAtMs: await fleet.nowMs(),
         revertOf: null,
         predecessor: former ?? null,
+        preflight: verdict === undefined ? null : summaryOf(verdict.builds),
       },
       { active: former === undefined ? 'set' : { replace: former }, idempotencyKey: idempotencyKey ?? null },
     );
@@ -177,6 +215,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         createdAtMs: nowMs,
         revertOf: document.id,
         predecessor: null,
+        preflight: null,
       },
       { active: 'set', idempotencyKey: null },
     );
@@ -300,6 +339,24 @@ async function* followEvents(
     // An aborted wait ends the stream like an aborted read does.
     await clock.sleep(followMs, signal).catch(() => undefined);
   }
+}
+
+/** What the document keeps of a preflight. */
+function summaryOf({ agents, unable, unknown, unknownBuilds, lines, missing }: PreflightReport): PreflightSummary {
+  return {
+    agents,
+    unable,
+    unknown,
+    unknownBuilds: unknownBuilds.slice(0, MAX_LACKING_BUILDS),
+    lines: lines.slice(0, MAX_LINES),
+    needs: missing.map(({ kind, type }) => ({ kind, type })).slice(0, MAX_LINES),
+  };
+}
+
+function shownBuilds(hashes: readonly string[]): string {
+  const more = hashes.length > SHOWN_BUILDS ? ` and ${hashes.length - SHOWN_BUILDS} more` : '';
+  const shown = hashes.slice(0, SHOWN_BUILDS).map((hash) => hash.slice(0, 12));
+  return `${hashes.length === 1 ? 'build' : 'builds'} ${shown.join(', ')}${more}`;
 }
 
 const ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';

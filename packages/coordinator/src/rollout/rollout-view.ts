@@ -49,6 +49,7 @@ export function toRolloutView(document: RolloutDocument, counters: Counters = NO
     endedAt: rfc3339OrNull(document.endedAtMs),
     outcome: document.outcome,
     warnings: [...document.warnings],
+    preflight: document.preflight ?? null,
     eventSeq: document.eventSeq,
   };
 }

@@ -1,5 +1,7 @@
 import type { CommandRights } from './approval.ts';
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import type { PreflightReport } from '../validation/preflight.ts';
+import type { PreflightSummary } from './document.ts';
 import type { HoldReason, RolloutPhase, RowStatus, WavePhase } from '@opamp-gateway/shared/rollout-types';
 
 /** Actions on a rollout; each is one compare-and-set on its document. */
@@ -91,6 +93,8 @@ export interface RolloutView {
   outcome: string;
   /** `no_way_back` for example. */
   warnings: string[];
+  /** Which agents could load the config when the rollout was made; null when nothing was compared. */
+  preflight: PreflightSummary | null;
   /** Number of events so far. */
   eventSeq: number;
 }
@@ -150,6 +154,10 @@ export interface RolloutPreview {
   /** Duration text: shortest time in which the rollout can finish. */
   eta: string;
   gates: { name: string; outcome: 'pass' | 'fail' | 'notApplicable' | 'inconclusive' }[];
+  /** Which agents of the group could load the config; null when nothing was compared. */
+  preflight: PreflightReport | null;
+  /** Why it would be refused; empty when it would start. */
+  problems: string[];
   /** Id of the group's active rollout. */
   conflict: string | null;
   warnings: string[];

@@ -5,7 +5,7 @@ import { FieldReader } from './field-reader.ts';
 import { isTimeZone, parseTimeOfDay, WEEKDAYS } from './schedule.ts';
 import type { MaintenanceWindow, Weekday } from './schedule.ts';
 import type { FieldProblem } from './service.ts';
-import { GATE_NAMES, MAX_CANARY, MAX_WAVES, STRATEGY_PRESETS } from './strategy.ts';
+import { GATE_NAMES, MAX_CANARY, MAX_WAVES, MISSING_COMPONENTS, STRATEGY_PRESETS } from './strategy.ts';
 import type { FailureLimits, GateName, Ramp, Strategy, SuccessLimits, WaveSize, WaveStrategy } from './strategy.ts';
 
 const MINUTE_MS = 60_000;
@@ -55,6 +55,7 @@ export function parseStrategy(input: unknown, problems: FieldProblem[], path = '
     ...readSchedule(fields),
     revertWithinMs: fields.duration('revertWithin', { fallbackMs: 72 * HOUR_MS, minMs: 0, maxMs: MAX_DURATION_MS }),
     canaryMinHealthyMs: fields.duration('canaryMinHealthy', { fallbackMs: 10 * MINUTE_MS, minMs: 0, maxMs: MAX_DURATION_MS }),
+    missingComponents: fields.choice('missingComponents', MISSING_COMPONENTS, 'skip'),
   };
   fields.unavailable('offline', (value) => value === 'defer', '"defer"');
   fields.unavailable('maxInFlightPer', (value) => value === null, 'null');

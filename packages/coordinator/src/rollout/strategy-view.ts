@@ -39,6 +39,7 @@ export function toStrategyView(strategy: Strategy): Record<string, unknown> {
     schedule: toScheduleView(strategy),
     revertWithin: formatDuration(strategy.revertWithinMs),
     canaryMinHealthy: formatDuration(strategy.canaryMinHealthyMs),
+    missingComponents: strategy.missingComponents,
   };
 }
 

@@ -23,7 +23,13 @@ export interface Strategy {
   revertWithinMs: number;
   /** How long a canary should have been connected and healthy. */
   canaryMinHealthyMs: number;
+  /** What becomes of agents whose build lacks a component of the config: passed by, or the rollout is refused. */
+  missingComponents: MissingComponents;
 }
+
+/** See {@link Strategy.missingComponents}. */
+export const MISSING_COMPONENTS = ['skip', 'refuse'] as const;
+export type MissingComponents = (typeof MISSING_COMPONENTS)[number];
 
 /** Offers per second: starts at `start`, times `factor` for every `per` successes, at most `max`. */
 export interface Ramp {

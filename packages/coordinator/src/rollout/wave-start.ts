@@ -1,7 +1,7 @@
 import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
 import { startWatch } from './fleet-breaker.ts';
-import { chooseCanary, memberCount, planWave, rateOf, shareOf } from './plan.ts';
+import { buildsOf, chooseCanary, memberCount, planWave, rateOf, shareOf } from './plan.ts';
 import type { CanaryChoice } from './plan.ts';
 import type { FleetView, Need } from './view.ts';
 
@@ -11,7 +11,13 @@ export function canaryChoice(draft: Draft, view: FleetView): CanaryChoice | 'can
   if (!canary || size.kind !== 'share') return undefined;
   if (view.candidates === undefined) return 'candidates';
   const count = shareOf(size, memberCount(view.members));
-  return chooseCanary(view.candidates, { count, nowMs: draft.nowMs, minHealthyMs: draft.document.strategy.canaryMinHealthyMs });
+  const { strategy } = draft.document;
+  return chooseCanary(view.candidates, {
+    count,
+    nowMs: draft.nowMs,
+    minHealthyMs: strategy.canaryMinHealthyMs,
+    builds: buildsOf(draft.document),
+  });
 }
 
 /** Starts the present wave: fixes how far it goes, over the members connected now. */

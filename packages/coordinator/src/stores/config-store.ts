@@ -133,6 +133,11 @@ export function createConfigStore(options: { client: RedisClient; keys: Keys; re
   };
 }
 
+/** Only the texts of files, by name. */
+export function textsOf(files: ConfigFiles): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).map(([name, { body }]) => [name, body]));
+}
+
 /** Files as the bytes that agents get. */
 export function toConfigMap(files: ConfigFiles): ConfigMap {
   return new Map(

@@ -10,7 +10,7 @@ import type { ReplicaWait } from './replica-wait.ts';
 export const MAX_GROUPS = 1000;
 
 /** What an operator says of a group. */
-export type GroupInput = Pick<GroupSpec, 'name' | 'selector' | 'priority' | 'mode'>;
+export type GroupInput = Pick<GroupSpec, 'name' | 'selector' | 'priority' | 'mode' | 'policy'>;
 
 /** Outcome of a change: the new generation of the spec, or the active rollout that forbids it. */
 export type GroupChange = { kind: 'ok'; generation: number } | { kind: 'active'; id: string } | { kind: 'missing' };

@@ -2,13 +2,15 @@ import { isBricking } from './bricking.ts';
 import { checkBodies } from './component-bodies/catalogue.ts';
 import { uniqueComponents } from './component-set.ts';
 import type { ComponentType } from './component-set.ts';
-import { openConfigText } from './config-loader.ts';
+import { openConfigText, withoutMark } from './config-loader.ts';
 import type { LoadedConfig } from './config-loader.ts';
 import type { ConfigModel } from './config-model.ts';
 import { checkAmbiguousConnectors, checkConnectors } from './connector-rules.ts';
-import type { Finding, FindingSink } from './finding.ts';
+import { FindingSink, MAX_FINDINGS } from './finding.ts';
+import type { Finding } from './finding.ts';
 import { COMPONENT_KINDS } from './ids.ts';
 import { lint } from './lints.ts';
+import { inMergeOrder, mergeTrees, shiftTree } from './merge-trees.ts';
 import { checkSectionsPresent, checkTopKeys, readSections } from './section-rules.ts';
 import { readService } from './service-rules.ts';
 import { checkSignals } from './signal-rules.ts';
@@ -59,6 +61,79 @@ export function validateCollectorConfig(text: string, options: ValidationOptions
   const outcome = loaded === null ? { unchecked: [], components: [] } : checkLoaded(loaded, createContext(sink, options));
   const findings = sink.sorted();
   return { findings, ok: !sink.hasErrors, bricks, omitted: sink.omitted, ...outcome, steps: sink.steps };
+}
+
+/** A part of a config as it was read; `base` is its place among the texts of all parts. */
+interface Part {
+  readonly name: string;
+  readonly base: number;
+  readonly firstLine: number;
+  readonly loaded: LoadedConfig | null;
+  readonly findings: readonly Finding[];
+  readonly steps: number;
+}
+
+/**
+ * Checks a config of several files as the agent gets it: each file on its own for what keeps it from being read or merged, then
+ * what comes out when they are merged (see {@link inMergeOrder}). Paths of findings begin with `<file>#`. One file is checked
+ * as {@link validateCollectorConfig} does.
+ */
+export function validateConfigFiles(files: Readonly<Record<string, string>>, options: ValidationOptions = {}): ValidationReport {
+  const names = inMergeOrder(Object.keys(files));
+  const [first = ''] = names;
+  if (names.length <= 1) return validateCollectorConfig(files[first] ?? '', options);
+  const parts = readParts(names, files);
+  const broken = parts.some((part) => part.loaded === null || !part.loaded.readable);
+  const own = parts.flatMap((part) => part.findings.map((finding) => ({ ...finding, path: `${part.name}#${finding.path}` })));
+  const bricks = parts.some((part) => isBricking(part.loaded, part.findings.some(isError)));
+  const steps = parts.reduce((sum, part) => sum + part.steps, 0);
+  if (broken) return { findings: limited(own), ok: !own.some(isError), bricks, omitted: 0, unchecked: [], components: [], steps };
+
+  const sink = new FindingSink(names.map((name) => withoutMark(files[name] ?? '')).join('\n'));
+  const step = (count: number): void => sink.step(count);
+  const trees = parts.flatMap(({ loaded, base }) => (loaded === null ? [] : [shiftTree(loaded.root, base, step)]));
+  const merged: LoadedConfig = { root: mergeTrees(trees, step), foreignTopKeys: new Set(), readable: true };
+  const outcome = checkLoaded(merged, createContext(sink, options));
+  const found = sink.sorted().map((finding) => placeOf(finding, parts));
+  const findings = limited([...own, ...found]);
+  return {
+    findings,
+    ok: !sink.hasErrors && !own.some(isError),
+    bricks,
+    omitted: sink.omitted + own.length + found.length - findings.length,
+    ...outcome,
+    steps: steps + sink.steps,
+  };
+}
+
+function isError(finding: Finding): boolean {
+  return finding.severity === 'error';
+}
+
+function limited(findings: readonly Finding[]): Finding[] {
+  if (findings.length <= MAX_FINDINGS) return [...findings];
+  return findings.toSorted((a, b) => Number(isError(b)) - Number(isError(a))).slice(0, MAX_FINDINGS);
+}
+
+function readParts(names: readonly string[], files: Readonly<Record<string, string>>): Part[] {
+  let base = 0;
+  let firstLine = 0;
+  return names.map((name) => {
+    const text = withoutMark(files[name] ?? '');
+    const { sink, loaded } = openConfigText(text);
+    const part = { name, base, firstLine, loaded, findings: sink.sorted(), steps: sink.steps };
+    base += text.length + 1;
+    firstLine += text.split('\n').length;
+    return part;
+  });
+}
+
+/** Turns a place among the texts of all parts into one in its own part. */
+function placeOf(finding: Finding, parts: readonly Part[]): Finding {
+  const { line } = finding;
+  if (line === null) return finding;
+  const part = parts.findLast((candidate) => candidate.firstLine < line);
+  return part === undefined ? finding : { ...finding, path: `${part.name}#${finding.path}`, line: line - part.firstLine };
 }
 
 function createContext(sink: FindingSink, options: ValidationOptions): ValidationContext {

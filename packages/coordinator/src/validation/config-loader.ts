@@ -30,9 +30,14 @@ export interface OpenedText {
  * the text; columns of the first line count from after it.
  */
 export function openConfigText(text: string): OpenedText {
-  const body = text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
+  const body = withoutMark(text);
   const sink = new FindingSink(body.slice(0, MAX_CONFIG_BYTES));
   return { sink, loaded: loadConfig(body, sink) };
+}
+
+/** A text without its byte order mark. */
+export function withoutMark(text: string): string {
+  return text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
 }
 
 function loadConfig(body: string, sink: FindingSink): LoadedConfig | null {

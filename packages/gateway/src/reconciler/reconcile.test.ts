@@ -1,4 +1,13 @@
-import type { ConfigRef, Desired, FailedHash, FleetSpec, GroupSpec, Pin, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
+import type {
+  ConfigRef,
+  Desired,
+  DesiredInput,
+  FailedHash,
+  FleetSpec,
+  GroupSpec,
+  Pin,
+  RolloutSpec,
+} from '@opamp-gateway/shared/fleet-spec';
 import { desired, EMPTY_SPEC } from '@opamp-gateway/shared/fleet-spec';
 import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { describe, expect, it } from 'vitest';
@@ -60,14 +69,18 @@ function state(over: Partial<ReconcileState> = {}): ReconcileState {
   };
 }
 
-function want(fleet: FleetSpec, agent: ReconcileState): Desired {
-  return desired(fleet, {
+function inputOf(agent: ReconcileState): DesiredInput {
+  return {
     origin: '0190f000-0000-7000-8000-0000000000aa',
     attributes: {},
     pin: agent.pin,
     failed: agent.failed,
     wasOffered: (id) => wasOffered(agent.rows, id),
-  });
+  };
+}
+
+function want(fleet: FleetSpec, agent: ReconcileState): Desired {
+  return desired(fleet, inputOf(agent));
 }
 
 function run(fleet: FleetSpec, agent: ReconcileState) {
@@ -95,6 +108,28 @@ describe('offers', () => {
     const outcome = run(spec([group()], [rollout()]), state({ capabilities: TAKES_NOTHING }));
     expect(outcome.offer).toBeNull();
     expect(outcome.rows).toMatchObject([{ rollout: 'r1', status: 'skipped' }]);
+  });
+
+  it('passes an agent by whose build lacks a component of the config, in the rollout and ever after', () => {
+    const lacking = { ...B, lacks: ['b1'] };
+    const judge = (fleet: FleetSpec, componentsHash: string, agent = state()) => {
+      const wanted = desired(fleet, { ...inputOf(agent), componentsHash });
+      return { wanted, ...reconcile(fleet, agent, wanted) };
+    };
+    const during = spec([group()], [rollout({ to: lacking })]);
+    const passed = judge(during, 'b1');
+    expect(passed.wanted).toMatchObject({ lacking: true, config: A, source: 'stable' });
+    expect(passed).toMatchObject({ offer: null, rows: [{ rollout: 'r1', status: 'skipped' }] });
+    expect(judge(during, 'b2').offer).toMatchObject({ config: lacking, kind: 'rollout' });
+    expect(judge(during, '').offer).toMatchObject({ config: lacking, kind: 'rollout' });
+    // A new build of the agent has the component: now it is offered the config.
+    expect(judge(during, 'b2', state({ rows: new Map([['r1', row('skipped')]]) })).offer).toMatchObject({ row: { status: 'offered' } });
+    // Whoever was offered it before anybody knew stays in the rollout.
+    expect(judge(during, 'b1', state({ rows: new Map([['r1', row('applied')]]) })).wanted).toMatchObject({ lacking: false });
+
+    const after = spec([group({ stable: lacking, previous: A })]);
+    expect(judge(after, 'b1')).toMatchObject({ offer: null, wanted: { config: A, source: 'previous' } });
+    expect(judge(after, 'b2').offer).toMatchObject({ config: lacking });
   });
 
   it('offers nothing in a group that is only observed', () => {

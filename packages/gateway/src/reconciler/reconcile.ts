@@ -88,13 +88,14 @@ export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desir
     if (rollout !== null && desired.inCohort && row === undefined) rows.push(change(rollout, 'skipped'));
     return { rows, offer: null };
   }
+  if (rollout !== null && desired.inCohort && desired.lacking && row === undefined) rows.push(change(rollout, 'skipped'));
   if (desired.config === null || !managed) return { rows, offer: null };
 
   const known = state.offered === '' ? state.reportedHash : state.offered;
   if (desired.source === 'rollout' && rollout !== null) {
     // A row that is open here may have been judged in Redis meanwhile: a new attempt covers both.
     const earlier = row !== undefined && row.attempt < rollout.attempt && (FAILING_STATUSES.has(row.status) || !isSettled(row.status));
-    const again = row === undefined || row.status === 'left' || earlier;
+    const again = row === undefined || UNTOUCHED.has(row.status) || earlier;
     if (known !== rollout.to.hash) {
       const booked = change(rollout, 'offered', { deadlineInMs: rollout.ackTimeoutMs });
       return { rows, offer: { config: rollout.to, offeredFor: offeredForOf(desired, state), row: booked, kind: 'rollout' } };

@@ -102,6 +102,7 @@ export class OfferDesk {
       attributes: session.attributes,
       pin: record.pin,
       failed: record.failed,
+      componentsHash: record.componentsHash,
       wasOffered: (id) => wasOffered(record.rows, id),
     });
     session.desired = outcome;
@@ -178,6 +179,8 @@ export class OfferDesk {
       word('status', record.reportedStatus.toLowerCase()),
       word('sync', syncWord(session)),
       word('running', record.reportedStatus === 'APPLIED' ? record.reportedHash.slice(0, 12) : ''),
+      // Who could load a config is judged for each group by the builds in it.
+      ...(acceptsRemoteConfig(record.capabilities) ? [`build=${record.componentsHash.slice(0, 64)}=${group}`] : []),
     ];
     const text = facets.join('\n');
     if (text === session.facetText) return;
@@ -251,8 +254,9 @@ export class OfferDesk {
   #bookGroup(session: AgentSession, outcome: Desired): void {
     const { record } = session;
     const group = outcome.group?.name ?? NO_GROUP;
-    // A pinned agent takes no part in its group's rollouts: it counts neither for percents nor as unreached.
-    const takes = acceptsRemoteConfig(record.capabilities) && record.pin === null;
+    // A pinned agent takes no part in its group's rollouts, nor one whose build lacks a component: they count neither for percents
+    // nor as unreached.
+    const takes = acceptsRemoteConfig(record.capabilities) && record.pin === null && !outcome.lacking;
     if (record.group === group && session.takesConfig === takes) return;
     record.group = group;
     session.takesConfig = takes;

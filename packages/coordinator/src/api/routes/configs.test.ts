@@ -31,7 +31,10 @@ describe('PUT /configs/{name}', () => {
 
   it('checks in full what is YAML, looks in everything for what bricks a supervisor, and names the file where there are several', async () => {
     const { call } = await createFakeApi();
-    const files = { 'one.yaml': { body: 'bad', contentType: 'application/yaml' }, notes: { body: 'bad', contentType: 'text/plain' } };
+    const files = {
+      'one.yaml': { body: 'service: {bad: 1}', contentType: 'application/yaml' },
+      notes: { body: 'bad', contentType: 'text/plain' },
+    };
     const answer = await call('PUT', '/configs/base', { files });
     expect(answer.body.errors.map(({ path }) => path)).toEqual(['one.yaml#', 'notes#']);
   });

@@ -2,21 +2,25 @@ import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { matches } from '@opamp-gateway/shared/selector';
 import type { Selector } from '@opamp-gateway/shared/selector';
+import type { GroupPolicy } from '@opamp-gateway/shared/fleet-spec';
 import type { FastifyInstance } from 'fastify';
 import { covers } from '../../access/roles.ts';
 import type { Identity } from '../../access/roles.ts';
 import { groupWord } from '../agent-view.ts';
+import { requireGroup } from '../auth.ts';
 import { diffConfigs } from '../config-diff.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { compareKeys, decodeCursor, encodeCursor, pageOf } from '../pagination.ts';
 import type { Page } from '../pagination.ts';
-import { checkBuilds } from '../agent-builds.ts';
+import { checkBuilds, groupBuilds } from '../agent-builds.ts';
+import { preflight } from '../../validation/preflight.ts';
+import type { ComponentType } from '../../validation/component-set.ts';
 import { ProblemError } from '../problem.ts';
 import { decodeUtf8 } from '../utf8.ts';
 import { readSelector } from '../selector-input.ts';
 import type { ProblemItem } from '../problem.ts';
 import * as schema from '../schemas.ts';
-import { hashOfFiles, MAX_CONFIGS } from '../../stores/config-store.ts';
+import { hashOfFiles, MAX_CONFIGS, textsOf } from '../../stores/config-store.ts';
 import type { ConfigFiles, ConfigVersion, StoredValidation } from '../../stores/config-store.ts';
 import { findBrickingDefects } from '../../validation/bricking.ts';
 import type { Finding } from '../../validation/finding.ts';
@@ -35,16 +39,19 @@ const VALIDATED_TYPES = new Set([...YAML_TYPES, '']);
 const MESSAGE = schema.text('Why; shown in the history.', { maxLength: MAX_MESSAGE_CHARS });
 const FORCE = schema.flag('Store it although it has errors. Never done for a text that a supervisor could not start from again.');
 const FORCE_REASON = schema.text('Why it is forced; kept in the audit log. Needed with `force`.', { maxLength: MAX_MESSAGE_CHARS });
+const FILES = schema.mapOf(
+  schema.body({ body: schema.text('The text.'), contentType: schema.text('Media type.', { maxLength: 127, default: 'text/yaml' }) }, [
+    'body',
+  ]),
+  'By file name; a single file usually has the empty name.',
+  { minProperties: 1, maxProperties: MAX_FILES, propertyNames: { maxLength: MAX_FILE_NAME_CHARS } },
+);
+const FOR_GROUP = schema.text('Judge it by the switches of this group.', { pattern: schema.GROUP_NAME_PATTERN });
 const PUT_BODY = schema.body(
   {
-    files: schema.mapOf(
-      schema.body({ body: schema.text('The text.'), contentType: schema.text('Media type.', { maxLength: 127, default: 'text/yaml' }) }, [
-        'body',
-      ]),
-      'By file name; a single file usually has the empty name.',
-      { minProperties: 1, maxProperties: MAX_FILES, propertyNames: { maxLength: MAX_FILE_NAME_CHARS } },
-    ),
+    files: FILES,
     message: MESSAGE,
+    group: FOR_GROUP,
     force: FORCE,
     reason: FORCE_REASON,
   },
@@ -61,11 +68,11 @@ const PREFLIGHT = schema.view({
   estimated: schema.flag('Whether the numbers are those of a sample.'),
 });
 
-type PutOptions = { message?: string; force?: boolean; reason?: string };
+type PutOptions = { message?: string; group?: string; force?: boolean; reason?: string };
 type PutBody = PutOptions & { files: ConfigFiles };
 
 /** Named configs: immutable versions, history, diff and validation. */
-export function configRoutes(app: FastifyInstance, { configs, agents, audit, validate }: ApiDependencies): void {
+export function configRoutes(app: FastifyInstance, { configs, groups, agents, audit, validate }: ApiDependencies): void {
   app.addContentTypeParser(
     YAML_TYPES,
     { parseAs: 'buffer', bodyLimit: CONFIG_BODY_LIMIT_BYTES },
@@ -82,7 +89,7 @@ export function configRoutes(app: FastifyInstance, { configs, agents, audit, val
         description:
           'The same content as the newest version answers 200 and that version. A config with errors is refused with every finding; `force` with a `reason` stores it all the same, unless `forcible` of the answer is false: such a text would keep a supervisor from ever starting again.',
         params: schema.params({ name: schema.CONFIG_NAME }),
-        querystring: schema.query({ message: MESSAGE, force: FORCE, reason: FORCE_REASON }),
+        querystring: schema.query({ message: MESSAGE, group: FOR_GROUP, force: FORCE, reason: FORCE_REASON }),
         body: {
           content: {
             'application/json': { schema: PUT_BODY },
@@ -96,6 +103,7 @@ export function configRoutes(app: FastifyInstance, { configs, agents, audit, val
             'malformed-body',
             'body-too-large',
             'unsupported-media-type',
+            'group-not-found',
             'invalid-body',
             'invalid-config',
             'limit-exceeded',
@@ -108,7 +116,7 @@ export function configRoutes(app: FastifyInstance, { configs, agents, audit, val
       const input = toPutBody(request.body, request.query as PutOptions);
       checkSize(input.files);
       const reason = forceReason(input);
-      const validation = validateFiles(input.files, validate);
+      const { components: _used, ...validation } = validateFiles(input.files, validate, await policyOf(groups, input.group));
       if (validation.errors > 0) refuseUnlessForced(input.files, validation, reason);
       if ((await configs.newest(name)) === undefined && (await configs.names()).size >= MAX_CONFIGS) {
         throw new ProblemError('limit-exceeded', `there are ${MAX_CONFIGS} configs already`);
@@ -283,39 +291,55 @@ export function configRoutes(app: FastifyInstance, { configs, agents, audit, val
       schema: {
         tags: ['configs'],
         summary: 'Check a config without storing it',
-        description: 'With `selector` it also says which agents could load the config, by the component lists that they sent.',
-        body: schema.body(
-          { yaml: schema.text('The text of a collector config.'), selector: schema.text('Agents that would get it.', { maxLength: 4096 }) },
-          ['yaml'],
-        ),
+        description:
+          'Either `yaml`, or `files` as for storing; several are judged as the agent merges them. With `group` by its switches, with `policy` by those; with `selector`, or else for the agents of `group`, it also says which of them could load the config, by the component lists that they sent.',
+        body: schema.body({
+          yaml: schema.text('The text of a collector config.'),
+          files: FILES,
+          selector: schema.text('Agents that would get it.', { maxLength: 4096 }),
+          group: FOR_GROUP,
+          policy: schema.GROUP_POLICY,
+        }),
         response: {
           200: schema.answer(
             'Also when there are errors.',
             schema.view(
               {
                 findings: schema.list(schema.ref('Finding'), 'By line.'),
-                hash: schema.text('Hash it would get as a single file.'),
+                hash: schema.text('Hash it would get.'),
                 preflight: PREFLIGHT,
               },
               ['preflight'],
             ),
           ),
-          ...schema.problems('malformed-body', 'body-too-large', 'invalid-body', 'invalid-selector'),
+          ...schema.problems('malformed-body', 'body-too-large', 'group-not-found', 'invalid-body', 'invalid-selector'),
         },
       },
     },
     async (request) => {
-      const { yaml, selector } = request.body as { yaml: string; selector?: string };
+      const { yaml, files, selector, group, policy } = request.body as ValidateBody;
+      if ((yaml === undefined) === (files === undefined)) {
+        const message = 'give either the text of one file, or files';
+        throw new ProblemError('invalid-body', `yaml: ${message}`, { errors: [{ path: 'yaml', message }] });
+      }
+      const all = files ?? { '': { body: yaml ?? '', contentType: 'text/yaml' } };
+      checkSize(all);
+      if (group !== undefined) requireGroup(request.identity, group, `${group} is another group`);
       const selected = selector === undefined ? undefined : readSelector(selector, 'selector');
-      const { findings, components } = validate(yaml);
-      return {
-        ...(selected === undefined ? {} : { preflight: await checkBuilds(agents, ownMatches(selected, request.identity), components) }),
-        findings,
-        hash: hashOfFiles({ '': { body: yaml, contentType: 'text/yaml' } }),
-      };
+      const switches = policy ?? (await policyOf(groups, group));
+      const { findings, components } = validateFiles(all, validate, switches);
+      const builds =
+        selected === undefined
+          ? group === undefined
+            ? undefined
+            : { ...preflight(components, await groupBuilds(agents, group)), estimated: false }
+          : await checkBuilds(agents, ownMatches(selected, request.identity), components);
+      return { ...(builds === undefined ? {} : { preflight: builds }), findings, hash: hashOfFiles(all) };
     },
   );
 }
+
+type ValidateBody = { yaml?: string; files?: ConfigFiles; selector?: string; group?: string; policy?: GroupPolicy };
 
 /** Agents of the caller's groups that a selector matches. */
 function ownMatches(selector: Selector, identity: Identity): (record: AgentRecord) => boolean {
@@ -332,7 +356,7 @@ function toPutBody(body: unknown, query: PutOptions): PutBody {
     );
   if (typeof body === 'string') return { ...query, files: { '': { body, contentType: 'text/yaml' } } };
   const put = body as PutBody;
-  for (const name of ['message', 'force', 'reason'] as const) {
+  for (const name of ['message', 'group', 'force', 'reason'] as const) {
     if (put[name] !== undefined && query[name] !== undefined && put[name] !== query[name])
       throw new ProblemError('invalid-parameter', `the query and the body give different values for ${name}`);
   }
@@ -354,21 +378,50 @@ function checkSize(files: ConfigFiles): void {
     throw new ProblemError('body-too-large', `the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
 }
 
-/** Findings of all files: in full of collector configs, of others what no supervisor survives. */
-function validateFiles(files: ConfigFiles, validate: ApiDependencies['validate']): StoredValidation & { findings: Finding[] } {
-  const findings = checkFiles(files, (text) => validate(text).findings);
-  const errors = findings.filter(({ severity }) => severity === 'error').length;
-  return { errors, warnings: findings.length - errors, findings };
+/** The switches of a group; the usual ones when none is named. */
+async function policyOf(groups: ApiDependencies['groups'], name: string | undefined): Promise<GroupPolicy> {
+  if (name === undefined) return {};
+  const group = (await groups.spec()).groups.find((candidate) => candidate.name === name);
+  if (group === undefined) throw new ProblemError('group-not-found', `there is no group ${name}`);
+  return group.policy ?? {};
 }
 
-function checkFiles(files: ConfigFiles, check: (text: string) => readonly Finding[]): Finding[] {
-  const single = Object.keys(files).length === 1;
-  return Object.entries(files).flatMap(([name, file]) => {
-    const mediaType = file.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-    // A supervisor ignores the media type and merges every entry as YAML, so what bricks one is looked for in all of them.
-    const found = VALIDATED_TYPES.has(mediaType) ? check(file.body) : brickingDefectsOfOther(file.body);
-    return found.map((finding) => (single ? finding : { ...finding, path: `${name}#${finding.path}` }));
+/** Findings of all files: in full of what the agent makes of its collector configs, of others what no supervisor survives. */
+function validateFiles(
+  files: ConfigFiles,
+  validate: ApiDependencies['validate'],
+  policy: GroupPolicy,
+): StoredValidation & { findings: Finding[]; components: readonly ComponentType[] } {
+  const collector = Object.fromEntries(Object.entries(files).filter(([, { contentType }]) => isCollectorConfig(contentType)));
+  const { findings: found, components } =
+    Object.keys(collector).length === 0 ? { findings: [], components: [] } : validate(textsOf(collector), { policy });
+  const isSingle = Object.keys(files).length === 1;
+  const named = found.map((finding) =>
+    isSingle || Object.keys(collector).length > 1 ? finding : { ...finding, path: `${Object.keys(collector)[0] ?? ''}#${finding.path}` },
+  );
+  const known = new Set(named.map(placeOf));
+  // Merging can hide what is wrong with a part; a single file has been looked at in full.
+  const hidden = isSingle && Object.keys(collector).length === 1 ? [] : brickingDefectsOf(files);
+  const findings = [...named, ...hidden.filter((finding) => !known.has(placeOf(finding)))];
+  const errors = findings.filter(({ severity }) => severity === 'error').length;
+  return { errors, warnings: findings.length - errors, findings, components };
+}
+
+/** What no supervisor survives, in each file: it ignores the media type and merges every entry as YAML. */
+function brickingDefectsOf(files: ConfigFiles): Finding[] {
+  const isSingle = Object.keys(files).length === 1;
+  return Object.entries(files).flatMap(([name, { body, contentType }]) => {
+    const found = isCollectorConfig(contentType) ? findBrickingDefects(body) : brickingDefectsOfOther(body);
+    return found.map((finding) => (isSingle ? finding : { ...finding, path: `${name}#${finding.path}` }));
   });
+}
+
+function isCollectorConfig(contentType: string): boolean {
+  return VALIDATED_TYPES.has(contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '');
+}
+
+function placeOf({ code, path, line }: Finding): string {
+  return `${code} ${path} ${line ?? 0}`;
 }
 
 /** Defects of a file that is no collector config by its media type: it need not have a collector's sections. */
@@ -378,7 +431,7 @@ function brickingDefectsOfOther(text: string): Finding[] {
 
 /** Throws a ProblemError with every finding, unless there is a reason to go on and nothing that could brick a supervisor. */
 function refuseUnlessForced(files: ConfigFiles, validation: { findings: Finding[] }, reason: string | undefined): void {
-  const bricking = checkFiles(files, findBrickingDefects);
+  const bricking = brickingDefectsOf(files);
   if (reason !== undefined && bricking.length === 0) return;
   const found = reason === undefined ? validation.findings : bricking;
   const errors = found.filter(({ severity }) => severity === 'error');

@@ -1,4 +1,5 @@
 import { formatSelector } from '@opamp-gateway/shared/selector';
+import { GROUP_POLICY_FIELDS } from '@opamp-gateway/shared/fleet-spec';
 import type { FleetSpec, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { FastifyInstance } from 'fastify';
 import { covers } from '../../access/roles.ts';
@@ -33,6 +34,7 @@ const PUT_BODY = schema.body(
       default: 0,
     }),
     mode: schema.text('`observe`: counted and shown, offered nothing.', { enum: ['manage', 'observe'], default: 'manage' }),
+    policy: schema.GROUP_POLICY,
     expectAgents: EXPECT_AGENTS,
   },
   ['selector'],
@@ -47,7 +49,7 @@ const IMPACT = {
   activeRollout: schema.nullable(schema.text('Rollout that forbids the change now.')),
 };
 
-type PutBody = Pick<GroupSpec, 'selector' | 'priority' | 'mode'> & { expectAgents?: number };
+type PutBody = Pick<GroupSpec, 'selector' | 'priority' | 'mode' | 'policy'> & { expectAgents?: number };
 
 /** Groups: which agents belong together, and which group wins. */
 export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: ApiDependencies): void {
@@ -92,7 +94,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       if (dryRun === true) return { dryRun: true, ...impact, activeRollout: active };
       if (active !== null) throw activeProblem(name, active);
       guardImpact(impact, expectAgents);
-      if (changed || old.selector !== group.selector) {
+      if (changed || old.selector !== group.selector || !isSamePolicy(old, group)) {
         const entry = await audit.format({
           actor: request.actor,
           action: 'group.put',
@@ -104,7 +106,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       const facets = readFacets(await agents.facets());
       return await reply
         .code(old === undefined ? 201 : 200)
-        .send(toView({ ...(old ?? { stable: null, previous: null, trailingHeld: false }), ...group }, activeRollouts, facets));
+        .send(toView({ stable: null, previous: null, trailingHeld: false, ...provenOf(old), ...group }, activeRollouts, facets));
     },
   );
 
@@ -192,6 +194,10 @@ function findGroup(spec: FleetSpec, name: string): GroupSpec {
   return group;
 }
 
+function isSamePolicy(old: Pick<GroupSpec, 'policy'>, group: Pick<GroupSpec, 'policy'>): boolean {
+  return GROUP_POLICY_FIELDS.every((name) => old.policy?.[name] === group.policy?.[name]);
+}
+
 function isSameGroup(old: GroupSpec, group: GroupInput): boolean {
   const canonical = (text: string): string => formatSelector(readSelector(text, 'selector'));
   return old.priority === group.priority && old.mode === group.mode && canonical(old.selector) === canonical(group.selector);
@@ -204,6 +210,11 @@ function withGroup(spec: FleetSpec, group: GroupInput, old: GroupSpec | undefine
   return { ...spec, groups: groups.toSorted((left, right) => right.priority - left.priority || compareKeys(left.name, right.name)) };
 }
 
+/** What a group keeps when everything that operators say of it is replaced. */
+function provenOf(old: GroupSpec | undefined): Pick<GroupSpec, 'stable' | 'previous' | 'trailingHeld'> | undefined {
+  return old === undefined ? undefined : { stable: old.stable, previous: old.previous, trailingHeld: old.trailingHeld };
+}
+
 function activeProblem(name: string, id: string): ProblemError {
   return new ProblemError('rollout-active', `group ${name} has the active rollout ${id}`, { extensions: { rollout: id } });
 }
@@ -214,7 +225,18 @@ function unwrap(name: string, change: GroupChange): void {
 }
 
 function toView(group: GroupSpec, activeRollouts: ReadonlyMap<string, string>, facets: Facets): Record<string, unknown> {
-  const { name, selector, priority, mode, stable, previous, trailingHeld } = group;
+  const { name, selector, priority, mode, policy = {}, stable, previous, trailingHeld } = group;
   const counts = facets.groups.get(name) ?? { agents: 0, connected: 0, health: {} };
-  return { name, selector, priority, mode, stable, previous, trailingHeld, activeRollout: activeRollouts.get(name) ?? null, counts };
+  return {
+    name,
+    selector,
+    priority,
+    mode,
+    policy,
+    stable,
+    previous,
+    trailingHeld,
+    activeRollout: activeRollouts.get(name) ?? null,
+    counts,
+  };
 }

@@ -24,6 +24,7 @@ const VIEW: RolloutView = {
   endedAt: null,
   outcome: '',
   warnings: ['no_way_back'],
+  preflight: null,
   eventSeq: 1,
 };
 
