@@ -170,7 +170,6 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('alerts', () => dispatcher.stop());
     await dispatcher.start();
 
-    const agents = createAgentReader({ client, keys });
     const queueReader =
       queues === undefined
         ? undefined
