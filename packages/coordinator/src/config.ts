@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
 import { ignoredServiceLinks, parseEnvironment } from '@opamp-gateway/shared/environment';
-import { ConfigurationError } from '@opamp-gateway/shared/errors';
 import type { FailedRateLimits } from './alerts/failed-rate-watch.ts';
+import type { EnvironmentValues } from '@opamp-gateway/shared/environment';
+import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
+import { OIDC_ALGORITHMS, parseRoleMap } from './access/oidc.ts';
+import type { OidcSettings } from './access/oidc.ts';
 import { isLoopbackHost } from './api/auth.ts';
 import type { RetentionDays } from './bus/retention.ts';
 
@@ -31,7 +34,7 @@ export interface CoordinatorConfig {
   queue: boolean;
   /** Replicas that must have a commit before it is answered. */
   minReplicas: number;
-  /** Without one the API may bind to loopback only. */
+  /** Without one, and without an issuer, the API may bind to loopback only. */
   apiTokensFile: string | undefined;
   /** File of those who are told of alerts. */
   alertsFile: string | undefined;
@@ -39,6 +42,8 @@ export interface CoordinatorConfig {
   failedRate: FailedRateLimits;
   /** How often the numbers of the fleet are read for metrics and alerts. */
   fleetWatchMs: number;
+  /** Undefined: no single sign-on. */
+  oidc: OidcSettings | undefined;
   /** How long a gateway may take to answer a command. */
   commandTimeoutMs: number;
   /** Time after a start and after Redis was away in which nothing bad is concluded from silence. */
@@ -75,6 +80,16 @@ const NAMES = [
   'OPAMP_ALERTS_FAILED_PERCENT',
   'OPAMP_ALERTS_FAILED_MIN_AGENTS',
   'OPAMP_COORDINATOR_FLEET_WATCH_MS',
+  'OPAMP_OIDC_ISSUER',
+  'OPAMP_OIDC_CLIENT_ID',
+  'OPAMP_OIDC_AUDIENCE',
+  'OPAMP_OIDC_SCOPES',
+  'OPAMP_OIDC_NAME_CLAIM',
+  'OPAMP_OIDC_ROLE_CLAIM',
+  'OPAMP_OIDC_ROLE_MAP',
+  'OPAMP_OIDC_GROUPS_CLAIM',
+  'OPAMP_OIDC_ALGORITHMS',
+  'OPAMP_OIDC_CLOCK_SKEW_SECONDS',
 ] as const;
 
 /** Reads the environment. Throws a ConfigurationError that lists everything that is wrong with it (exit code 78). */
@@ -105,8 +120,42 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     alertsFile: values.OPAMP_ALERTS_FILE,
     failedRate: { percent: values.OPAMP_ALERTS_FAILED_PERCENT, minAgents: values.OPAMP_ALERTS_FAILED_MIN_AGENTS },
     fleetWatchMs: values.OPAMP_COORDINATOR_FLEET_WATCH_MS,
+    oidc: readOidc(values),
   });
   return { config, ignored: ignoredServiceLinks(environment) };
+}
+
+/** How tokens of the issuer are read; undefined without one. Throws a ConfigurationError that lists everything that is wrong. */
+function readOidc(values: Readonly<Pick<EnvironmentValues, (typeof NAMES)[number]>>): OidcSettings | undefined {
+  const { OPAMP_OIDC_ISSUER: issuer, OPAMP_OIDC_CLIENT_ID: clientId } = values;
+  const problems: string[] = [];
+  if (issuer === undefined) {
+    if (clientId !== undefined || values.OPAMP_OIDC_AUDIENCE !== undefined)
+      problems.push('OPAMP_OIDC_ISSUER: is needed with the other OPAMP_OIDC_ settings');
+  } else if (clientId === undefined) problems.push('OPAMP_OIDC_CLIENT_ID: is needed with OPAMP_OIDC_ISSUER');
+  const unknown = values.OPAMP_OIDC_ALGORITHMS.filter((name) => !(OIDC_ALGORITHMS as readonly string[]).includes(name));
+  if (unknown.length > 0) problems.push(`OPAMP_OIDC_ALGORITHMS: expected some of ${OIDC_ALGORITHMS.join(', ')}, got ${unknown.join(', ')}`);
+  if (values.OPAMP_OIDC_ALGORITHMS.length === 0) problems.push('OPAMP_OIDC_ALGORITHMS: expected at least one');
+  let roles: OidcSettings['roles'] = new Map();
+  try {
+    roles = parseRoleMap(values.OPAMP_OIDC_ROLE_MAP);
+  } catch (error) {
+    problems.push(`OPAMP_OIDC_ROLE_MAP: ${toError(error).message}`);
+  }
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  if (issuer === undefined || clientId === undefined) return undefined;
+  return {
+    issuer,
+    clientId,
+    audience: values.OPAMP_OIDC_AUDIENCE ?? clientId,
+    scopes: values.OPAMP_OIDC_SCOPES,
+    nameClaim: values.OPAMP_OIDC_NAME_CLAIM,
+    roleClaim: values.OPAMP_OIDC_ROLE_CLAIM,
+    roles,
+    groupsClaim: values.OPAMP_OIDC_GROUPS_CLAIM,
+    algorithms: values.OPAMP_OIDC_ALGORITHMS,
+    clockSkewSeconds: values.OPAMP_OIDC_CLOCK_SKEW_SECONDS,
+  };
 }
 
 /** A config with the defaults for everything that is not given; both ports default to a free one, as tests want it. */
@@ -127,6 +176,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     alertsFile: undefined,
     failedRate: { percent: 5, minAgents: 20 },
     fleetWatchMs: 5000,
+    oidc: undefined,
     commandTimeoutMs: 5000,
     graceMs: 15_000,
     lagHoldMs: 30_000,
@@ -135,9 +185,9 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     ...given,
     host,
   };
-  if (config.apiTokensFile === undefined && !isLoopbackHost(config.host)) {
+  if (config.apiTokensFile === undefined && config.oidc === undefined && !isLoopbackHost(config.host)) {
     throw new ConfigurationError([
-      `OPAMP_COORDINATOR_HOST is ${config.host}, which other machines can reach, and there are no API tokens: set OPAMP_API_TOKENS_FILE, or bind to 127.0.0.1`,
+      `OPAMP_COORDINATOR_HOST is ${config.host}, which other machines can reach, and nobody would need credentials: set OPAMP_API_TOKENS_FILE or OPAMP_OIDC_ISSUER, or bind to 127.0.0.1`,
     ]);
   }
   return Object.freeze(config);

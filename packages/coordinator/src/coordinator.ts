@@ -18,6 +18,7 @@ import { createAlertDispatcher } from './alerts/alert-dispatcher.ts';
 import { NO_TARGETS, openAlertTargets } from './alerts/alert-targets.ts';
 import type { AlertTargets } from './alerts/alert-targets.ts';
 import { sendWebhook } from './alerts/webhook-sender.ts';
+import { createOidcVerifier } from './access/oidc.ts';
 import { createApiServer } from './api/api-server.ts';
 import { createAgentReader } from './bus/agent-reader.ts';
 import { createCommandBus } from './bus/command-bus.ts';
@@ -79,6 +80,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
   const start = async (): Promise<void> => {
     const tokens = openTokens(config);
     const targets = openTargets(config);
+    const oidc = config.oidc === undefined ? undefined : createOidcVerifier(config.oidc);
     const metrics = overrides.metrics ?? createMetrics('opamp_coordinator');
     open.push('metrics', () => metrics.close());
     const events = createCoordinatorEvents({ metrics, logger, isRedisUp: () => client.status === 'ready' });
@@ -223,13 +225,19 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       validate: validateConfigFiles,
       logger,
       tokens,
+      oidc,
       onAnswer: events.onAnswer,
     });
     open.push('api', () => closeApi(api));
     await listen(api, config);
     apiUrl = urlOf(api, config.host);
     notReady = undefined;
-    logger.info({ apiUrl, adminUrl: admin.url, redis: addressOf(client), authenticated: tokens !== undefined }, 'coordinator is running');
+    logger.info(
+      { apiUrl, adminUrl: admin.url, redis: addressOf(client), authenticated: tokens !== undefined || oidc !== undefined },
+      'coordinator is running',
+    );
+    // Without its keys nobody's token can be checked; they are fetched again when they are needed.
+    oidc?.prepare().catch((error: unknown) => logger.warn({ err: error }, 'the keys of the OIDC issuer could not be read yet'));
   };
 
   const service = createService({

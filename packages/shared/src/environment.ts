@@ -346,7 +346,62 @@ export const OPTIONS = {
     default: undefined,
     kind: 'file',
     readBy: COORDINATOR,
-    sentence: 'File of API tokens; without it the coordinator binds to loopback only.',
+    sentence: 'File of API tokens; without it, and without an issuer, the coordinator binds to loopback only.',
+  }),
+  OPAMP_OIDC_ISSUER: textOption({
+    default: undefined,
+    kind: 'URL',
+    readBy: COORDINATOR,
+    sentence: 'OpenID Connect issuer whose tokens the API takes, exactly as it names itself; its keys are found by discovery.',
+    check: (text) => (isIssuerUrl(text) ? undefined : 'an https:// URL without query (http:// on this machine only)'),
+  }),
+  OPAMP_OIDC_CLIENT_ID: textOption({
+    default: undefined,
+    readBy: COORDINATOR,
+    sentence: 'Id of the public client as which the dashboard signs people in; needed with an issuer.',
+  }),
+  OPAMP_OIDC_AUDIENCE: textOption({
+    default: undefined,
+    defaultText: '`OPAMP_OIDC_CLIENT_ID`',
+    readBy: COORDINATOR,
+    sentence: 'What must stand in the claim `aud` of a token.',
+  }),
+  OPAMP_OIDC_SCOPES: listOption({
+    default: ['openid', 'profile'],
+    readBy: COORDINATOR,
+    sentence: 'Scopes that the dashboard asks for.',
+  }),
+  OPAMP_OIDC_NAME_CLAIM: textOption({
+    default: 'sub',
+    readBy: COORDINATOR,
+    sentence: 'Claim that names the actor; take none that people can change themselves.',
+  }),
+  OPAMP_OIDC_ROLE_CLAIM: textOption({
+    default: 'roles',
+    readBy: COORDINATOR,
+    sentence: 'Claim that holds the roles; dots lead into objects, as in `realm_access.roles`.',
+  }),
+  OPAMP_OIDC_ROLE_MAP: listOption({
+    default: [],
+    readBy: COORDINATOR,
+    sentence: 'What stands for which role there, as in `sre=operator,change-board=approver`; without it the names of the roles do.',
+  }),
+  OPAMP_OIDC_GROUPS_CLAIM: textOption({
+    default: undefined,
+    readBy: COORDINATOR,
+    sentence: 'Claim that lists the groups of agents somebody is for (`*`: all); without this setting everybody is for all.',
+  }),
+  OPAMP_OIDC_ALGORITHMS: listOption({
+    default: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    readBy: COORDINATOR,
+    sentence: 'Signature algorithms that are taken; only asymmetric ones can be named.',
+  }),
+  OPAMP_OIDC_CLOCK_SKEW_SECONDS: integerOption({
+    default: 30,
+    max: 600,
+    unit: 'seconds',
+    readBy: COORDINATOR,
+    sentence: 'How far the clock of the issuer may be off.',
   }),
 
   OPAMP_API_URL: textOption({
@@ -409,6 +464,12 @@ export function renderConfigurationTable(): string {
       return `## ${title}\n\n${renderOptionTable(options)}`;
     })
     .join('\n');
+}
+
+function isIssuerUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || url.search !== '' || url.hash !== '' || url.username !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(url.hostname));
 }
 
 function problemOf(parse: () => unknown): string | undefined {

@@ -63,7 +63,10 @@ export type Scope = '*' | ReadonlySet<string>;
 
 /** What a credential allows. */
 export interface Grant {
+  /** The strongest of the roles. */
   readonly role: Role;
+  /** The others, where somebody has several. */
+  readonly also?: readonly Role[];
   readonly scope: Scope;
 }
 
@@ -85,7 +88,12 @@ export function isRole(text: unknown): text is Role {
 
 /** Whether this caller's role allows it; for which groups is another question. */
 export function allows(grant: Grant, permission: Permission): boolean {
-  return ROLE_PERMISSIONS[grant.role].includes(permission);
+  return [grant.role, ...(grant.also ?? [])].some((role) => ROLE_PERMISSIONS[role].includes(permission));
+}
+
+/** Everything that this caller's role, or its roles together, allow. */
+export function permissionsOf(grant: Grant): Permission[] {
+  return PERMISSIONS.filter((permission) => allows(grant, permission));
 }
 
 /** The roles that allow it. */

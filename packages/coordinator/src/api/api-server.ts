@@ -149,7 +149,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
     { prefix: API_PREFIX },
   );
   publicRoutes(app, dependencies);
-  await serveDashboard(app);
+  await serveDashboard(app, { signInOrigins: () => dependencies.oidc?.origins() ?? [] });
   return app;
 }
 

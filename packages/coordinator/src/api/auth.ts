@@ -1,6 +1,9 @@
 import type { FastifyRequest } from 'fastify';
 import { allows, covers, FULL_GRANT, ROLES, rolesWith, scopeList } from '../access/roles.ts';
 import type { Identity, Permission } from '../access/roles.ts';
+import { IssuerUnavailable } from '../access/oidc-keys.ts';
+import { looksLikeJwt } from '../access/oidc.ts';
+import type { OidcVerdict, OidcVerifier } from '../access/oidc.ts';
 import { ProblemError } from './problem.ts';
 import type { RouteRule } from './route-permissions.ts';
 import type { TokenFile } from '../stores/token-file.ts';
@@ -10,6 +13,8 @@ export const ANONYMOUS = 'anonymous';
 
 const ACTOR = /^[\x21-\x7e][\x20-\x7e]{0,63}$/;
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+/** When a caller may try again whose issuer cannot be reached. */
+const ISSUER_RETRY_SECONDS = '5';
 const CHALLENGE = { 'www-authenticate': 'Bearer realm="opamp-coordinator"' };
 
 /** True for the addresses that only this machine can reach. */
@@ -20,6 +25,7 @@ export function isLoopbackHost(host: string): boolean {
 /** Where credentials are looked up. Without any, only this machine may call. */
 export interface Credentials {
   readonly tokens: TokenFile | undefined;
+  readonly oidc?: OidcVerifier | undefined;
 }
 
 /**
@@ -28,17 +34,36 @@ export interface Credentials {
  * could otherwise reach a loopback API through the browser of whoever looks at it). Throws a ProblemError when the request is
  * not accepted.
  */
-export async function identify(request: Pick<FastifyRequest, 'headers'>, { tokens }: Credentials): Promise<Identity> {
-  if (tokens === undefined) return { ...FULL_GRANT, name: loopbackActor(request.headers), kind: 'anonymous' };
+export async function identify(request: Pick<FastifyRequest, 'headers'>, { tokens, oidc }: Credentials): Promise<Identity> {
+  if (tokens === undefined && oidc === undefined) return { ...FULL_GRANT, name: loopbackActor(request.headers), kind: 'anonymous' };
   const token = bearerToken(request.headers);
-  const verdict = tokens.verify(token, Date.now());
+  const verdict = tokens?.verify(token, Date.now()) ?? { kind: 'unknown' };
   switch (verdict.kind) {
     case 'ok':
       return { name: verdict.holder.name, role: verdict.holder.role, scope: verdict.holder.scope, kind: 'token' };
     case 'expired':
       throw unauthenticated(`the token of ${verdict.holder.name} has expired`);
     case 'unknown':
-      throw unauthenticated('the token is not known');
+      if (oidc === undefined || !looksLikeJwt(token)) throw unauthenticated('the token is not known');
+      return await identifyByIssuer(token, oidc);
+  }
+}
+
+async function identifyByIssuer(token: string, oidc: OidcVerifier): Promise<Identity> {
+  let verdict: OidcVerdict;
+  try {
+    verdict = await oidc.verify(token);
+  } catch (error) {
+    if (!(error instanceof IssuerUnavailable)) throw error;
+    throw new ProblemError('issuer-unavailable', error.message, { headers: { 'retry-after': ISSUER_RETRY_SECONDS }, cause: error });
+  }
+  switch (verdict.kind) {
+    case 'ok':
+      return { ...verdict.holder, kind: 'oidc' };
+    case 'refused':
+      throw unauthenticated(verdict.detail);
+    case 'no-role':
+      throw new ProblemError('role-required', verdict.detail, { extensions: { roles: ROLES } });
   }
 }
 

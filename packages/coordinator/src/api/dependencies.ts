@@ -1,6 +1,7 @@
 import type { Logger } from '@opamp-gateway/shared/logger';
 import type { HistoryMinute } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { AlertService } from '../alerts/ports.ts';
+import type { OidcVerifier } from '../access/oidc.ts';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import type { CommandBus } from '../bus/command-bus.ts';
 import type { RolloutService } from '../rollout/service.ts';
@@ -59,8 +60,10 @@ export interface ApiDependencies {
   alerts: AlertService;
   validate: ConfigValidator;
   logger: Logger;
-  /** Undefined: no tokens, loopback only. */
+  /** Undefined: no API tokens. Without an issuer either, only this machine may call. */
   tokens: TokenFile | undefined;
+  /** Undefined: no single sign-on. */
+  oidc?: OidcVerifier | undefined;
   /** Called once for every answer. */
   onAnswer?(request: { method: string; route: string; status: number; seconds: number; actor: string; requestId: string }): void;
 }

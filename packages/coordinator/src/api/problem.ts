@@ -18,7 +18,7 @@ export const PROBLEMS = {
   unauthenticated: {
     status: 401,
     title: 'A token is needed',
-    help: 'Send `Authorization: Bearer <token>` with a token from the file that `OPAMP_API_TOKENS_FILE` names. One that has expired is replaced there by a new one.',
+    help: 'Send `Authorization: Bearer <token>` with a token from the file that `OPAMP_API_TOKENS_FILE` names, or one of the issuer that `OPAMP_OIDC_ISSUER` names. One that has expired is replaced there by a new one.',
   },
   forbidden: {
     status: 403,
@@ -154,6 +154,11 @@ export const PROBLEMS = {
     status: 503,
     title: 'Redis cannot be reached',
     help: 'Nothing was changed that was not confirmed. Try again after the time in `Retry-After`; a create call is safe to repeat with the same `Idempotency-Key`.',
+  },
+  'issuer-unavailable': {
+    status: 503,
+    title: 'The issuer of the token cannot be reached',
+    help: 'The coordinator does not know the key that the token is signed with, and cannot fetch it now. API tokens from the file work all the same.',
   },
   'gateway-timeout': {
     status: 504,

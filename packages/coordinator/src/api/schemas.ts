@@ -89,6 +89,7 @@ export function problems(...types: readonly ProblemType[]): Record<number, JsonS
     'out-of-scope',
     'internal',
     'unavailable',
+    'issuer-unavailable',
   ];
   for (const type of [...general, ...types]) {
     const { status } = PROBLEMS[type];

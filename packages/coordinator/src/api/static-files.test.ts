@@ -21,7 +21,7 @@ describe('the dashboard', () => {
     'is one page at %s, under a strict policy',
     async (url) => {
       const app = fastify();
-      await serveDashboard(app, directory);
+      await serveDashboard(app, { directory });
       const { statusCode, headers, body } = await app.inject(url);
       expect([statusCode, headers['content-type'], body]).toEqual([200, 'text/html; charset=utf-8', '<!doctype html>page']);
       expect(headers['cache-control']).toBe('no-cache');
@@ -31,9 +31,20 @@ describe('the dashboard', () => {
     },
   );
 
+  it('lets its page talk to the issuer, and to nobody else', async () => {
+    const app = fastify();
+    const origins: string[] = [];
+    await serveDashboard(app, { directory, signInOrigins: () => origins });
+    const policyOf = async (url: string): Promise<string> => String((await app.inject(url)).headers['content-security-policy']);
+    expect(await policyOf('/')).toContain("connect-src 'self';");
+    origins.push('https://id.example', 'https://token.example');
+    expect(await policyOf('/')).toContain("connect-src 'self' https://id.example https://token.example;");
+    expect(await policyOf('/assets/index-1234.js')).toContain("connect-src 'self';");
+  });
+
   it('keeps assets for good, compresses them on demand, and answers 304 to whoever has them', async () => {
     const app = fastify();
-    await serveDashboard(app, directory);
+    await serveDashboard(app, { directory });
     const url = '/assets/index-1234.js';
     const plain = await app.inject(url);
     expect([plain.statusCode, plain.body, plain.headers['content-encoding']]).toEqual([200, 'export {};', undefined]);
@@ -45,14 +56,14 @@ describe('the dashboard', () => {
 
   it('serves nothing but the files of the build', async () => {
     const app = fastify();
-    await serveDashboard(app, directory);
+    await serveDashboard(app, { directory });
     for (const url of ['/.fingerprint', '/assets/../.fingerprint', '/assets/%2e%2e/.fingerprint', '/assets', '/assets/none.js'])
       expect((await app.inject(url)).statusCode, url).toBe(404);
   });
 
   it('is a notice where it was not built', async () => {
     const app = fastify();
-    await serveDashboard(app, join(directory, 'none'));
+    await serveDashboard(app, { directory: join(directory, 'none') });
     const { statusCode, headers, body } = await app.inject('/');
     expect([statusCode, headers['content-type']]).toEqual([404, 'text/plain; charset=utf-8']);
     expect(body).toContain('/api/v1');

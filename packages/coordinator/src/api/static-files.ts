@@ -19,17 +19,21 @@ const TYPES: Readonly<Record<string, string>> = {
 /** Addresses of pages: the page itself looks at the address, the file is always the same. */
 const PAGES = ['/', '/agents', '/agents/:uid', '/configs', '/configs/:name', '/rollouts', '/rollouts/:id'];
 
-const SECURITY_HEADERS: Readonly<Record<string, string>> = {
-  'content-security-policy': [
+/** `connect` are origins beside our own that the page may talk to. */
+function contentSecurityPolicy(connect: readonly string[]): string {
+  return [
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
     "img-src 'self'",
-    "connect-src 'self'",
+    ["connect-src 'self'", ...connect].join(' '),
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
-  ].join('; '),
+  ].join('; ');
+}
+
+const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
   'referrer-policy': 'no-referrer',
@@ -50,13 +54,18 @@ interface StaticFile {
 
 /**
  * Serves the built dashboard at `/`, from memory, without a token: the files hold nothing but the program, which asks the
- * API like any other client. Without a build, `/` answers 404 with a notice.
+ * API like any other client. Without a build, `/` answers 404 with a notice. `signInOrigins` are those of the issuer, to which
+ * the page turns a code into a token.
  */
-export async function serveDashboard(app: FastifyInstance, directory: string = BUILD): Promise<void> {
+export async function serveDashboard(
+  app: FastifyInstance,
+  { directory = BUILD, signInOrigins = () => [] }: { directory?: string; signInOrigins?: () => readonly string[] } = {},
+): Promise<void> {
   const files = await readFiles(directory);
   const page = files.get('index.html');
   for (const url of PAGES) {
     app.get(url, { schema: { hide: true } }, async (request, reply) => {
+      reply.header('content-security-policy', contentSecurityPolicy(signInOrigins()));
       if (page === undefined) return await reply.code(404).headers(SECURITY_HEADERS).type('text/plain; charset=utf-8').send(NOTICE);
       return await send(request, reply, page, 'no-cache');
     });
@@ -65,7 +74,7 @@ export async function serveDashboard(app: FastifyInstance, directory: string = B
     if (name === 'index.html') continue;
     // The build puts a hash of the content into every name.
     app.get(`/${name}`, { schema: { hide: true } }, async (request, reply) =>
-      send(request, reply, file, 'public, max-age=31536000, immutable'),
+      send(request, reply.header('content-security-policy', contentSecurityPolicy([])), file, 'public, max-age=31536000, immutable'),
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { PERMISSIONS, ROLES, ROLE_PERMISSIONS, scopeList } from '../../access/roles.ts';
+import { PERMISSIONS, permissionsOf, ROLES, scopeList } from '../../access/roles.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import * as schema from '../schemas.ts';
 
@@ -19,27 +19,27 @@ export function accessRoutes(app: FastifyInstance): void {
               kind: schema.text('How it proved itself; `anonymous`: no credentials are configured.', {
                 enum: ['token', 'oidc', 'anonymous'],
               }),
-              role: schema.text('Its role.', { enum: ROLES }),
+              role: schema.text('Its role; of several the strongest.', { enum: ROLES }),
               groups: schema.list({ type: 'string' }, 'Groups that it may see and change; `["*"]`: all.'),
-              permissions: schema.list({ type: 'string', enum: PERMISSIONS }, 'What its role allows.'),
+              permissions: schema.list({ type: 'string', enum: PERMISSIONS }, 'What its role allows, or its roles together.'),
             }),
           ),
           ...schema.problems(),
         },
       },
     },
-    async ({ identity: { name, kind, role, scope } }) => ({
-      name,
-      kind,
-      role,
-      groups: scopeList(scope),
-      permissions: ROLE_PERMISSIONS[role],
+    async ({ identity }) => ({
+      name: identity.name,
+      kind: identity.kind,
+      role: identity.role,
+      groups: scopeList(identity.scope),
+      permissions: permissionsOf(identity),
     }),
   );
 }
 
 /** How to sign in; answered without credentials. */
-export function signInRoutes(app: FastifyInstance, { tokens }: Pick<ApiDependencies, 'tokens'>): void {
+export function signInRoutes(app: FastifyInstance, { tokens, oidc }: Pick<ApiDependencies, 'tokens' | 'oidc'>): void {
   app.get(
     '/auth',
     {
@@ -65,6 +65,10 @@ export function signInRoutes(app: FastifyInstance, { tokens }: Pick<ApiDependenc
         },
       },
     },
-    async () => ({ anonymous: tokens === undefined, token: tokens !== undefined, oidc: null }),
+    async () => ({
+      anonymous: tokens === undefined && oidc === undefined,
+      token: tokens !== undefined,
+      oidc: oidc === undefined ? null : { issuer: oidc.settings.issuer, clientId: oidc.settings.clientId, scopes: oidc.settings.scopes },
+    }),
   );
 }
