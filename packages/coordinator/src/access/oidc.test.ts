@@ -40,7 +40,7 @@ async function issuer(over: Partial<OidcSettings> = {}) {
   };
   const answer = async (url: string | URL | Request): Promise<Response> => {
     if (world.isAway) throw new TypeError('fetch failed');
-    const isKeys = String(url) === `${ISSUER}/keys`;
+    const isKeys = url === `${ISSUER}/keys`;
     if (isKeys) world.fetches += 1;
     return Response.json(isKeys ? { keys: world.keys } : world.discovery);
   };
