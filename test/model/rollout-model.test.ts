@@ -1,7 +1,10 @@
+import { bookAnswer, refuseAnswer } from '@opamp-gateway/coordinator/rollout/asked-gates';
 import { stateOf } from '@opamp-gateway/coordinator/rollout/document';
 import type { RolloutDocument } from '@opamp-gateway/coordinator/rollout/document';
+import { Draft } from '@opamp-gateway/coordinator/rollout/draft';
 import { RolloutEngine } from '@opamp-gateway/coordinator/rollout/engine';
 import { maxInFlightOf } from '@opamp-gateway/coordinator/rollout/plan';
+import type { GateAnswer, GateQuestion } from '@opamp-gateway/coordinator/rollout/ports';
 import { createRolloutService } from '@opamp-gateway/coordinator/rollout/rollout-service';
 import type { RolloutAction, RolloutService } from '@opamp-gateway/coordinator/rollout/service';
 import { systemClock } from '@opamp-gateway/shared/clock';
@@ -23,6 +26,7 @@ type Op =
   | { kind: 'follow' | 'join' | 'disconnect' | 'poll' | 'degrade'; pick: number }
   | { kind: 'answer'; pick: number; verdict: 'applied' | 'failed' }
   | { kind: 'time'; ms: number }
+  | { kind: 'gate'; pick: number; outcome: GateAnswer['outcome'] }
   | { kind: 'act'; action: RolloutAction }
   | { kind: 'crash' | 'everybodyFollows' | 'everybodyAnswers' };
 
@@ -43,6 +47,14 @@ const op: fc.Arbitrary<Op> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constantFrom('join' as const, 'disconnect' as const, 'poll' as const, 'degrade' as const), pick }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(100, 400, 1_000, 6_000) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('gate' as const),
+      pick: fc.nat(3),
+      outcome: fc.constantFrom<GateAnswer['outcome']>('pass', 'pass', 'pass', 'pass', 'wait', 'inconclusive', 'error', 'fail'),
+    }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -66,6 +78,16 @@ const strategy = fc.record({
   onFailure: fc.constantFrom('rollback', 'pause'),
   maxInFlight: fc.constantFrom(1, 2, 5, 100),
   rate: fc.constantFrom('unlimited', { start: 2, factor: 1 }, { start: 50, factor: 2, per: 2 }),
+  gates: fc.constantFrom<unknown[]>(
+    ['ackRatio', 'healthRegression'],
+    ['ackRatio', { type: 'prometheus', query: 'q', condition: 'value < 1', interval: '1s', timeout: '1s' }],
+    [
+      'ackRatio',
+      { type: 'webhook', url: 'http://h/', interval: '1s', timeout: '1s', deadline: '2s' },
+      { type: 'prometheus', query: 'q', condition: 'value < 1', interval: '1s', timeout: '1s' },
+      { type: 'manual', expires: '30s' },
+    ],
+  ),
   ackTimeout: fc.constant('5s'),
   healthHold: fc.constant('0s'),
 });
@@ -76,6 +98,8 @@ interface World {
   engines: RolloutEngine[];
   id: string;
   uids: string[];
+  /** Every question that left, oldest first. */
+  questions: GateQuestion[];
   violations: unknown[];
 }
 
@@ -97,7 +121,11 @@ async function build(agents: number, pollers: number, strategyInput: unknown): P
       violations.push(error);
     }
   };
-  const engines = [0, 1].map(() => new RolloutEngine({ store: sim, fleet: sim, logger: createSilentLogger() }));
+  const questions: GateQuestion[] = [];
+  const ask = (put: readonly GateQuestion[]): void => {
+    questions.push(...put);
+  };
+  const engines = [0, 1].map(() => new RolloutEngine({ store: sim, fleet: sim, logger: createSilentLogger(), ask }));
   const service = createRolloutService({
     store: sim,
     fleet: sim,
@@ -109,7 +137,7 @@ async function build(agents: number, pollers: number, strategyInput: unknown): P
   });
   const outcome = await service.create({ group: 'g', config: { name: 'base', version: 2 }, strategy: strategyInput }, { actor: 'model' });
   if (outcome.kind !== 'created') throw new Error(JSON.stringify(outcome));
-  return { sim, service, engines, id: outcome.id, uids, violations };
+  return { sim, service, engines, id: outcome.id, uids, questions, violations };
 }
 
 const isHeld = (document: RolloutDocument): boolean => document.holds.length > 0 || TERMINAL_PHASES.has(document.phase);
@@ -171,6 +199,16 @@ function checkEvents(sim: SimFleet, { before, after, events, fieldBefore }: Para
     if (event.type === 'wave.passed') {
       const limit = before?.strategy.waves[event.from?.waveIndex ?? 0]?.failure.maxCount ?? Number.POSITIVE_INFINITY;
       expect(rows.filter(({ row }) => FAILING_STATUSES.has(row.status)).length).toBeLessThanOrEqual(limit);
+      const wave = after.waves[event.from?.waveIndex ?? 0];
+      const outcomes = wave?.gatesSkipped === true ? [] : (wave?.asked ?? []).map((state) => state.outcome);
+      expect(
+        outcomes.filter((outcome) => outcome !== 'pass'),
+        'a wave passed without its gates',
+      ).toEqual([]);
+      const { gates } = after.strategy;
+      const asked = gates.filter((gate) => typeof gate === 'object' && gate.type !== 'manual').length;
+      expect(wave?.gatesSkipped === true ? asked : outcomes.length).toBe(asked);
+      if (asked < gates.filter((gate) => typeof gate === 'object').length) expect(wave?.approvals.length).toBeGreaterThan(0);
     }
   }
 }
@@ -222,6 +260,11 @@ async function happen(world: World, next: Op): Promise<void> {
       return sim.degrade(uid);
     case 'answer':
       return sim.answer(uid, next.verdict);
+    case 'gate': {
+      const question = world.questions.at(-1 - next.pick);
+      if (question !== undefined) await answerGate(world, question, next.outcome).catch(onlyCrashes);
+      return;
+    }
     case 'time':
       sim.now += next.ms;
       return;
@@ -234,6 +277,25 @@ async function happen(world: World, next: Op): Promise<void> {
   }
 }
 
+/** An answer comes in, whatever happened since the question left. Only the one to the last question may count. */
+async function answerGate(world: World, question: GateQuestion, outcome: GateAnswer['outcome']): Promise<void> {
+  const { questions, engines, id, sim } = world;
+  const isLast = questions.findLast(({ gate }) => gate.name === question.gate.name) === question;
+  const answered = await engines[0]?.update(id, (document, nowMs) => {
+    const refused = refuseAnswer(document, question);
+    if (refused !== null) return { refused };
+    const draft = new Draft(document, nowMs);
+    bookAnswer(draft, question, { outcome, detail: outcome, evidence: '' });
+    draft.document.rev += 1;
+    return { document: draft.document, events: draft.events };
+  });
+  if (answered?.kind !== 'done') return;
+  expect(isLast, 'an answer to an earlier question was taken').toBe(true);
+  const document = await sim.load(id);
+  expect(document?.waveIndex).toBe(question.wave.index);
+  expect(document?.attempt).toBe(question.rollout.attempt);
+}
+
 /** From here on everything works: gateways follow, agents answer, and somebody decides about what is held. */
 async function settleDown(world: World): Promise<RolloutDocument> {
   const { sim, id, service } = world;
@@ -244,6 +306,7 @@ async function settleDown(world: World): Promise<RolloutDocument> {
     const document = await sim.load(id);
     if (document === undefined) throw new Error('the rollout is gone');
     if (TERMINAL_PHASES.has(document.phase) && document.cleanup === 'done') return document;
+    for (const question of world.questions.slice(-3)) await answerGate(world, question, 'pass');
     for (let gateway = 0; gateway < GATEWAYS; gateway += 1) sim.follow(gateway);
     for (const uid of world.uids) {
       if (sim.agents.get(uid)?.connected !== true) sim.join(uid, round % GATEWAYS, sim.agents.get(uid)?.http);

@@ -14,6 +14,9 @@ export interface WaveView {
   readonly members: number | null;
   readonly startedAt: string | null;
   readonly passedAt: string | null;
+  readonly gates: readonly { readonly gate: string; readonly outcome: string; readonly detail: string; readonly evidence: string }[];
+  readonly approvals: readonly { readonly what: string; readonly by: string; readonly reason: string }[];
+  readonly awaiting: number | null;
 }
 
 export interface RolloutPreflight {

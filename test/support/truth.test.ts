@@ -78,6 +78,9 @@ const wave = (counts: Readonly<Record<string, number>>): RolloutView['waves'][nu
   members: 1,
   startedAt: null,
   passedAt: null,
+  gates: [],
+  approvals: [],
+  awaiting: null,
 });
 
 function rollout(over: Partial<RolloutView> = {}): RolloutView {

@@ -16,6 +16,8 @@ const ADVICE: Record<string, string> = {
   manual: '`opampctl rollout resume ID` goes on',
   threshold: '`opampctl rollout failures ID` shows what failed; then resume or abort',
   deadline: '`opampctl rollout get ID` shows where it got stuck; then resume or abort',
+  gate_inconclusive: '`opampctl rollout resume ID` asks again, `opampctl rollout promote ID` passes the gate',
+  gate_error: '`opampctl rollout resume ID` asks again, `opampctl rollout promote ID` passes the gate',
   no_agents: 'no agent of the group is connected',
 };
 

@@ -12,6 +12,10 @@ import { OIDC_ALGORITHMS, parseRoleMap } from './access/oidc.ts';
 import type { OidcSettings } from './access/oidc.ts';
 import { isLoopbackHost } from './api/auth.ts';
 import type { RetentionDays } from './bus/retention.ts';
+import { parseAllowedUrl } from './gates/allowed-urls.ts';
+import { NO_GATES } from './gates/gate-asker.ts';
+import type { GateSettings } from './gates/gate-asker.ts';
+import { parseWebhookSecret } from './webhook-signature.ts';
 
 /** Everything that one coordinator is told at its start. */
 export interface CoordinatorConfig {
@@ -50,6 +54,8 @@ export interface CoordinatorConfig {
   graceMs: number;
   /** How long a gateway may lag before rollouts are held. */
   lagHoldMs: number;
+  /** What gates may reach. */
+  gates: GateSettings;
   /** For how many days things are kept; 0 = for ever. */
   retentionDays: RetentionDays;
   /** How long the start waits for Redis. */
@@ -72,6 +78,9 @@ const NAMES = [
   'OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS',
   'OPAMP_COORDINATOR_GRACE_MS',
   'OPAMP_COORDINATOR_LAG_HOLD_MS',
+  'OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS',
+  'OPAMP_COORDINATOR_GATE_WEBHOOK_URLS',
+  'OPAMP_COORDINATOR_GATE_WEBHOOK_SECRET',
   'OPAMP_RETENTION_AGENTS',
   'OPAMP_RETENTION_ROLLOUTS',
   'OPAMP_RETENTION_AUDIT',
@@ -111,6 +120,11 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     commandTimeoutMs: values.OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS,
     graceMs: values.OPAMP_COORDINATOR_GRACE_MS,
     lagHoldMs: values.OPAMP_COORDINATOR_LAG_HOLD_MS,
+    gates: {
+      prometheusUrls: urlsOf(values.OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS),
+      webhookUrls: urlsOf(values.OPAMP_COORDINATOR_GATE_WEBHOOK_URLS),
+      webhookSecrets: secretsOf(values.OPAMP_COORDINATOR_GATE_WEBHOOK_SECRET),
+    },
     retentionDays: {
       agents: values.OPAMP_RETENTION_AGENTS,
       rollouts: values.OPAMP_RETENTION_ROLLOUTS,
@@ -158,6 +172,18 @@ function readOidc(values: Readonly<Pick<EnvironmentValues, (typeof NAMES)[number
   };
 }
 
+function urlsOf(text: string | undefined): GateSettings['prometheusUrls'] {
+  return (text ?? '').split(',').flatMap((entry) => (entry.trim() === '' ? [] : [parseAllowedUrl(entry.trim())]));
+}
+
+function secretsOf(text: string | undefined): Buffer[] {
+  try {
+    return (text ?? '').split(/\s+/).flatMap((entry) => (entry === '' ? [] : [parseWebhookSecret(entry)]));
+  } catch (error) {
+    throw new ConfigurationError([`OPAMP_COORDINATOR_GATE_WEBHOOK_SECRET: ${toError(error).message}`], { cause: error });
+  }
+}
+
 /** A config with the defaults for everything that is not given; both ports default to a free one, as tests want it. */
 export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl: string }): CoordinatorConfig {
   const host = given.host ?? '127.0.0.1';
@@ -180,6 +206,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     commandTimeoutMs: 5000,
     graceMs: 15_000,
     lagHoldMs: 30_000,
+    gates: NO_GATES,
     retentionDays: { agents: 7, rollouts: 90, audit: 365 },
     redisWaitMs: 10_000,
     ...given,

@@ -137,6 +137,8 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       check: createGroupCheck({ configs, agents, validate: validateConfigFiles }),
       leaseMs: config.graceMs,
       lagHoldMs: config.lagHoldMs,
+      gates: config.gates,
+      onGateAnswer: events.onGateAnswer,
       client,
       queues,
       keys,

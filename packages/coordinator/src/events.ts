@@ -35,6 +35,8 @@ export interface CoordinatorEvents {
   onExpired(removed: { agents: number; rollouts: number }): void;
   onAlertTargetsChanged(targets: number): void;
   onAlertTargetsUnreadable(error: Error): void;
+  /** A gate that asks another system was answered, or not. */
+  onGateAnswer(type: 'prometheus' | 'webhook', outcome: string): void;
   onTokensChanged(): void;
   onTokensUnreadable(error: Error): void;
 }
@@ -96,6 +98,10 @@ export function createCoordinatorEvents({
     help: 'Times the file of alert targets could not be read again',
   });
   const onFleet = fleetGauges(metrics);
+  const gateAnswers = metrics.counter('gate_answers_total', {
+    help: 'Answers to questions of the gates prometheus and webhook; error: none that could be used',
+    labels: ['type', 'outcome'],
+  });
   const tokenFailures = metrics.counter('token_file_failures_total', { help: 'Times the file of API tokens could not be read again' });
 
   return {
@@ -139,6 +145,9 @@ export function createCoordinatorEvents({
     onAlertTargetsUnreadable(error) {
       alertFileFailures.inc();
       logger.error({ err: error }, 'alert targets cannot be read, the former ones stay in force');
+    },
+    onGateAnswer(type, outcome) {
+      gateAnswers.inc({ type, outcome });
     },
     onTokensChanged() {
       logger.info('API tokens were read again');

@@ -9,11 +9,15 @@ import { createGatewayDirectory } from './bus/gateway-directory.ts';
 import type { GatewayDirectory } from './bus/gateway-directory.ts';
 import { createSweeps } from './bus/sweeps.ts';
 import type { SweepsOptions } from './bus/sweeps.ts';
+import { createGateAsker, NO_GATES, refuseGates } from './gates/gate-asker.ts';
+import type { GateSettings } from './gates/gate-asker.ts';
 import { createRolloutQueue } from './queue/rollout-queue.ts';
 import type { RolloutQueueOptions } from './queue/rollout-queue.ts';
 import { createWakeQueue } from './queue/wake-queue.ts';
 import { RolloutEngine } from './rollout/engine.ts';
 import type { ConfigCheck, FleetReader } from './rollout/ports.ts';
+import { GateRunner } from './rollout/gate-runner.ts';
+import type { GateRunnerOptions } from './rollout/gate-runner.ts';
 import { createRolloutRunner } from './rollout/runner.ts';
 import type { RolloutRunnerOptions } from './rollout/runner.ts';
 import { createRolloutService } from './rollout/rollout-service.ts';
@@ -36,6 +40,9 @@ export interface RolloutStackOptions {
   lagHoldMs?: number;
   /** How long counters and failures of an ended rollout are kept; 0 = for ever. */
   endedTtlSeconds?: number;
+  /** What gates may reach; nothing unless it is given. */
+  gates?: GateSettings;
+  onGateAnswer?: GateRunnerOptions['onAnswer'];
   onJob?: RolloutQueueOptions['onJob'];
   onGatewayGone?: SweepsOptions['onGatewayGone'];
   onTrailingHeld?: SweepsOptions['onTrailingHeld'];
@@ -63,10 +70,13 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     ...(options.leaseMs === undefined ? {} : { judgeDelayMs: options.leaseMs }),
     ...(options.endedTtlSeconds === undefined ? {} : { endedTtlSeconds: options.endedTtlSeconds }),
   });
+  const gates = options.gates ?? NO_GATES;
+  const asker = createGateAsker(gates, () => clock.nowMs());
   const engine = new RolloutEngine({
     store,
     fleet,
     logger,
+    ask: (questions) => questioner.ask(questions),
     ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }),
   });
   const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs, onLook: options.onLook });
@@ -89,6 +99,13 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     runner.wake(id);
     wakes?.wake(id);
   };
+  const questioner = new GateRunner({
+    asker,
+    engine,
+    waker: { wake },
+    logger,
+    ...(options.onGateAnswer === undefined ? {} : { onAnswer: options.onGateAnswer }),
+  });
   const rollouts = createRolloutService({
     store,
     fleet,
@@ -97,6 +114,8 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     clock,
     waker: { wake },
     ...(options.check === undefined ? {} : { check: options.check }),
+    refuseStrategy: (strategy) => refuseGates(strategy.gates, gates),
+    asker,
   });
   const jobs =
     queues === undefined
@@ -113,6 +132,7 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
   const service = createService({
     name: 'rollouts',
     async start() {
+      open.push('gates', () => questioner.stop());
       for (const part of [runner, sweeps, wakes, jobs]) {
         if (part === undefined) continue;
         open.push('rollout part', () => part.stop());

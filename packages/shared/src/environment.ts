@@ -294,6 +294,33 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'How long a gateway may lag behind the fleet spec before its rollouts are held.',
   }),
+  OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS: textOption({
+    default: undefined,
+    defaultText: 'none',
+    kind: 'URLs, separated by commas',
+    readBy: COORDINATOR,
+    secret: true,
+    sentence:
+      'Base URLs of the Prometheus servers that gates of the type `prometheus` may ask; `user:password@` is sent as basic authentication.',
+    check: checkUrls,
+  }),
+  OPAMP_COORDINATOR_GATE_WEBHOOK_URLS: textOption({
+    default: undefined,
+    defaultText: 'none',
+    kind: 'URLs, separated by commas',
+    readBy: COORDINATOR,
+    secret: true,
+    sentence: 'URLs that gates of the type `webhook` may call; everything below one of them is allowed too.',
+    check: checkUrls,
+  }),
+  OPAMP_COORDINATOR_GATE_WEBHOOK_SECRET: textOption({
+    default: undefined,
+    defaultText: 'none',
+    readBy: COORDINATOR,
+    secret: true,
+    sentence:
+      'Secret that signs the calls of gates of the type `webhook`, 16 to 256 bytes, as text or as `whsec_` and base64; several separated by spaces all sign, while one replaces another.',
+  }),
   OPAMP_RETENTION_AGENTS: integerOption({
     default: 7,
     unit: 'days',
@@ -470,6 +497,13 @@ function isIssuerUrl(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || url.search !== '' || url.hash !== '' || url.username !== '') return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(url.hostname));
+}
+
+/** Every entry of a list of URLs is one. Says nothing of what is written there: it may hold a password. */
+function checkUrls(text: string): string | undefined {
+  const urls = text.split(',').map((entry) => URL.parse(entry.trim()));
+  const usable = urls.every((url) => url !== null && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '');
+  return usable ? undefined : 'http:// or https:// URLs without query and fragment, separated by commas';
 }
 
 function problemOf(parse: () => unknown): string | undefined {

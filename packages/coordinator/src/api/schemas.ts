@@ -211,6 +211,29 @@ const WAVE = view({
   members: nullable(integer('Connected members of the group when the wave started.')),
   startedAt: nullable(time('When it started.')),
   passedAt: nullable(time('When it passed.')),
+  gates: list(
+    view({
+      gate: text('Its name.'),
+      outcome: text('What it says; `pending`: was not answered yet.', {
+        enum: ['pending', 'pass', 'fail', 'notApplicable', 'inconclusive', 'wait', 'error'],
+      }),
+      detail: text('Why.'),
+      at: nullable(time('When it was answered.')),
+      evidence: text('The query with its values, or what the receiver said.'),
+      asked: integer('How often it was asked.'),
+    }),
+    'What the gates said of it; empty before it has soaked.',
+  ),
+  approvals: list(
+    view({
+      what: text('Before it started, or at its gates.', { enum: ['before', 'after'] }),
+      by: text('Who.'),
+      at: time('When.'),
+      reason: text('Why.'),
+    }),
+    'Who approved it.',
+  ),
+  awaiting: nullable(integer('Agents that are away and waited for (`offline: wait`).')),
 });
 
 const ROLLOUT = view({

@@ -22,7 +22,7 @@ export interface Forbidden {
 const APPROVALS: readonly HoldReason[] = ['approval'];
 
 /** Holds that whoever may approve or advance may lift. */
-const JUDGEMENTS: readonly HoldReason[] = ['gate_inconclusive'];
+const JUDGEMENTS: readonly HoldReason[] = ['gate_inconclusive', 'gate_error'];
 
 /** Whether the caller may promote the rollout as it stands; null when it may, or when nothing waits for it. Pure. */
 export function forbidsCommand(document: RolloutDocument, command: Command): Forbidden | null {

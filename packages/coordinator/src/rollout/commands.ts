@@ -1,4 +1,5 @@
 import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
+import { askAgain, askedHolds } from './asked-gates.ts';
 import { ackShortfallOf, tripOf } from './breaker.ts';
 import { tallyOf, verdictsOf } from './counters.ts';
 import type { Draft } from './draft.ts';
@@ -6,9 +7,10 @@ import { fleetSum, startWatch } from './fleet-breaker.ts';
 import { startRollback } from './rollback.ts';
 import { transition } from './transition.ts';
 import type { Command, FleetView } from './view.ts';
+import { approve } from './wave-approval.ts';
 
 /** Holds that a person lifts by resume. The fleet's breaker lifts itself too; resuming takes the fleet as it is for usual. */
-const RESUMABLE: readonly HoldReason[] = ['manual', 'threshold', 'deadline', 'gate_error', 'fleet_breaker'];
+const RESUMABLE: readonly HoldReason[] = ['manual', 'threshold', 'deadline', 'fleet_breaker'];
 
 /** Applies a person's action to the draft. Returns why it is refused, null when it is done. */
 export function applyCommand(draft: Draft, view: FleetView, command: Command): string | null {
@@ -42,12 +44,19 @@ export function applyCommand(draft: Draft, view: FleetView, command: Command): s
 function resume(draft: Draft, view: FleetView, command: Command): string | null {
   const { document } = draft;
   const lifted = RESUMABLE.filter((reason) => draft.isHeldBy(reason));
-  if (lifted.length === 0) {
+  const doubtful = draft.wave.phase === 'gating' && askAgain(draft);
+  if (lifted.length === 0 && !doubtful) {
     const others = document.holds.map((hold) => hold.reason);
     return others.length === 0 ? 'it is not held' : `it is held by ${others.join(', ')}, which resume does not lift`;
   }
   const tripped = tripOf(document, view.counters) ?? settledShortfall(draft, view);
   if (tripped !== null) return `it stays held: ${tripped}`;
+  if (doubtful) {
+    // What a gate said before stands until it is answered anew: there is no moment without a hold.
+    const { gate_inconclusive: detail } = askedHolds(draft);
+    if (detail !== null) draft.hold('gate_inconclusive', detail);
+    draft.emit('gates.asked_again', command.reason);
+  } else if (draft.wave.phase === 'gating') draft.wave.gates = null;
   for (const reason of lifted) draft.release(reason, command.reason);
   if (lifted.includes('fleet_breaker')) document.fleet = startWatch(fleetSum(view.gateways), view.gateways, draft.nowMs);
   if (lifted.includes('deadline')) {
@@ -68,17 +77,17 @@ function settledShortfall(draft: Draft, view: FleetView): string | null {
 function promote(draft: Draft, command: Command): string | null {
   const { wave } = draft;
   if (draft.isHeldBy('approval')) {
-    if (wave.phase === 'pending') wave.approvedBefore = true;
-    else wave.approvedAfter = true;
+    approve(draft, command.actor, command.reason);
     wave.gates = null;
-    draft.emit('promoted', command.reason, { what: 'approval' });
+    draft.emit('promoted', command.reason, { what: 'approval', wave: draft.document.waveIndex });
     draft.release('approval', command.reason);
     return null;
   }
-  if (draft.isHeldBy('gate_inconclusive')) {
+  if (draft.isHeldBy('gate_inconclusive') || draft.isHeldBy('gate_error')) {
     wave.gatesSkipped = true;
-    draft.emit('promoted', command.reason, { what: 'gates' });
+    draft.emit('promoted', command.reason, { what: 'gates', wave: draft.document.waveIndex });
     draft.release('gate_inconclusive', command.reason);
+    draft.release('gate_error', command.reason);
     return null;
   }
   if (wave.phase === 'soaking' && !wave.soakSkipped) {

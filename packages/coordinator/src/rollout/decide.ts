@@ -6,6 +6,7 @@ import { isTerminal } from './document.ts';
 import type { RolloutDocument } from './document.ts';
 import { Draft } from './draft.ts';
 import { runForward } from './forward.ts';
+import type { GateQuestion } from './ports.ts';
 import { watchRollback } from './rollback.ts';
 import type { RolloutEvent } from './service.ts';
 import { toSpecField } from './document.ts';
@@ -20,7 +21,16 @@ export type Decision =
   /** The command does not fit the state; `detail` names what forbids it. */
   | { kind: 'refused'; detail: string }
   | { kind: 'idle'; nextEvalAtMs: number | null }
-  | { kind: 'step'; document: RolloutDocument; events: RolloutEvent[]; succeeded: boolean; ended: boolean; nextEvalAtMs: number | null };
+  | {
+      kind: 'step';
+      document: RolloutDocument;
+      events: RolloutEvent[];
+      succeeded: boolean;
+      ended: boolean;
+      nextEvalAtMs: number | null;
+      /** To be asked once the step is stored. */
+      questions: readonly GateQuestion[];
+    };
 
 /** How often a rollout is looked at, in ms. */
 const EVAL_MS = { assigning: 250, converging: 250, soaking: 1_000, rollingBack: 500, held: 1_000, waiting: 1_000 } as const;
@@ -60,6 +70,7 @@ function finish(before: RolloutDocument, draft: Draft, view: FleetView): Decisio
     succeeded: before.phase !== 'succeeded' && document.phase === 'succeeded',
     ended: !isTerminal(before) && isTerminal(document),
     nextEvalAtMs,
+    questions: draft.questions,
   };
 }
 

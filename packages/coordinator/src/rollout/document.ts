@@ -4,6 +4,7 @@ import { LATE_WAVE, TERMINAL_PHASES } from '@opamp-gateway/shared/rollout-types'
 import type { HoldReason, RolloutPhase, WavePhase } from '@opamp-gateway/shared/rollout-types';
 import type { FleetWatch } from './fleet-breaker.ts';
 import type { GateResult } from './gates.ts';
+import type { GateAnswer } from './ports.ts';
 import type { RolloutState } from './service.ts';
 import type { Strategy } from './strategy.ts';
 
@@ -43,6 +44,42 @@ export interface WaveDocument {
   gatesSkipped: boolean;
   /** What the gates said when the wave had soaked; null before, and again after an approval. */
   gates: GateResult[] | null;
+  /** The gates that ask other systems; empty until the wave has soaked. */
+  asked: AskedGateState[];
+  /** Who approved it, oldest first. */
+  approvals: Approval[];
+  /** `offline: wait`: known agents inside the boundary that are away; null when nobody is waited for. */
+  awaiting: number | null;
+}
+
+/** Where a gate stands that asks another system. */
+export interface AskedGateState {
+  gate: string;
+  /** Number of the last question; the answer to an earlier one is dropped. */
+  ask: number;
+  /** Number of the matter that is asked about: the same until there is an answer. */
+  matter: number;
+  /** Redis ms of the first question. */
+  sinceMs: number;
+  /** The question is open: whoever put it is expected to bring an answer before `nextMs`. */
+  open: boolean;
+  /** When it is asked (again), Redis ms; null = the answer stands. */
+  nextMs: number | null;
+  /** Attempts without a usable answer, in a row. */
+  errors: number;
+  outcome: 'pending' | GateAnswer['outcome'];
+  detail: string;
+  /** What the answer was found on, shortened. */
+  evidence: string;
+  answeredAtMs: number | null;
+}
+
+/** One approval of a wave. */
+export interface Approval {
+  what: 'before' | 'after';
+  by: string;
+  atMs: number;
+  reason: string;
 }
 
 /** Part of the fleet inside the boundary; the first has the empty selector, each `labels` wave has one of its own. */
@@ -171,6 +208,9 @@ export function createDocument(rollout: NewRollout): RolloutDocument {
       soakSkipped: false,
       gatesSkipped: false,
       gates: null,
+      asked: [],
+      approvals: [],
+      awaiting: null,
     })),
     direction: 'forward',
     canary: [],
@@ -274,10 +314,18 @@ export function toSpecField(document: RolloutDocument): string | null {
   return spec === null ? null : formatRolloutField(spec);
 }
 
+/** What documents of earlier releases lack. */
+const ADDED_STRATEGY = { maxInFlightPer: null };
+const ADDED_WAVE = (): Pick<WaveDocument, 'asked' | 'approvals' | 'awaiting'> => ({ asked: [], approvals: [], awaiting: null });
+
 /** Reads a stored document. Throws on one that a newer release wrote or that is damaged. */
 export function parseDocument(text: string): RolloutDocument {
   const document = JSON.parse(text) as RolloutDocument;
   if (document.schema !== DOCUMENT_SCHEMA)
     throw new RangeError(`rollout document has schema ${String(document.schema)}, this release knows ${DOCUMENT_SCHEMA}`);
-  return document;
+  return {
+    ...document,
+    strategy: { ...ADDED_STRATEGY, ...document.strategy },
+    waves: document.waves.map((wave) => ({ ...ADDED_WAVE(), ...wave })),
+  };
 }

@@ -2,6 +2,7 @@ import { HOLD_REASONS } from '@opamp-gateway/shared/rollout-types';
 import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
 import { activeMs, currentWave, stateOf, toSpecField } from './document.ts';
 import type { RolloutDocument, WaveDocument } from './document.ts';
+import type { GateQuestion } from './ports.ts';
 import type { RolloutEvent, RolloutState } from './service.ts';
 import { transition, waveTransition } from './transition.ts';
 import type { RolloutTrigger, WaveTrigger } from './transition.ts';
@@ -14,6 +15,8 @@ export class Draft {
   readonly document: RolloutDocument;
   readonly nowMs: number;
   readonly events: RolloutEvent[] = [];
+  /** Questions of gates that leave once this step is stored. */
+  readonly questions: GateQuestion[] = [];
   readonly #specBefore: string | null;
   #state: RolloutState | null;
   #changed = false;

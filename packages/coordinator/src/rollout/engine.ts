@@ -11,7 +11,7 @@ import type { RolloutDocument } from './document.ts';
 import { SYSTEM_ACTOR } from './draft.ts';
 import { fleetSum } from './fleet-breaker.ts';
 import { ObservedSpecs } from './observed-specs.ts';
-import type { ConnectedMember, FleetReader, LiveGateway, RolloutStore } from './ports.ts';
+import type { ConnectedMember, FleetReader, GateQuestion, LiveGateway, RolloutStore } from './ports.ts';
 import { Ranking } from './ranking.ts';
 import type { RolloutEvent } from './service.ts';
 import type { Command, FleetView, Need } from './view.ts';
@@ -22,6 +22,8 @@ export interface RolloutEngineOptions {
   logger: Logger;
   /** How long a gateway may lag before the rollout is held. */
   lagHoldMs?: number;
+  /** Puts questions of gates, which were stored just before; must not wait for the answers. */
+  ask?(questions: readonly GateQuestion[]): void;
 }
 
 /** Outcome of {@link RolloutEngine.command}. */
@@ -61,6 +63,7 @@ export class RolloutEngine {
   readonly #fleet: FleetReader;
   readonly #logger: Logger;
   readonly #lagHoldMs: number;
+  readonly #ask: (questions: readonly GateQuestion[]) => void;
   readonly #ranking: Ranking;
   readonly #observed = new ObservedSpecs();
 
@@ -69,6 +72,7 @@ export class RolloutEngine {
     this.#fleet = options.fleet;
     this.#logger = options.logger;
     this.#lagHoldMs = options.lagHoldMs ?? 30_000;
+    this.#ask = options.ask ?? (() => undefined);
     this.#ranking = new Ranking(options.fleet);
   }
 
@@ -270,7 +274,7 @@ export class RolloutEngine {
     document: RolloutDocument,
     events: readonly RolloutEvent[],
     loaded: Loaded,
-    step: { succeeded: boolean; ended: boolean; nextEvalAtMs: number | null },
+    step: { succeeded: boolean; ended: boolean; nextEvalAtMs: number | null; questions?: readonly GateQuestion[] },
   ): Promise<boolean> {
     const patch = specPatch(document, loaded.stored);
     if (step.succeeded) patch.set[specField.stable(document.group)] = provenField(document, loaded.spec);
@@ -284,6 +288,7 @@ export class RolloutEngine {
       idempotencyKey: null,
     });
     if (outcome.kind !== 'ok') return false;
+    if (step.questions !== undefined && step.questions.length > 0) this.#ask(step.questions);
     this.#observed.committed(document, outcome.generation, Object.keys(patch.set).length + patch.del.length > 0);
     for (const event of events) {
       this.#logger.info(

@@ -135,12 +135,6 @@ export class FieldReader {
     return new FieldReader(value, this.at(name), this.#problems);
   }
 
-  /** A member that this release has not built: accepted only when it is absent or says `off`. */
-  unavailable(name: string, isOff: (value: unknown) => boolean, off: string): void {
-    const value = this.raw(name);
-    if (value !== undefined && !isOff(value)) this.problem(name, `is not available in this release; leave it out or set it to ${off}`);
-  }
-
   /** Reports every member that nobody read. */
   rejectUnknown(): void {
     for (const name of Object.keys(this.#value)) {

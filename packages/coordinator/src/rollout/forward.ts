@@ -1,5 +1,7 @@
 import { ackShortfallOf, hasProof, tripOf } from './breaker.ts';
 import { tallyOf, verdictsOf } from './counters.ts';
+import { expireApproval } from './wave-approval.ts';
+import { allAnswered, askedFailure, putQuestions, startAsking } from './asked-gates.ts';
 import { assign } from './assigning.ts';
 import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
@@ -25,11 +27,13 @@ const RETRY_POLL_MS = 90_000;
 export function runForward(draft: Draft, view: FleetView): Need | null {
   endRetry(draft, view);
   for (let round = 0; round < MAX_TRANSITIONS; round += 1) {
-    const broken = tripOf(draft.document, view.counters) ?? shortfall(draft, view);
+    expireApproval(draft);
+    const broken = tripOf(draft.document, view.counters) ?? shortfall(draft, view) ?? askedFailure(draft);
     if (broken !== null) failWave(draft, broken);
     if (draft.document.phase !== 'running') return null;
     const need = refreshHolds(draft, view);
     if (need !== null) return need;
+    putQuestions(draft, view.counters);
     if (draft.document.holds.length > 0) return null;
     const outcome = advance(draft, view);
     if (typeof outcome === 'string') return outcome;
@@ -107,9 +111,11 @@ function gate(draft: Draft, view: FleetView): boolean | Need {
       return true;
     }
     wave.gates = results;
+    startAsking(draft);
     draft.touch();
     return true;
   }
+  if (!allAnswered(draft)) return false;
   const passed = document.waveIndex;
   const isLast = passed === document.waves.length - 1;
   if (isLast && !hasProof(view.counters)) {
@@ -117,7 +123,8 @@ function gate(draft: Draft, view: FleetView): boolean | Need {
   }
   draft.moveWave('passed');
   wave.passedAtMs = draft.nowMs;
-  const data = { wave: passed, gates: wave.gates };
+  const asked = wave.asked.map(({ gate: name, outcome, detail }) => ({ gate: name, outcome, detail }));
+  const data = { wave: passed, gates: [...wave.gates, ...asked] };
   if (!isLast) document.waveIndex += 1;
   draft.emit('wave.passed', '', data);
   if (isLast) succeed(draft, view);

@@ -1,4 +1,6 @@
 import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
+import { awaitedApproval } from './wave-approval.ts';
+import { allAnswered, askedHolds } from './asked-gates.ts';
 import { hasProof, unverifiedExcessOf } from './breaker.ts';
 import { verdictsOf } from './counters.ts';
 import { currentStrategy } from './document.ts';
@@ -16,8 +18,10 @@ export function refreshHolds(draft: Draft, view: FleetView): Need | null {
   set(draft, 'window_closed', windowClosed(draft));
   set(draft, 'fleet_breaker', fleetBreaker(draft, view));
   set(draft, 'lagging_gateway', lagging(draft, view));
-  set(draft, 'approval', approval(draft));
-  set(draft, 'gate_inconclusive', inconclusive(draft, view));
+  set(draft, 'approval', awaitedApproval(draft, allAnswered(draft)));
+  const asked = askedHolds(draft);
+  set(draft, 'gate_inconclusive', asked.gate_inconclusive ?? inconclusive(draft, view));
+  set(draft, 'gate_error', asked.gate_error);
   const overdue = deadline(draft);
   if (overdue !== null) draft.hold('deadline', overdue);
   const agents = noAgents(draft, view);
@@ -60,16 +64,6 @@ function lagging(draft: Draft, view: FleetView): string | null {
   if (document.startedAtMs === null || draft.specChanged || draft.nowMs - document.specChangedAtMs <= view.lagHoldMs) return null;
   const ids = view.gateways.filter((gateway) => !gateway.observed).map((gateway) => gateway.id);
   return ids.length === 0 ? null : `${ids.join(', ')} did not follow the fleet spec for ${Math.round(view.lagHoldMs / 1_000)} s`;
-}
-
-function approval(draft: Draft): string | null {
-  const { wave, document } = draft;
-  const { approval: wanted } = currentStrategy(document);
-  if (wanted === 'before' && wave.phase === 'pending' && !wave.approvedBefore)
-    return `wave ${document.waveIndex} waits for promote before it starts`;
-  if (wanted === 'after' && wave.phase === 'gating' && wave.gates !== null && !wave.approvedAfter)
-    return `wave ${document.waveIndex} waits for promote`;
-  return null;
 }
 
 function inconclusive(draft: Draft, view: FleetView): string | null {

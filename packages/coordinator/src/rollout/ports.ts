@@ -3,9 +3,10 @@ import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { Counters } from './counters.ts';
 import type { RolloutDocument } from './document.ts';
+import type { AskedGate } from './gate-strategy.ts';
 import type { HealthSamples } from './gates.ts';
 import type { CanaryCandidate } from './plan.ts';
-import type { FailureView, RolloutEvent } from './service.ts';
+import type { CountsView, FailureView, RolloutEvent } from './service.ts';
 import type { CanaryState } from './view.ts';
 import type { PreflightReport } from '../validation/preflight.ts';
 
@@ -137,4 +138,32 @@ export interface ConfigLookup {
 /** Tells whoever works on rollouts that one should be looked at now. May be lost; the sweep repairs that. */
 export interface Waker {
   wake(id: string): void;
+}
+
+/** What a gate wants to know of another system, at one time. */
+export interface GateQuestion {
+  gate: AskedGate;
+  /** Rises with every question of this gate in this wave; an answer is taken for the last one only. */
+  ask: number;
+  /** The same for all attempts at one question: a receiver may answer the second from memory. */
+  key: string;
+  /** Redis ms. */
+  askedAtMs: number;
+  rollout: { id: string; group: string; from: ConfigRef | null; to: ConfigRef; attempt: number; createdBy: string; reason: string };
+  wave: { index: number; of: number; startedAtMs: number; members: number | null; target: number | null; counts: CountsView };
+  /** Of all waves. */
+  counts: CountsView;
+}
+
+/** What came of a question. `error`: it could not be asked, or the answer makes no sense. */
+export interface GateAnswer {
+  outcome: 'pass' | 'fail' | 'inconclusive' | 'wait' | 'error';
+  detail: string;
+  evidence: string;
+}
+
+/** Asks other systems what gates want to know. */
+export interface GateAsker {
+  /** Never longer than the gate's timeout. A rejection counts as `error`. */
+  ask(question: GateQuestion, signal: AbortSignal): Promise<GateAnswer>;
 }

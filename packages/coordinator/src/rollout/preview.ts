@@ -1,9 +1,11 @@
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import { toError } from '@opamp-gateway/shared/errors';
 import { formatDuration } from './duration.ts';
 import type { RolloutEngine } from './engine.ts';
+import type { Gate } from './gate-strategy.ts';
 import { MIN_HEALTH_SAMPLE } from './gates.ts';
 import { chooseCanary, maxInFlightOf, shareOf } from './plan.ts';
-import type { ConfigVerdict, FleetReader, RolloutStore } from './ports.ts';
+import type { ConfigVerdict, FleetReader, GateAsker, RolloutStore } from './ports.ts';
 import { RANKED_LIMIT } from './ranking.ts';
 import type { RolloutRequest } from './request.ts';
 import type { RolloutPreview } from './service.ts';
@@ -16,7 +18,38 @@ const ACKNOWLEDGE_MS = 5_000;
 const SHOWN_CANARIES = 20;
 
 /** Builds what answers `?dryRun=true`. */
-export function createPreviewer({ store, fleet, engine }: { store: RolloutStore; fleet: FleetReader; engine: RolloutEngine }) {
+export function createPreviewer({
+  store,
+  fleet,
+  engine,
+  asker,
+}: {
+  store: RolloutStore;
+  fleet: FleetReader;
+  engine: RolloutEngine;
+  asker?: GateAsker;
+}) {
+  /** A query costs nothing and changes nothing, so it is made; a receiver or a person would take a question for a real one. */
+  const askPreview = async (
+    gate: Exclude<Gate, string>,
+    request: RolloutRequest,
+    resolved: { to: ConfigRef; from: ConfigRef | null },
+    nowMs: number,
+  ): Promise<RolloutPreview['gates'][number]> => {
+    const { name } = gate;
+    if (gate.type !== 'prometheus' || asker === undefined)
+      return { name, outcome: 'notApplicable', detail: 'is asked when a wave has soaked' };
+    const rollout = { id: 'preview', group: request.group, ...resolved, attempt: 1, createdBy: '', reason: request.reason };
+    const wave = { index: 0, of: request.strategy.waves.length, startedAtMs: nowMs, members: null, target: null, counts: {} };
+    try {
+      const question = { gate, ask: 1, key: 'preview', askedAtMs: nowMs, rollout, wave, counts: {} };
+      const { outcome, detail } = await asker.ask(question, AbortSignal.timeout(2 * gate.timeoutMs));
+      return { name, outcome: outcome === 'pass' || outcome === 'fail' ? outcome : 'inconclusive', detail };
+    } catch (error) {
+      return { name, outcome: 'inconclusive', detail: toError(error).message };
+    }
+  };
+
   return {
     /** Says what a rollout would do now; changes nothing. */
     async preview(
@@ -78,15 +111,16 @@ export function createPreviewer({ store, fleet, engine }: { store: RolloutStore;
           strataCovered: choice.strataCovered,
         },
         eta: formatDuration(shortestMs(strategy, sizes, takesConfig)),
-        gates: strategy.gates.map((name) => ({
-          name,
-          outcome:
-            name === 'healthRegression' && (cohort < MIN_HEALTH_SAMPLE || takesConfig - cohort < MIN_HEALTH_SAMPLE)
-              ? 'notApplicable'
-              : 'pass',
-        })),
         preflight: verdict?.builds ?? null,
         problems,
+        gates: await Promise.all(
+          strategy.gates.map(async (gate) => {
+            if (gate === 'healthRegression') return healthPreview(cohort, takesConfig - cohort);
+            return typeof gate === 'string'
+              ? { name: gate, outcome: 'pass' as const, detail: '' }
+              : await askPreview(gate, request, resolved, nowMs);
+          }),
+        ),
         conflict: conflict ?? null,
         warnings: [
           ...((verdict?.builds.unable ?? 0) > 0 ? ['agents_skipped'] : []),
@@ -95,6 +129,16 @@ export function createPreviewer({ store, fleet, engine }: { store: RolloutStore;
         ],
       };
     },
+  };
+}
+
+/** Whether the last comparison that a rollout makes has enough agents on either side. */
+function healthPreview(cohort: number, control: number): RolloutPreview['gates'][number] {
+  const enough = cohort >= MIN_HEALTH_SAMPLE && control >= MIN_HEALTH_SAMPLE;
+  return {
+    name: 'healthRegression',
+    outcome: enough ? 'pass' : 'notApplicable',
+    detail: enough ? '' : `${cohort} agents with the new config and ${control} without before the last wave`,
   };
 }
 

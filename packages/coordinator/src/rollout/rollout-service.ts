@@ -6,7 +6,7 @@ import { createDocument, isTerminal } from './document.ts';
 import type { NewRollout, PreflightSummary, RolloutDocument } from './document.ts';
 import { Draft } from './draft.ts';
 import type { CommandOutcome, RolloutEngine } from './engine.ts';
-import type { ConfigCheck, ConfigLookup, ConfigVerdict, FleetReader, RolloutStore, Waker } from './ports.ts';
+import type { ConfigCheck, ConfigLookup, ConfigVerdict, FleetReader, GateAsker, RolloutStore, Waker } from './ports.ts';
 import { createPreviewer } from './preview.ts';
 import { parseRolloutRequest, problem } from './request.ts';
 import type { RolloutRequest } from './request.ts';
@@ -26,6 +26,10 @@ export interface RolloutServiceOptions {
   waker: Waker;
   /** Without it no config is judged for a group. */
   check?: ConfigCheck;
+  /** What the settings do not allow of a strategy. */
+  refuseStrategy?(strategy: Strategy): FieldProblem[];
+  /** Asks what gates say now, for previews. */
+  asker?: GateAsker;
   /** How often a follower looks for new events. */
   followMs?: number;
   /** Ids of new rollouts; random unless a test wants them again. */
@@ -145,6 +149,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
 
   const create: RolloutService['create'] = async (body, { actor, idempotencyKey, dryRun, expectedRev }) => {
     const { request, problems } = parseRolloutRequest(body);
+    if (problems.length === 0) problems.push(...(options.refuseStrategy?.(request.strategy) ?? []));
     if (idempotencyKey !== undefined && dryRun !== true) {
       const known = await store.findIdempotent(idempotencyKey);
       if (known !== undefined) return { kind: 'existing', id: known };
@@ -386,6 +391,8 @@ function revertStrategy(strategy: Strategy): Strategy {
     ],
     rate: 'unlimited',
     maxInFlight: 10_000_000,
+    maxInFlightPer: null,
+    offline: 'defer',
     gates: [],
     startAtMs: null,
     windows: [],

@@ -1,8 +1,8 @@
 import { LATE_WAVE } from '@opamp-gateway/shared/rollout-types';
 import { NO_COUNTERS, sumCounters, tallyOf, toCountsView } from './counters.ts';
 import type { Counters } from './counters.ts';
-import type { RolloutDocument } from './document.ts';
-import type { RolloutView } from './service.ts';
+import type { RolloutDocument, WaveDocument } from './document.ts';
+import type { GateView, RolloutView } from './service.ts';
 import { toSizeView, toStrategyView } from './strategy-view.ts';
 
 function rfc3339(atMs: number): string {
@@ -16,6 +16,22 @@ function rfc3339OrNull(atMs: number | null): string | null {
 /** Counters of an ended rollout as kept in its document; undefined while they are still in the shards. */
 export function finalCountersOf(document: RolloutDocument): Counters | undefined {
   return document.finalCounters === null ? undefined : sumCounters([document.finalCounters]);
+}
+
+function toGateViews(wave: WaveDocument): GateView[] {
+  if (wave.phase !== 'gating' && wave.phase !== 'passed' && wave.phase !== 'failed') return [];
+  const builtIn = wave.gates ?? [];
+  return [
+    ...builtIn.map(({ gate, outcome, detail }) => ({ gate, outcome, detail, at: null, evidence: '', asked: 0 })),
+    ...wave.asked.map(({ gate, outcome, detail, answeredAtMs, evidence, ask }) => ({
+      gate,
+      outcome,
+      detail,
+      at: rfc3339OrNull(answeredAtMs),
+      evidence,
+      asked: ask,
+    })),
+  ];
 }
 
 /** A rollout as the API shows it. */
@@ -34,6 +50,9 @@ export function toRolloutView(document: RolloutDocument, counters: Counters = NO
       members: wave.members,
       startedAt: rfc3339OrNull(wave.startedAtMs),
       passedAt: rfc3339OrNull(wave.passedAtMs),
+      gates: toGateViews(wave),
+      approvals: wave.approvals.map(({ what, by, atMs, reason }) => ({ what, by, at: rfc3339(atMs), reason })),
+      awaiting: wave.awaiting,
     })),
     late: { counts: toCountsView(tallyOf(counters, LATE_WAVE)) },
     counts: toCountsView(counters.total),

@@ -56,6 +56,24 @@ export interface WaveView {
   /** RFC 3339, null before. */
   startedAt: string | null;
   passedAt: string | null;
+  /** What the gates said of it; empty before it has soaked. */
+  gates: GateView[];
+  approvals: { what: 'before' | 'after'; by: string; at: string; reason: string }[];
+  /** `offline: wait`: agents that are away and waited for; null when nobody is. */
+  awaiting: number | null;
+}
+
+/** One gate of a wave as the API shows it. */
+export interface GateView {
+  gate: string;
+  outcome: 'pending' | 'pass' | 'fail' | 'notApplicable' | 'inconclusive' | 'wait' | 'error';
+  detail: string;
+  /** RFC 3339, null when nobody answered yet. */
+  at: string | null;
+  /** What the answer was found on: the query with its values, or what the receiver said. */
+  evidence: string;
+  /** How often it was asked. */
+  asked: number;
 }
 
 /** Why a rollout does not advance. */
@@ -153,11 +171,12 @@ export interface RolloutPreview {
   canary: { agents: string[]; strata: number; strataCovered: number };
   /** Duration text: shortest time in which the rollout can finish. */
   eta: string;
-  gates: { name: string; outcome: 'pass' | 'fail' | 'notApplicable' | 'inconclusive' }[];
   /** Which agents of the group could load the config; null when nothing was compared. */
   preflight: PreflightReport | null;
   /** Why it would be refused; empty when it would start. */
   problems: string[];
+  /** What each gate would say now; webhooks and people are not asked. */
+  gates: { name: string; outcome: 'pass' | 'fail' | 'notApplicable' | 'inconclusive'; detail: string }[];
   /** Id of the group's active rollout. */
   conflict: string | null;
   warnings: string[];

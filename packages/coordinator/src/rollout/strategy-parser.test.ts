@@ -194,8 +194,42 @@ describe('problems', () => {
     ]);
   });
 
-  it('refuse what is not built, except at its off value', () => {
-    expect(problemsOf({ offline: 'wait' }).map((entry) => entry.path)).toEqual(['strategy.offline']);
+  it('refuse gates that are none, each by its place', () => {
+    const gates = [
+      'horoscope',
+      'prometheus',
+      { type: 'oracle' },
+      { query: 'up' },
+      { type: 'prometheus', query: 'up{g="{{grupe}}"}', condition: 'value ~ 1', url: 'ftp://x', wat: 1 },
+      { type: 'prometheus', name: 'a b', query: '', condition: 'value < 1; drop', interval: '1ms', timeout: '2m' },
+      { type: 'webhook', url: 'https://user:pass@ci.test/' },
+      { type: 'webhook', name: 'ackRatio', url: 'https://ci.test/', deadline: '0s' },
+    ];
+    expect(problemsOf({ gates }).map(({ path, message }) => `${path.replace('strategy.', '')}: ${message.slice(0, 24)}`)).toEqual([
+      'gates[0]: must be one of ackRatio,',
+      'gates[1]: must be an object: { "ty',
+      'gates[2].type: must be one of prometheu',
+      'gates[3].type: is required: prometheus,',
+      'gates[4].query: has unknown placeholders',
+      'gates[4].condition: must be a comparison suc',
+      'gates[4].url: must be an http:// or ht',
+      'gates[4].wat: is not a known field',
+      'gates[5].name: must begin with a letter',
+      'gates[5].query: must be a text that is n',
+      'gates[5].condition: must be a comparison suc',
+      'gates[5].interval: must be from 1s to 1h, i',
+      'gates[5].timeout: must be from 100ms to 1m',
+      'gates[6].url: must be an http:// or ht',
+      'gates[7].deadline: must be from 1s to 720h,',
+      'gates[7].name: is taken: another gate i',
+    ]);
+    expect(problemsOf({ gates: [{ type: 'manual' }, { type: 'manual', name: 'b' }] }).map(({ path }) => path)).toEqual([
+      'strategy.gates[1]',
+    ]);
+  });
+
+  it('refuse what offline and maxInFlightPer cannot be', () => {
+    expect(problemsOf({ offline: 'ignore' }).map((entry) => entry.path)).toEqual(['strategy.offline']);
     expect(problemsOf({ offline: 'defer', maxInFlightPer: null, schedule: 'now', gates: [] })).toEqual([]);
   });
 
@@ -224,6 +258,14 @@ describe('the view of a strategy', () => {
       waves: [{ size: { count: 3 }, failure: { maxPercent: 5 }, success: { minRatio: 0.9 } }],
       schedule: { startAt: '2030-01-01T00:00:00Z' },
       gates: [],
+    },
+    {
+      gates: [
+        'ackRatio',
+        { type: 'prometheus', query: 'rate(x{group="{{group}}"}[{{ waveSeconds }}])', condition: 'value <= 1e-2' },
+        { type: 'webhook', url: 'https://ci.test/x', interval: '5s', timeout: '1s', deadline: '1h' },
+        { type: 'manual', expires: '2h' },
+      ],
     },
   ])('reads back as the same strategy: %j', (input) => {
     const strategy = read(input);

@@ -2,11 +2,12 @@ import { isUid } from '@opamp-gateway/shared/instance-uid';
 import { parseSelector } from '@opamp-gateway/shared/selector';
 import { formatDuration, MAX_DURATION_MS } from './duration.ts';
 import { FieldReader } from './field-reader.ts';
+import { readGates } from './gate-strategy.ts';
 import { isTimeZone, parseTimeOfDay, WEEKDAYS } from './schedule.ts';
 import type { MaintenanceWindow, Weekday } from './schedule.ts';
 import type { FieldProblem } from './service.ts';
-import { GATE_NAMES, MAX_CANARY, MAX_WAVES, MISSING_COMPONENTS, STRATEGY_PRESETS } from './strategy.ts';
-import type { FailureLimits, GateName, Ramp, Strategy, SuccessLimits, WaveSize, WaveStrategy } from './strategy.ts';
+import { MAX_CANARY, MAX_WAVES, MISSING_COMPONENTS, OFFLINE_POLICIES, STRATEGY_PRESETS } from './strategy.ts';
+import type { DomainLimit, FailureLimits, Ramp, Strategy, SuccessLimits, WaveSize, WaveStrategy } from './strategy.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -46,10 +47,11 @@ export function parseStrategy(input: unknown, problems: FieldProblem[], path = '
     bucketBy: fields.raw('bucketBy') === null ? null : fields.text('bucketBy', { fallback: '', maxLength: NAME_LIMIT }) || null,
     spreadBy: readNames(fields, 'spreadBy', 3),
     maxInFlight: fields.integerOrNull('maxInFlight', { fallback: null, min: 1, max: COUNT_LIMIT }),
+    maxInFlightPer: readDomainLimit(fields),
     rate: readRate(fields),
     ackTimeoutMs: fields.duration('ackTimeout', { fallbackMs: 120_000, minMs: 1_000, maxMs: 24 * HOUR_MS }),
     healthHoldMs: fields.duration('healthHold', { fallbackMs: 30_000, minMs: 0, maxMs: 24 * HOUR_MS }),
-    offline: 'defer',
+    offline: fields.choice('offline', OFFLINE_POLICIES, 'defer'),
     gates: readGates(fields),
     deadlines: readDeadlines(fields),
     ...readSchedule(fields),
@@ -57,8 +59,10 @@ export function parseStrategy(input: unknown, problems: FieldProblem[], path = '
     canaryMinHealthyMs: fields.duration('canaryMinHealthy', { fallbackMs: 10 * MINUTE_MS, minMs: 0, maxMs: MAX_DURATION_MS }),
     missingComponents: fields.choice('missingComponents', MISSING_COMPONENTS, 'skip'),
   };
-  fields.unavailable('offline', (value) => value === 'defer', '"defer"');
-  fields.unavailable('maxInFlightPer', (value) => value === null, 'null');
+  const unavailable = (name: string, off: string): void =>
+    fields.problem(name, `is not available in this release; leave it out or set it to ${off}`);
+  if (strategy.offline !== 'defer') unavailable('offline', '"defer"');
+  if (strategy.maxInFlightPer !== null) unavailable('maxInFlightPer', 'null');
   fields.rejectUnknown();
   const soaksMs = strategy.waves.reduce((sum, wave) => sum + wave.soakMs, 0);
   if (soaksMs >= strategy.deadlines.totalMs) {
@@ -237,20 +241,17 @@ export function readRate(fields: FieldReader): Ramp | 'unlimited' {
   return read;
 }
 
-function readGates(fields: FieldReader): GateName[] {
-  const listed = fields.list('gates', { minItems: 0, maxItems: 10 });
-  if (listed === undefined) return [...GATE_NAMES];
-  listed.forEach((value, index) => {
-    if (GATE_NAMES.includes(value as GateName)) return;
-    const type =
-      typeof value === 'object' && value !== null ? ((value as Record<string, unknown>)['type'] ?? Object.keys(value)[0]) : value;
-    const known = ['prometheus', 'webhook', 'manual'].includes(String(type));
-    fields.problem(
-      `gates[${index}]`,
-      known ? `the gate ${String(type)} is not available in this release` : `must be one of ${GATE_NAMES.join(', ')}`,
-    );
-  });
-  return [...new Set(listed.filter((value): value is GateName => GATE_NAMES.includes(value as GateName)))];
+/** Reads `maxInFlightPer`: null, or `{ "by": attribute, "max": n }`. */
+export function readDomainLimit(fields: FieldReader): DomainLimit | null {
+  if (fields.raw('maxInFlightPer') === null) return null;
+  const limit = fields.object('maxInFlightPer');
+  if (limit === undefined) return null;
+  const read = {
+    by: limit.text('by', { fallback: '', maxLength: NAME_LIMIT, required: true }),
+    max: limit.integer('max', { fallback: 1, min: 1, max: COUNT_LIMIT }),
+  };
+  limit.rejectUnknown();
+  return read;
 }
 
 function readDeadlines(fields: FieldReader): Strategy['deadlines'] {

@@ -1,4 +1,5 @@
 import { formatDuration } from './duration.ts';
+import { toGateView } from './gate-strategy.ts';
 import { formatTimeOfDay } from './schedule.ts';
 import type { WaveSizeView } from './service.ts';
 import type { Strategy, WaveSize } from './strategy.ts';
@@ -30,11 +31,12 @@ export function toStrategyView(strategy: Strategy): Record<string, unknown> {
     bucketBy: strategy.bucketBy,
     spreadBy: [...strategy.spreadBy],
     maxInFlight: strategy.maxInFlight,
+    maxInFlightPer: strategy.maxInFlightPer === null ? null : { ...strategy.maxInFlightPer },
     rate: strategy.rate === 'unlimited' ? 'unlimited' : { ...strategy.rate },
     ackTimeout: formatDuration(strategy.ackTimeoutMs),
     healthHold: formatDuration(strategy.healthHoldMs),
     offline: strategy.offline,
-    gates: [...strategy.gates],
+    gates: strategy.gates.map(toGateView),
     deadlines: { wave: formatDuration(strategy.deadlines.waveMs), total: formatDuration(strategy.deadlines.totalMs) },
     schedule: toScheduleView(strategy),
     revertWithin: formatDuration(strategy.revertWithinMs),

@@ -1,3 +1,4 @@
+import type { Gate } from './gate-strategy.ts';
 import type { MaintenanceWindow } from './schedule.ts';
 
 /** The strategy of a rollout with every default filled in; as stored in its document. */
@@ -10,11 +11,13 @@ export interface Strategy {
   spreadBy: string[];
   /** Null = 10 % of the group, at least 1, at most 5,000. */
   maxInFlight: number | null;
+  /** Most agents under way that share a value of the attribute `by`; null = no such limit. */
+  maxInFlightPer: DomainLimit | null;
   rate: Ramp | 'unlimited';
   ackTimeoutMs: number;
   healthHoldMs: number;
-  offline: 'defer';
-  gates: GateName[];
+  offline: OfflinePolicy;
+  gates: Gate[];
   deadlines: { waveMs: number; totalMs: number };
   /** Unix ms before which nothing is offered, null = now. */
   startAtMs: number | null;
@@ -39,9 +42,18 @@ export interface Ramp {
   max: number;
 }
 
-/** Gates that run before a wave passes. */
-export const GATE_NAMES = ['ackRatio', 'healthRegression'] as const;
-export type GateName = (typeof GATE_NAMES)[number];
+/** A failure domain: agents with the same value of an attribute. */
+export interface DomainLimit {
+  by: string;
+  max: number;
+}
+
+/**
+ * What becomes of agents that are away: they get the version when they come back (`defer`), their wave waits for them (`wait`),
+ * or who was away when the rollout started gets it after its end only (`exclude`).
+ */
+export const OFFLINE_POLICIES = ['defer', 'wait', 'exclude'] as const;
+export type OfflinePolicy = (typeof OFFLINE_POLICIES)[number];
 
 /** How large a wave is. `percent` and `count` are cumulative over the group; both given = the smaller. */
 export type WaveSize =

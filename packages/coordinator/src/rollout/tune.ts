@@ -1,17 +1,18 @@
 import type { RolloutDocument } from './document.ts';
 import { FieldReader } from './field-reader.ts';
 import type { FieldProblem } from './service.ts';
-import { readRate } from './strategy-parser.ts';
+import { readDomainLimit, readRate } from './strategy-parser.ts';
 import type { Strategy } from './strategy.ts';
 
 /**
- * The strategy with the tunable fields of `patch`: maxInFlight, rate, failure.maxCount, failure.maxPercent, onFailure. They
+ * The strategy with the tunable fields of `patch`: maxInFlight, maxInFlightPer, rate, failure.maxCount, failure.maxPercent, onFailure. They
  * hold for the present wave and those after it. Problems are added to `problems`.
  */
 export function tuneStrategy(document: RolloutDocument, patch: unknown, problems: FieldProblem[]): Strategy {
   const fields = new FieldReader(patch, '', problems);
   const strategy = structuredClone(document.strategy);
   if (fields.has('maxInFlight')) strategy.maxInFlight = fields.integerOrNull('maxInFlight', { fallback: null, min: 1, max: 10_000_000 });
+  if (fields.has('maxInFlightPer')) strategy.maxInFlightPer = readDomainLimit(fields);
   if (fields.has('rate')) strategy.rate = readRate(fields);
   const failure = fields.object('failure');
   const maxCount =

@@ -6,7 +6,7 @@ import { agentsText, configText, FAILING, sumOf } from '../words.ts';
 import { expectedSizes } from './waves.tsx';
 
 /** Holds that a person lifts by resuming. */
-const RESUMABLE: ReadonlySet<string> = new Set(['manual', 'threshold', 'deadline', 'gate_error']);
+const RESUMABLE: ReadonlySet<string> = new Set(['manual', 'threshold', 'deadline', 'gate_error', 'gate_inconclusive']);
 const UNDER_WAY = ['offered', 'applying', 'verifying'];
 
 type Offer = Omit<Action, 'run'> & { readonly call: string; readonly kind: 'plain' | 'primary' | 'danger' };
@@ -40,7 +40,7 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
         effect: `It goes on to ${agentsText(untouched)}, once all gates pass again.`,
       });
     const wave = waves[waveIndex];
-    if (holds.includes('approval') || holds.includes('gate_inconclusive') || wave?.phase === 'soaking') {
+    if (holds.includes('approval') || holds.includes('gate_inconclusive') || holds.includes('gate_error') || wave?.phase === 'soaking') {
       const next = expectedSizes(waves, members)[wave?.phase === 'pending' ? waveIndex : waveIndex + 1] ?? 0;
       offers.push({
         call: 'promote',

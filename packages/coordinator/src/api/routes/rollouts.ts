@@ -296,7 +296,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         headers: HEADERS,
         body: schema.body(
           {
-            strategy: { ...STRATEGY, description: 'Only the fields to change: maxInFlight, rate, failure, onFailure.' },
+            strategy: { ...STRATEGY, description: 'Only the fields to change: maxInFlight, maxInFlightPer, rate, failure, onFailure.' },
             reason: schema.REASON,
           },
           ['strategy'],
