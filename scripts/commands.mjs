@@ -43,6 +43,12 @@ export const COMMANDS = {
     cwd: 'caller',
   },
   bench: { does: 'micro benchmarks of the hot paths', redis: true, entry: 'loadtest/dist/bench.js', nodeArgs: COMPILED },
+  'bench:dashboard': {
+    does: 'the dashboard with 100,000 agents in Redis: times of pages, processor time of the coordinator',
+    redis: true,
+    entry: 'test/browser/large-fleet.ts',
+    nodeArgs: SOURCE,
+  },
   check: { does: 'format, lint, types, dead code', build: false, entry: 'scripts/check.mjs' },
   fix: { does: 'format, and repair what the linter can', build: false, entry: 'scripts/fix.mjs' },
   gen: { does: 'generate protocol code and reference pages', build: false, entry: 'scripts/gen.mjs' },

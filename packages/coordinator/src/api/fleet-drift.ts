@@ -66,11 +66,24 @@ export interface DriftSurvey {
   items: DriftedAgent[];
 }
 
+/** Which agents {@link surveyDrift} looks at. */
+export interface DriftQuery {
+  /** Most agents compared. */
+  compare: number;
+  /** Most drifted agents listed. */
+  limit: number;
+  /** Undefined: every connected agent. */
+  accept: ((record: AgentRecord) => boolean) | undefined;
+}
+
+/** Records read for each agent that is compared, where nobody is looked for in particular: most of them are connected. */
+const READ_PER_COMPARED = 4;
+
 /** Compares up to `compare` connected agents, chosen at random, that `accept` takes. */
 export async function surveyDrift(
   dependencies: { agents: AgentReader; configs: FileReader },
   spec: FleetSpec,
-  query: { compare: number; limit: number; accept(record: AgentRecord): boolean },
+  query: DriftQuery,
 ): Promise<DriftSurvey> {
   const { chosen, matching, estimated } = await choose(dependencies.agents, spec, query);
   const configs = rememberFiles(dependencies.configs);
@@ -105,12 +118,16 @@ export interface FleetAbilities {
   reportsHealth: number;
 }
 
+/** Records that tell what a fleet can do: the shares are then right to one or two percent. */
+const ABILITY_RECORDS = 5_000;
+
 /** Counts the connected agents that `accept` takes by what they announced; a sample in a large fleet. */
 export async function countAbilities(agents: AgentReader, accept: (record: AgentRecord) => boolean): Promise<FleetAbilities> {
   const counts = { agents: 0, acceptsRemoteConfig: 0, reportsRemoteConfig: 0, reportsEffectiveConfig: 0, reportsHealth: 0 };
   const { read, total } = await agents.sample({
-    limit: MAX_COUNTED_RECORDS,
+    limit: ABILITY_RECORDS,
     rollouts: [],
+    fields: ['owner', 'group', 'capabilities'],
     visit(records) {
       for (const record of records) {
         const { owner, capabilities } = record;
@@ -123,30 +140,31 @@ export async function countAbilities(agents: AgentReader, accept: (record: Agent
       }
     },
   });
-  return { ...counts, estimated: read < total && total > MAX_COUNTED_RECORDS };
+  return { ...counts, estimated: read < total && total > ABILITY_RECORDS };
 }
 
 /** A random choice of the accepted records, each equally likely whatever their number (algorithm R). */
 async function choose(
   agents: AgentReader,
   spec: FleetSpec,
-  { compare, accept }: { compare: number; accept(record: AgentRecord): boolean },
+  { compare, accept }: DriftQuery,
 ): Promise<{ chosen: AgentRecord[]; matching: number; estimated: boolean }> {
   const chosen: AgentRecord[] = [];
   let matching = 0;
+  const most = accept === undefined ? Math.max(2_000, READ_PER_COMPARED * compare) : MAX_COUNTED_RECORDS;
   const { read, total } = await agents.sample({
-    limit: MAX_COUNTED_RECORDS,
+    limit: most,
     rollouts: [...spec.rollouts.values()].map(({ id }) => id),
     visit(records) {
       for (const record of records) {
-        if (record.owner === '' || !accept(record)) continue;
+        if (record.owner === '' || accept?.(record) === false) continue;
         matching += 1;
         const place = chosen.length < compare ? chosen.length : Math.floor(Math.random() * matching);
         if (place < compare) chosen[place] = record;
       }
     },
   });
-  const estimated = read < total && total > MAX_COUNTED_RECORDS;
+  const estimated = read < total && total > most;
   return { chosen, matching: estimated ? Math.round((matching * total) / Math.max(1, read)) : matching, estimated };
 }
 

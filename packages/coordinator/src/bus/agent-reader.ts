@@ -4,7 +4,7 @@ import { decodeEffectiveConfig } from '@opamp-gateway/shared/effective-config';
 import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
-import { deleteAgent, editAgent } from '@opamp-gateway/shared/redis/agent-scripts';
+import { deleteAgent, editAgent, readFields } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 
@@ -53,6 +53,8 @@ export interface AgentPageQuery {
   /** Rollouts whose rows are read with the records. */
   rollouts: readonly string[];
   accept(record: AgentRecord): boolean;
+  /** The fields that `accept` looks at, when it is a filter: then the rest is read of the accepted agents only. */
+  filterFields?: readonly RecordField[] | undefined;
 }
 
 /** One page of agents; `next` is undefined on the last one. */
@@ -78,6 +80,8 @@ export interface AgentReader {
   sample(options: {
     limit: number;
     rollouts: readonly string[];
+    /** Fields that are read; those of a listing unless named. */
+    fields?: readonly RecordField[];
     visit(records: readonly AgentRecord[]): void;
   }): Promise<{ read: number; total: number }>;
   /** Counters of all shards added up: `<facet>|<1 connected, 0 away>` -> agents. */
@@ -96,15 +100,15 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
   const shardAt = (index: number): ShardKeys => keys.shards[index] as ShardKeys;
   const shardIndex = (uid: string): number => shardOf(uid as InstanceUid);
 
-  const readChunk = async (shard: ShardKeys, uids: readonly string[], rollouts: readonly string[]): Promise<AgentRecord[]> => {
-    const fields = [...LISTED_FIELDS, ...rollouts.map((id) => `r:${id}`)];
-    // One pipeline to one slot: keys of several slots would not be allowed in it on a Cluster.
-    const pipeline = client.pipeline();
-    for (const uid of uids) pipeline.hmget(shard.agent(uid), ...fields);
-    const replies = (await pipeline.exec()) ?? [];
-    return replies.flatMap(([error, reply], index) => {
-      if (error !== null) throw error;
-      const values = reply as (string | null)[];
+  const readChunk = async (
+    shard: ShardKeys,
+    uids: readonly string[],
+    rollouts: readonly string[],
+    named: readonly RecordField[] = LISTED_FIELDS,
+  ): Promise<AgentRecord[]> => {
+    const fields = [...named, ...(named.includes('origin') ? [] : ['origin']), ...rollouts.map((id) => `r:${id}`)];
+    const replies = await readFields(client, shard, fields, uids);
+    return replies.flatMap((values, index) => {
       const record: Record<string, string> = {};
       for (const [at, value] of values.entries()) if (value !== null) record[fields[at] as string] = value;
       // The record of an agent deleted meanwhile.
@@ -116,16 +120,12 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
   const uidsAfter = async (shard: ShardKeys, uid: string | undefined, count: number): Promise<string[]> =>
     await client.zrangebylex(shard.uids, uid === undefined ? '-' : `(${uid}`, '+', 'LIMIT', 0, count);
 
-  const visitShard = async (
-    shard: ShardKeys,
-    rollouts: readonly string[],
-    visit: (records: readonly AgentRecord[]) => void,
-  ): Promise<number> => {
+  const visitShard = async (shard: ShardKeys, { rollouts, fields, visit }: Parameters<AgentReader['sample']>[0]): Promise<number> => {
     let read = 0;
     for (let after: string | undefined; ;) {
       const uids = await uidsAfter(shard, after, CHUNK);
       if (uids.length === 0) return read;
-      visit(await readChunk(shard, uids, rollouts));
+      visit(await readChunk(shard, uids, rollouts, fields));
       read += uids.length;
       after = uids.at(-1);
     }
@@ -134,11 +134,10 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
   const sampleShard = async (
     shard: ShardKeys,
     count: number,
-    rollouts: readonly string[],
-    visit: (records: readonly AgentRecord[]) => void,
+    { rollouts, fields, visit }: Parameters<AgentReader['sample']>[0],
   ): Promise<number> => {
     const uids = (await client.zrandmember(shard.uids, count)) as string[];
-    for (let at = 0; at < uids.length; at += CHUNK) visit(await readChunk(shard, uids.slice(at, at + CHUNK), rollouts));
+    for (let at = 0; at < uids.length; at += CHUNK) visit(await readChunk(shard, uids.slice(at, at + CHUNK), rollouts, fields));
     return uids.length;
   };
 
@@ -152,20 +151,27 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
       return renamed['origin'] === undefined ? undefined : parseRecord(alias, renamed);
     },
 
-    async page({ after, limit, scanLimit, rollouts, accept }) {
+    async page({ after, limit, scanLimit, rollouts, accept, filterFields }) {
       const records: AgentRecord[] = [];
       let scanned = 0;
+      /** Takes over the accepted records of a chunk, as far as there is room; answers the last one's uid when that filled the page. */
+      const take = async (shard: ShardKeys, uids: readonly string[]): Promise<string | undefined> => {
+        const room = limit - records.length;
+        const accepted = (await readChunk(shard, uids, rollouts, filterFields)).filter(accept).slice(0, room);
+        const chosen = accepted.map(({ uid }) => uid);
+        records.push(...(filterFields === undefined || chosen.length === 0 ? accepted : await readChunk(shard, chosen, rollouts)));
+        return chosen.length === room ? chosen.at(-1) : undefined;
+      };
       for (let index = after?.shard ?? 0; index < keys.shards.length; index += 1) {
         const shard = shardAt(index);
         let last = index === after?.shard ? after.uid : undefined;
         for (;;) {
-          const uids = await uidsAfter(shard, last, Math.min(CHUNK, Math.max(limit - records.length, 50)));
+          // A filter that has let few through so far is going to need many.
+          const wanted = scanned < 2 * limit ? Math.max(limit - records.length, 50) : CHUNK;
+          const uids = await uidsAfter(shard, last, Math.min(CHUNK, wanted));
           if (uids.length === 0) break;
-          for (const record of await readChunk(shard, uids, rollouts)) {
-            if (!accept(record)) continue;
-            records.push(record);
-            if (records.length === limit) return { records, next: { shard: index, uid: record.uid } };
-          }
+          const full = await take(shard, uids);
+          if (full !== undefined) return { records, next: { shard: index, uid: full } };
           scanned += uids.length;
           last = uids.at(-1) as string;
           if (scanned >= scanLimit) return { records, next: { shard: index, uid: last } };
@@ -184,13 +190,12 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
       return counts.reduce((sum, count) => sum + count, 0);
     },
 
-    async sample({ limit, rollouts, visit }) {
+    async sample(options) {
+      const { limit } = options;
       const sizes = await Promise.all(keys.shards.map((shard) => client.zcard(shard.uids)));
       const total = sizes.reduce((sum, size) => sum + size, 0);
       const reads = keys.shards.map((shard, index) =>
-        total <= limit
-          ? visitShard(shard, rollouts, visit)
-          : sampleShard(shard, Math.ceil(((sizes[index] ?? 0) * limit) / total), rollouts, visit),
+        total <= limit ? visitShard(shard, options) : sampleShard(shard, Math.ceil(((sizes[index] ?? 0) * limit) / total), options),
       );
       const read = (await Promise.all(reads)).reduce((sum, count) => sum + count, 0);
       return { read, total };

@@ -65,13 +65,35 @@ export const useFleet = (): UseQueryResult<Fleet> => useGet(['fleet'], '/fleet',
 export const useGateways = (): UseQueryResult<Page<Gateway>> => useGet(['gateways'], '/gateways?limit=1000', CALM_MS);
 export const useGroups = (): UseQueryResult<Page<Group>> => useGet(['groups'], '/groups?limit=1000', CALM_MS);
 /** What connected agents run against what they should, on a sample of a large fleet. */
-export const useDrift = (): UseQueryResult<DriftSurvey> => useGet(['drift'], '/fleet/drift?limit=5', SURVEY_MS);
+export const useDrift = (): UseQueryResult<DriftSurvey> => useGet(['drift'], '/fleet/drift?limit=5&compare=100', SURVEY_MS);
 export const useAbilities = (): UseQueryResult<Abilities> => useGet(['abilities'], '/fleet/abilities', SURVEY_MS);
 export const useConfigs = (): UseQueryResult<Page<ConfigVersion>> => useGet(['configs'], '/configs?limit=1000', SLOW_MS);
 
-export function useAgents(query: Readonly<Record<string, string | number | undefined>>): UseQueryResult<Page<Agent>> {
-  const text = queryText(query);
-  return useGet(['agents', text], `/agents${text}`, CALM_MS);
+/** Requests that one page of a rare filter takes at most; each looks at 20,000 agents. */
+const MAX_SCANS = 25;
+/** A page that took longer than this is a search, which is not repeated every few seconds. */
+const SEARCH_MS = 400;
+
+/** Agents of one page. A filter that few fit is followed through the fleet until the page is full or the fleet has ended. */
+export function useAgents(
+  query: Readonly<Record<string, string | number | undefined>> & { readonly limit: number },
+): UseQueryResult<Page<Agent> & { readonly tookMs: number }> {
+  return useQuery({
+    queryKey: ['agents', queryText(query)],
+    queryFn: async ({ signal }) => {
+      const beganMs = performance.now();
+      const items: Agent[] = [];
+      let cursor = query['cursor'];
+      for (let scan = 1; ; scan += 1) {
+        const page = await call<Page<Agent>>(`/agents${queryText({ ...query, limit: query.limit - items.length, cursor })}`, { signal });
+        items.push(...page.items);
+        if (page.nextCursor === null || items.length >= query.limit || scan === MAX_SCANS)
+          return { items, nextCursor: page.nextCursor, tookMs: performance.now() - beganMs };
+        cursor = page.nextCursor;
+      }
+    },
+    refetchInterval: ({ state }) => (state.data !== undefined && state.data.tookMs > SEARCH_MS ? SURVEY_MS : CALM_MS),
+  });
 }
 
 export function useAgent(uid: string): UseQueryResult<AgentDetail> {

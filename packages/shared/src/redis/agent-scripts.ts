@@ -190,3 +190,16 @@ export async function editAgent(
 export async function deleteAgent(client: RedisClient, shard: ShardKeys, uid: string): Promise<'ok' | 'unknown' | 'connected' | 'open'> {
   return (await runScript(client, SCRIPTS.deleteAgent, [shard.agents], [shard.prefix, uid])) as 'ok' | 'unknown' | 'connected' | 'open';
 }
+
+/** Values of the same fields of many records of one shard, null where a field or the whole record is absent. */
+export async function readFields(
+  client: RedisClient,
+  shard: ShardKeys,
+  fields: readonly string[],
+  uids: readonly string[],
+): Promise<(string | null)[][]> {
+  return (await runScript(client, SCRIPTS.readFields, [shard.agents], [shard.prefix, fields.length, ...fields, ...uids])) as (
+    | string
+    | null
+  )[][];
+}

@@ -28,6 +28,7 @@ export const SCRIPTS = {
   finish: load('finish', true),
   editAgent: load('edit-agent', true),
   deleteAgent: load('delete-agent', true),
+  readFields: load('read-fields', false),
   commitRollout: load('commit-rollout', false),
   commitSpec: load('commit-spec', false),
   swapSpecField: load('swap-spec-field', false),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
-import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord, RecordField } from '@opamp-gateway/shared/agent-record';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
 import { HTTP_OWNER, NO_GROUP, SHARD_COUNT } from '@opamp-gateway/shared/redis/keys';
@@ -106,6 +106,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         scanLimit: SCAN_LIMIT,
         rollouts: [...new Set([...active, ...(query.rollout === undefined ? [] : [query.rollout])])],
         accept: toFilter(query, request.identity),
+        filterFields: filterFieldsOf(query, request.identity),
       });
       return {
         items: page.records.map((record) => toAgentView(record, spec)),
@@ -278,6 +279,13 @@ function toPosition(cursor: string): AgentPosition {
   if (typeof shard !== 'number' || typeof uid !== 'string' || !Number.isInteger(shard) || shard < 0 || shard >= SHARD_COUNT)
     throw badCursor();
   return { shard, uid };
+}
+
+/** What the filter of a list looks at; undefined when it lets everybody through. */
+function filterFieldsOf(query: ListQuery, { scope }: Identity): readonly RecordField[] | undefined {
+  const { limit: _limit, cursor: _cursor, selector, ...others } = query;
+  if (scope === '*' && selector === undefined && Object.keys(others).length === 0) return undefined;
+  return ['owner', 'group', 'health', 'reportedStatus', ...(selector === undefined ? [] : (['attributes', 'labels'] as const))];
 }
 
 function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) => boolean {

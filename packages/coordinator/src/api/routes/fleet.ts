@@ -1,15 +1,17 @@
 import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import { matches } from '@opamp-gateway/shared/selector';
 import type { FastifyInstance } from 'fastify';
-import { covers } from '../../access/roles.ts';
+import { covers, scopeList } from '../../access/roles.ts';
 import type { Identity } from '../../access/roles.ts';
 import { groupWord } from '../agent-view.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { readFacets } from '../facets.ts';
 import type { FacetCounts, Facets } from '../facets.ts';
 import { countAbilities, surveyDrift } from '../fleet-drift.ts';
+import { createSharedAnswers } from '../shared-answer.ts';
 import * as schema from '../schemas.ts';
 import { readSelector } from '../selector-input.ts';
 import type { RolloutService } from '../../rollout/service.ts';
@@ -21,6 +23,8 @@ const COUNTS = schema.mapOf(schema.integer('Agents.'), 'Connected agents.');
 
 /** The fleet as a whole: counts, and the brake for everything. */
 export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, audit, configs, rollouts }: ApiDependencies): void {
+  const share = createSharedAnswers();
+
   app.get(
     '/fleet',
     {
@@ -149,14 +153,15 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
     async (request) => {
       const { selector, group, compare, limit } = request.query as { selector?: string; group?: string; compare: number; limit: number };
       const selected = selector === undefined ? undefined : readSelector(selector, 'query.selector');
-      return await surveyDrift({ agents, configs }, await groups.spec(), {
-        compare,
-        limit,
-        accept: (record) =>
-          covers(request.identity, groupWord(record)) &&
-          (group === undefined || (groupWord(record) ?? NO_GROUP) === group) &&
-          (selected === undefined || matches(selected, selectorAttributes(record.attributes, record.labels))),
-      });
+      const { identity } = request;
+      const accept = (record: AgentRecord): boolean =>
+        covers(identity, groupWord(record)) &&
+        (group === undefined || (groupWord(record) ?? NO_GROUP) === group) &&
+        (selected === undefined || matches(selected, selectorAttributes(record.attributes, record.labels)));
+      const isForAll = selector === undefined && group === undefined && identity.scope === '*';
+      return await share(JSON.stringify(['drift', scopeList(identity.scope), selector, group, compare, limit]), async () =>
+        surveyDrift({ agents, configs }, await groups.spec(), { compare, limit, accept: isForAll ? undefined : accept }),
+      );
     },
   );
 
@@ -182,7 +187,10 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
         },
       },
     },
-    async ({ identity }) => await countAbilities(agents, (record) => covers(identity, groupWord(record))),
+    async ({ identity }) =>
+      await share(JSON.stringify(['abilities', scopeList(identity.scope)]), async () =>
+        countAbilities(agents, (record) => covers(identity, groupWord(record))),
+      ),
   );
 
   for (const [action, frozen] of [
