@@ -66,7 +66,7 @@ async function bench(agents: number, options: { stable?: boolean } = {}): Promis
   await putGroup(client, keys, { name: 'prod', selector: '', ...(options.stable === false ? {} : { stable }) });
   const gateway = new FakeGateway({ id: 'gw-1', client, keys });
   await gateway.readSpec();
-  await gateway.connect(uidsOf(agents));
+  await gateway.connect(uidsOf(agents), { region: 'eu' });
   await gateway.round();
   return {
     keys,
@@ -124,7 +124,7 @@ describe('a rollout against Redis', () => {
   it('takes itself back when a canary fails, and touches nobody else', async () => {
     const b = await bench(20);
     for (const agent of b.gateway.agents.values()) agent.answer = (hash) => (hash === b.to.hash ? 'failed' : 'applied');
-    const id = await b.start(FAST);
+    const id = await b.start({ ...FAST, spreadBy: ['region'] });
     const done = await b.until(id, (view) => view.phase === 'rolled_back');
     expect(done.counts).toEqual({ restored: 2 });
     expect(done.outcome).toContain('failed');
@@ -134,7 +134,12 @@ describe('a rollout against Redis', () => {
     const spec = parseSpec(await redis.client.hgetall(b.keys.spec));
     expect(spec.groups[0]?.stable).toEqual(b.stable);
     // Why it was taken back stays to be read.
-    const failures = (await b.service.failures(id)) ?? [];
+    const { items: failures = [], groups } = (await b.service.failures(id)) ?? {};
+    expect(groups).toMatchObject({
+      total: 2,
+      byMessage: [{ status: 'failed', message: 'refused by the agent', count: 2 }],
+      byStratum: [{ stratum: { region: 'eu' }, count: 2 }],
+    });
     expect(failures.map((failure) => failure.uid).toSorted()).toEqual(touched.map((agent) => agent.uid).toSorted());
     expect(new Set(failures.map(({ status, error }) => `${status}: ${error}`))).toEqual(new Set(['failed: refused by the agent']));
   });
@@ -167,13 +172,13 @@ describe('a rollout against Redis', () => {
       status: 409,
       detail: expect.stringContaining('failure.maxCount'),
     });
-    expect((await b.service.failures(id))?.map((failure) => failure.error)).toEqual(['refused by the agent', 'refused by the agent']);
+    expect((await b.service.failures(id))?.items.map((failure) => failure.error)).toEqual(['refused by the agent', 'refused by the agent']);
     broken = false;
     expect(await b.service.act(id, 'retry', { actor: 'tester' })).toMatchObject({ kind: 'ok' });
     const done = await b.until(id, (view) => view.phase === 'succeeded');
     expect(done.attempt).toBe(2);
     expect(done.counts).toEqual({ applied: 20 });
-    expect(await b.service.failures(id)).toEqual([]);
+    expect(await b.service.failures(id)).toMatchObject({ items: [], groups: { total: 0 } });
   });
 
   it('aborts a running rollout, and takes a succeeded one back by a new one', async () => {

@@ -321,6 +321,12 @@ export class SimFleet implements FleetReader, RolloutStore {
     return { cohort: [], control: [] };
   }
 
+  async failureGroups(): ReturnType<FleetReader['failureGroups']> {
+    return { total: 0, omitted: 0, byMessage: [], byVersion: [], byStratum: [] };
+  }
+
+  async countFailuresBy(): Promise<void> {}
+
   async failures(): ReturnType<FleetReader['failures']> {
     return [];
   }

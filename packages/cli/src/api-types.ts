@@ -187,3 +187,19 @@ export interface AlertTarget {
   minSeverity: string;
   types: string[] | null;
 }
+
+export interface FailureGroup {
+  count: number;
+  examples: string[];
+}
+
+export interface RolloutFailures {
+  items: { uid: string; status: string; wave: string; error: string }[];
+  groups: {
+    total: number;
+    omitted: number;
+    byMessage: (FailureGroup & { status: string; message: string })[];
+    byVersion: (FailureGroup & { version: string })[];
+    byStratum: (FailureGroup & { stratum: Record<string, string> })[];
+  };
+}

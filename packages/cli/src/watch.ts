@@ -196,7 +196,7 @@ function tellEnd(context: Context, rollout: Rollout): void {
   const outcome = rollout.outcome === '' ? '' : `: ${rollout.outcome}`;
   say(context, `rollout ${rollout.id} ${rollout.phase}${outcome}  (${formatCounts(rollout.counts) || 'no agents touched'})`);
   if (rollout.phase !== 'succeeded' && rollout.phase !== 'cancelled')
-    context.note(`next: \`opampctl rollout failures ${rollout.id}\` shows which agents failed, and why`);
+    context.note(`next: \`opampctl rollout failures ${rollout.id}\` shows what failed, and on which agents`);
 }
 
 function tellHeld(context: Context, rollout: Rollout, waiting: readonly string[]): void {

@@ -162,3 +162,77 @@ local function release_agent(uid, rec, moved)
   redis.call('ZREM', prefix .. 'polls', uid)
   redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
 end
+
+-- Failures of one rollout in this shard. `failures`: uid -> `status|error`, the first 1,000 in full. `failing`: uid -> the groups
+-- that the agent is counted in, for the first 10,000. `failure-groups`: `c|<kind>|<key>` -> agents, `x|<kind>|<key>` -> uids of some
+-- of them, `omitted` -> agents beyond that; kinds are m (`status|message`), v (version), s (stratum). `spreadBy` names the attributes
+-- that make a stratum.
+local LISTED, BOOKED, GROUP_FIELDS, EXAMPLES, SEPARATOR = 1000, 10000, 4000, 3, '\31'
+
+local function stratum_of(groups, rec)
+  local spread = redis.call('HGET', groups, 'spreadBy')
+  if not spread then return '' end
+  local read, attributes = pcall(cjson.decode, rec.attributes or '{}')
+  local read_labels, labels = pcall(cjson.decode, rec.labels or '{}')
+  if not read or not read_labels or type(attributes) ~= 'table' or type(labels) ~= 'table' then return '' end
+  local values = {}
+  for name in string.gmatch(spread, '[^\n]+') do
+    local label = string.match(name, '^label%.(.+)$')
+    local value = label and labels[label]
+    if value == nil or value == false then value = (attributes.identifying or {})[name] end
+    if value == nil then value = (attributes.nonIdentifying or {})[name] end
+    values[#values + 1] = type(value) == 'string' and string.gsub(value, '%c', ' ') or ''
+  end
+  return table.concat(values, '\n')
+end
+
+-- Adds `by` (1 or -1) to the groups of a booking, and the agent to their examples or takes it out.
+local function count_groups(groups, uid, booking, by)
+  local kinds = { 'm', 'v', 's' }
+  local at = 0
+  for key in string.gmatch(booking .. SEPARATOR, '([^' .. SEPARATOR .. ']*)' .. SEPARATOR) do
+    at = at + 1
+    local field = kinds[at] .. '|' .. key
+    local left = redis.call('HINCRBY', groups, 'c|' .. field, by)
+    local examples = redis.call('HGET', groups, 'x|' .. field) or ''
+    if left <= 0 then
+      redis.call('HDEL', groups, 'c|' .. field, 'x|' .. field)
+    elseif by > 0 then
+      local _, known = string.gsub(examples, '[^,]+', '')
+      if known < EXAMPLES then redis.call('HSET', groups, 'x|' .. field, examples == '' and uid or (examples .. ',' .. uid)) end
+    else
+      local rest = {}
+      for example in string.gmatch(examples, '[^,]+') do if example ~= uid then rest[#rest + 1] = example end end
+      redis.call('HSET', groups, 'x|' .. field, table.concat(rest, ','))
+    end
+  end
+end
+
+local function book_failure(uid, id, rec, status, err, message)
+  local key = rollout_key(id)
+  local failures, failing, groups = key .. ':failures', key .. ':failing', key .. ':failure-groups'
+  if redis.call('HLEN', failures) < LISTED or redis.call('HEXISTS', failures, uid) == 1 then
+    redis.call('HSET', failures, uid, status .. '|' .. err)
+  end
+  local old = redis.call('HGET', failing, uid)
+  if not old and redis.call('HLEN', failing) >= BOOKED then
+    redis.call('HINCRBY', groups, 'omitted', 1)
+    return
+  end
+  if redis.call('HLEN', groups) >= GROUP_FIELDS then message = '(other)' end
+  local version = string.match('\n' .. (rec.facets or ''), '\nversion=([^\n]*)') or ''
+  local booking = status .. '|' .. message .. SEPARATOR .. version .. SEPARATOR .. stratum_of(groups, rec)
+  if old == booking then return end
+  if old then count_groups(groups, uid, old, -1) end
+  redis.call('HSET', failing, uid, booking)
+  count_groups(groups, uid, booking, 1)
+end
+
+local function forget_failure(uid, id)
+  local key = rollout_key(id)
+  redis.call('HDEL', key .. ':failures', uid)
+  local old = redis.call('HGET', key .. ':failing', uid)
+  if not old then return end
+  redis.call('HDEL', key .. ':failing', uid)
+  count_groups(key .. ':failure-groups', uid, old, -1)
+end

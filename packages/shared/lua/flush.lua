@@ -4,7 +4,8 @@
 --   uid, epoch, op ('write' | 'release'), group ('' = unchanged), takes ('0' | '1' | '' = unchanged),
 --   facets (newline separated, '\0' = unchanged), effective ('' = unchanged, else bytes for effective:<uid>),
 --   nSet, (field, value) x nSet, nDel, field x nDel,
---   nRows, (rollout, wave, status, attempt, deadlineInMs (-1 = keep), ackTimeoutMs, soft ('0'|'1'), error) x nRows
+--   nRows, (rollout, wave, status, attempt, deadlineInMs (-1 = keep), ackTimeoutMs, soft ('0'|'1'), error,
+--   error without what differs from agent to agent) x nRows
 -- returns per agent: {'ok', rollout, standing row text ('' = ended), ...} for every row written, or {'fenced', owner}
 -- A write is taken iff its epoch is the stored one: a lower one has lost the agent, a higher one was given by a store that lost
 -- the claim in a failover ({'fenced', ''}: claim again). Errors are kept as `status|text` for at most 1,000 agents per rollout
@@ -32,7 +33,7 @@ while at <= #ARGV do
   at = at + n_del
   local n_rows = tonumber(take())
   local rows_from = at
-  at = at + 8 * n_rows
+  at = at + 9 * n_rows
 
   local rec = to_table(redis.call('HGETALL', key))
   if not rec.epoch or tonumber(epoch) < tonumber(rec.epoch) then
@@ -64,9 +65,9 @@ while at <= #ARGV do
       rec.facets = facets
     end
 
-    for i = rows_from, rows_from + 8 * n_rows - 1, 8 do
+    for i = rows_from, rows_from + 9 * n_rows - 1, 9 do
       local id, wave, status, attempt = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
-      local deadline_in, ack, soft, err = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), ARGV[i + 6], ARGV[i + 7]
+      local deadline_in, ack, soft, err, message = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
       local text = redis.call('HGET', key, 'r:' .. id)
       local old = text and parse_row(text) or nil
       if has_ended(id, false) then
@@ -87,13 +88,11 @@ while at <= #ARGV do
           if deadline_in >= 0 then row.deadline = now_ms + deadline_in elseif not old then row.deadline = now_ms + ack end
           if status == 'offered' and (not old or old.status ~= 'offered' or old.attempt ~= attempt) then row.offered_at = now_ms end
           put_row(uid, id, old, row, connected, connected)
-          local failures = rollout_key(id) .. ':failures'
-          if err ~= '' then
-            if redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1 then
-              redis.call('HSET', failures, uid, status .. '|' .. err)
-            end
-          elseif old and status == 'applied' and (BAD[old.status] or attempt > 1) then
-            redis.call('HDEL', failures, uid)
+          -- A soft failure is none yet.
+          if err ~= '' and (BAD[status] or status == 'skipped') then
+            book_failure(uid, id, rec, status, err, message)
+          elseif old and status == 'applied' and (BAD[old.status] or old.status == 'skipped' or attempt > 1) then
+            forget_failure(uid, id)
           end
           rec['r:' .. id] = format_row(row)
         end

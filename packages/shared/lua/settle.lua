@@ -36,7 +36,6 @@ local REASONS = {
   restoreFailed = 'did not acknowledge the previous version in time',
 }
 
-local failures = key .. ':failures'
 local left = 0
 if redis.call('HEXISTS', key, 'ended') == 0 then
   local overdue = redis.call('ZRANGEBYSCORE', open, '-inf', int(now_ms), 'LIMIT', 0, limit)
@@ -57,9 +56,7 @@ if redis.call('HEXISTS', key, 'ended') == 0 then
         local new = parse_row(text)
         new.status = status
         put_row(uid, id, row, new, column, column)
-        if REASONS[status] and (redis.call('HLEN', failures) < 1000 or redis.call('HEXISTS', failures, uid) == 1) then
-          redis.call('HSET', failures, uid, status .. '|' .. REASONS[status])
-        end
+        if REASONS[status] then book_failure(uid, id, rec, status, REASONS[status], REASONS[status]) end
         if status == 'failed' and rec.offered and rec.offered ~= '' then
           local entry = rec.offered .. ':' .. id .. ':' .. int(row.attempt)
           local failed = rec.failed and rec.failed ~= '' and (rec.failed .. ',' .. entry) or entry

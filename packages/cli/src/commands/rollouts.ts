@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Page, Preflight, Rollout, RolloutEvent } from '../api-types.ts';
+import type { Page, Preflight, Rollout, RolloutEvent, RolloutFailures } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { formatAge, parseDurationMs } from '../duration.ts';
+import { renderFailures } from '../failure-text.ts';
 import { repeatable } from '../repeat.ts';
 import { formatCounts, formatRef, rolloutFields } from '../rollout-text.ts';
 import { renderFields } from '../table.ts';
@@ -111,20 +112,13 @@ export function addRolloutCommands(program: Command, context: Context): void {
 
   rollout
     .command('failures')
-    .description('agents that failed, with their errors')
+    .description('what failed: groups of agents by message, version and stratum')
     .argument('<id>', 'id of the rollout')
-    .action(async (id: string) => {
-      const { items } = await context.api.get<Page<{ uid: string; status: string; wave: string; error: string }>>(`${pathOf(id)}/failures`);
-      context.table(
-        items,
-        [
-          { title: 'UID', value: ({ uid }) => uid },
-          { title: 'STATUS', value: ({ status }) => status },
-          { title: 'WAVE', value: ({ wave }) => (/^\d+$/.test(wave) ? String(Number(wave) + 1) : wave), align: 'right' },
-          { title: 'ERROR', value: ({ error }) => error, cut: true },
-        ],
-        'no agent failed',
-      );
+    .option('--agents', 'the agents instead, with their errors')
+    .action(async (id: string, options: { agents?: boolean }) => {
+      const answer = await context.api.get<RolloutFailures>(`${pathOf(id)}/failures`);
+      if (options.agents === true) return listFailures(context, answer.items);
+      return context.show(answer, () => renderFailures(answer, context.terminal.columns ?? Number.POSITIVE_INFINITY, context.paint));
     });
 
   rollout
@@ -242,6 +236,19 @@ async function readStrategy(text: string): Promise<unknown> {
   } catch (error) {
     throw new CliError(`${text} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error });
   }
+}
+
+function listFailures(context: Context, items: RolloutFailures['items']): void {
+  context.table(
+    items,
+    [
+      { title: 'UID', value: ({ uid }) => uid },
+      { title: 'STATUS', value: ({ status }) => status },
+      { title: 'WAVE', value: ({ wave }) => (/^\d+$/.test(wave) ? String(Number(wave) + 1) : wave), align: 'right' },
+      { title: 'ERROR', value: ({ error }) => error, cut: true },
+    ],
+    'no agent failed',
+  );
 }
 
 /** Reads them. Throws a CliError. */

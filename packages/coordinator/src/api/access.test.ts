@@ -38,7 +38,7 @@ async function twoGroups(): Promise<FakeApi> {
     }),
     act: async (id) => ({ kind: 'ok', view: { id, rev: 2 } as RolloutView }),
     tune: async (id) => ({ kind: 'ok', view: { id, rev: 2 } as RolloutView }),
-    failures: async () => [],
+    failures: async () => ({ items: [], groups: { total: 0, omitted: 0, byMessage: [], byVersion: [], byStratum: [] } }),
     events: async () => [],
   });
   const api = await createFakeApi({ tokens: TOKENS, rollouts: done });

@@ -265,6 +265,34 @@ const ROLLOUT = view({
   eventSeq: integer('Number of events so far.'),
 });
 
+const FAILURE_GROUP = { count: integer('Agents.'), examples: list(UID, 'Some of them.') } as const;
+
+const ROLLOUT_FAILURES = view({
+  items: list(
+    view({
+      uid: UID,
+      status: text('Status that was bad.'),
+      wave: text('Index of the wave, or `late`.'),
+      error: text('What the agent said.'),
+    }),
+    'Agents.',
+  ),
+  nextCursor: nullable(text('Always null.')),
+  groups: view({
+    total: integer('Agents that are counted in the groups.'),
+    omitted: integer('Agents that failed when there were too many to count them in groups.'),
+    byMessage: list(
+      view({ ...FAILURE_GROUP, status: text('Status that was bad.'), message: text('Without what differs from agent to agent.') }),
+      'The largest first.',
+    ),
+    byVersion: list(view({ ...FAILURE_GROUP, version: text('Of the collector; empty when it said none.') }), 'The largest first.'),
+    byStratum: list(
+      view({ ...FAILURE_GROUP, stratum: mapOf({ type: 'string' }, 'By the attributes of `spreadBy`.') }),
+      'The largest first; empty without `spreadBy`.',
+    ),
+  }),
+});
+
 const HEALTH = view({
   status: text('`unknown`: never reported.', { enum: ['healthy', 'unhealthy', 'unknown'] }),
   since: nullable(time('Since when.')),
@@ -372,6 +400,7 @@ export const SHARED_SCHEMAS: readonly JsonSchema[] = [
   { $id: 'ConfigRef', ...CONFIG_REF },
   { $id: 'ConfigVersion', ...CONFIG_VERSION },
   { $id: 'Rollout', ...ROLLOUT },
+  { $id: 'RolloutFailures', ...ROLLOUT_FAILURES },
   { $id: 'Drift', ...DRIFT },
   { $id: 'Agent', ...view(AGENT_PROPERTIES) },
   { $id: 'AgentDetail', ...AGENT_DETAIL },

@@ -10,6 +10,7 @@ import { isRowStatus } from '@opamp-gateway/shared/rollout-types';
 import { sumCounters } from '../rollout/counters.ts';
 import type { ConnectedMember, FleetReader } from '../rollout/ports.ts';
 import type { FailureView } from '../rollout/service.ts';
+import { sumFailureGroups } from './failure-groups.ts';
 import { createGatewayDirectory, fleetTimeMs } from './gateway-directory.ts';
 import { createRecordReader } from './record-reader.ts';
 
@@ -172,6 +173,14 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
       const perShard = Math.max(1, Math.ceil(count / keys.shards.length));
       const samples = (await eachShard((shard) => client.hrandfield(shard.members(group), perShard, 'WITHVALUES'))) as string[][];
       return samples.flatMap((flat) => pairs(flat).flatMap(([uid, text]) => toMember(uid, text)));
+    },
+
+    async failureGroups(id) {
+      return sumFailureGroups(await eachShard((shard) => client.hgetall(shard.rolloutFailureGroups(id))));
+    },
+
+    async countFailuresBy(id, attributes) {
+      await eachShard((shard) => client.hset(shard.rolloutFailureGroups(id), 'spreadBy', attributes.join('\n')));
     },
 
     async failures(id) {

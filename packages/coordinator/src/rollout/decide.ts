@@ -2,6 +2,7 @@ import { specField } from '@opamp-gateway/shared/fleet-spec';
 import { forbidsCommand } from './approval.ts';
 import type { Forbidden } from './approval.ts';
 import { applyCommand } from './commands.ts';
+import { toCountsView } from './counters.ts';
 import { isTerminal } from './document.ts';
 import type { RolloutDocument } from './document.ts';
 import { Draft } from './draft.ts';
@@ -41,6 +42,7 @@ const EVAL_MS = { assigning: 250, converging: 250, soaking: 1_000, rollingBack: 
  */
 export function decide(document: RolloutDocument, view: FleetView, command?: Command): Decision {
   const draft = new Draft(document, view.nowMs);
+  draft.counts = toCountsView(view.counters.total);
   if (command !== undefined) {
     const forbidden = forbidsCommand(document, command);
     if (forbidden !== null) return { kind: 'forbidden', ...forbidden };

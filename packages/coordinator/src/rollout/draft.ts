@@ -3,7 +3,7 @@ import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
 import { activeMs, currentWave, stateOf, toSpecField } from './document.ts';
 import type { RolloutDocument, WaveDocument } from './document.ts';
 import type { GateQuestion } from './ports.ts';
-import type { RolloutEvent, RolloutState } from './service.ts';
+import type { CountsView, RolloutEvent, RolloutState } from './service.ts';
 import { transition, waveTransition } from './transition.ts';
 import type { RolloutTrigger, WaveTrigger } from './transition.ts';
 
@@ -21,6 +21,8 @@ export class Draft {
   #state: RolloutState | null;
   #changed = false;
   actor = SYSTEM_ACTOR;
+  /** How many agents stood in each status when the step was decided; goes with events that somebody may ask the reason of. */
+  counts: CountsView | undefined;
 
   /** `isNew`: the document has no event yet, so its first one comes from nowhere. */
   constructor(document: RolloutDocument, nowMs: number) {
@@ -45,6 +47,11 @@ export class Draft {
   /** True when gateways have to be told something that they were not told before this step. */
   get specChanged(): boolean {
     return toSpecField(this.document) !== this.#specBefore;
+  }
+
+  /** What an event rests on, for its `data`. */
+  get evidence(): { counts: CountsView } | undefined {
+    return this.counts === undefined ? undefined : { counts: this.counts };
   }
 
   /** Notes a change that no event tells of. */
@@ -97,7 +104,7 @@ export class Draft {
     if (document.holds.length === 0) document.clock.heldSinceMs = this.nowMs;
     document.holds.push({ reason, sinceMs: this.nowMs, detail });
     document.holds.sort((a, b) => HOLD_REASONS.indexOf(a.reason) - HOLD_REASONS.indexOf(b.reason));
-    this.emit('hold.added', detail, { hold: reason });
+    this.emit('hold.added', detail, { hold: reason, ...this.evidence });
   }
 
   /** Lifts a hold; the rollout's clock goes on with the last. */

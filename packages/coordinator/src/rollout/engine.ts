@@ -278,6 +278,9 @@ export class RolloutEngine {
   ): Promise<boolean> {
     const patch = specPatch(document, loaded.stored);
     if (step.succeeded) patch.set[specField.stable(document.group)] = provenField(document, loaded.spec);
+    const { spreadBy } = document.strategy;
+    if (loaded.document.startedAtMs === null && document.startedAtMs !== null && spreadBy.length > 0)
+      await this.#fleet.countFailuresBy(document.id, spreadBy);
     const outcome = await this.#store.commit({
       document,
       events,

@@ -156,5 +156,5 @@ function succeed(draft: Draft, view: FleetView): void {
   document.endedAtMs = draft.nowMs;
   document.cleanup = 'pending';
   document.outcome = `${applied} agents applied it, ${unverified} unverified, ${failing} failed`;
-  draft.emit('rollout.succeeded', document.outcome);
+  draft.emit('rollout.succeeded', document.outcome, draft.evidence);
 }

@@ -6,7 +6,7 @@ import type { RolloutDocument } from './document.ts';
 import type { AskedGate } from './gate-strategy.ts';
 import type { HealthSamples } from './gates.ts';
 import type { CanaryCandidate } from './plan.ts';
-import type { CountsView, FailureView, RolloutEvent } from './service.ts';
+import type { CountsView, FailureGroups, FailureView, RolloutEvent } from './service.ts';
 import type { CanaryState } from './view.ts';
 import type { PreflightReport } from '../validation/preflight.ts';
 
@@ -101,6 +101,10 @@ export interface FleetReader {
   canaryStates(rollout: string, uids: readonly string[]): Promise<CanaryState[]>;
   healthSamples(query: HealthQuery): Promise<HealthSamples>;
   failures(id: string): Promise<FailureView[]>;
+  /** Failures by message, version and stratum, as they were counted when they were written. */
+  failureGroups(id: string): Promise<FailureGroups>;
+  /** Says by which attributes failures of a rollout are to be counted; called before anybody is offered it. */
+  countFailuresBy(id: string, attributes: readonly string[]): Promise<void>;
   /** Statuses of rows in one rollout, for tests and reports. */
   rowsOf(id: string, uids: readonly string[]): Promise<Map<string, { status: RowStatus; wave: string }>>;
 }

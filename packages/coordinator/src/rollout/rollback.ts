@@ -21,7 +21,7 @@ export function startRollback(draft: Draft, trigger: 'abort' | 'tripped', why: s
   document.rollbackStartedAtMs = draft.nowMs;
   document.retrying = false;
   document.outcome = why;
-  draft.emit('rollback.started', why);
+  draft.emit('rollback.started', why, draft.evidence);
 }
 
 /** Ends a rollback once no connected agent is left to restore; who is away is restored when it returns. */
@@ -51,5 +51,5 @@ function endRollback(draft: Draft, restored: boolean, summary: string): void {
   draft.moveRollout(restored ? 'restored' : 'restoreFailed');
   document.endedAtMs = draft.nowMs;
   document.cleanup = 'pending';
-  draft.emit(restored ? 'rollout.rolled_back' : 'rollout.rollback_failed', summary);
+  draft.emit(restored ? 'rollout.rolled_back' : 'rollout.rollback_failed', summary, draft.evidence);
 }

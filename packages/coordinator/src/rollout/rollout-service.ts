@@ -309,7 +309,9 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     },
 
     async failures(id) {
-      return (await store.load(id)) === undefined ? undefined : await fleet.failures(id);
+      if ((await store.load(id)) === undefined) return undefined;
+      const [items, groups] = await Promise.all([fleet.failures(id), fleet.failureGroups(id)]);
+      return { items, groups };
     },
 
     async events(id, afterSeq, limit = EVENTS_LIMIT) {

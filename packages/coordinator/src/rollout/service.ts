@@ -149,6 +149,27 @@ export interface FailureView {
   error: string;
 }
 
+/** Agents that failed in one way, of one version, or in one stratum. */
+export interface FailureGroup {
+  count: number;
+  /** Uids of some of them. */
+  examples: string[];
+}
+
+/** Failures of a rollout, the largest groups first. An agent that failed and was restored is still counted. */
+export interface FailureGroups {
+  /** Agents that are counted in the groups. */
+  total: number;
+  /** Agents that failed when there were too many to count them in groups. */
+  omitted: number;
+  /** `message` without what differs from agent to agent. */
+  byMessage: (FailureGroup & { status: RowStatus; message: string })[];
+  /** `version` of the collector; empty when it said none. */
+  byVersion: (FailureGroup & { version: string })[];
+  /** By the attributes of `spreadBy`; empty without. */
+  byStratum: (FailureGroup & { stratum: Record<string, string> })[];
+}
+
 /** What a rollout would do, without doing it. */
 export interface RolloutPreview {
   group: string;
@@ -235,7 +256,7 @@ export interface RolloutService {
     options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined },
   ): Promise<ActOutcome>;
   /** At most 1,000 per shard are kept. Undefined when there is no such rollout. */
-  failures(id: string): Promise<FailureView[] | undefined>;
+  failures(id: string): Promise<{ items: FailureView[]; groups: FailureGroups } | undefined>;
   /** Events with `seq > afterSeq`, at most `limit` (default 1,000); undefined when there is no such rollout. */
   events(id: string, afterSeq: number, limit?: number): Promise<RolloutEvent[] | undefined>;
   /** Yields events with `seq > afterSeq` as they happen; ends with the rollout's last one or when the signal aborts. */

@@ -1,3 +1,4 @@
+import { normalizeFailure } from '../failure-message.ts';
 import type { RowStatus } from '../rollout-types.ts';
 import type { ShardKeys } from './keys.ts';
 import { runScript, SCRIPTS } from './scripts.ts';
@@ -47,7 +48,7 @@ export interface RowWrite {
   deadlineInMs: number;
   ackTimeoutMs: number;
   soft: boolean;
-  /** Kept under the rollout's failures when not empty. */
+  /** Why the status is bad, or `skipped`; kept under the rollout's failures. */
   error: string;
 }
 
@@ -103,6 +104,7 @@ export async function flushAgents(
         Math.round(row.ackTimeoutMs),
         row.soft ? '1' : '0',
         row.error,
+        normalizeFailure(row.error),
       );
     }
   }

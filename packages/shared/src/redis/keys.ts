@@ -52,6 +52,10 @@ export interface ShardKeys {
   rollout(id: string): string;
   rolloutOpen(id: string): string;
   rolloutFailures(id: string): string;
+  /** hash: uid -> the groups of failures that the agent is counted in. */
+  rolloutFailing(id: string): string;
+  /** hash: counts and examples of failures by message, version and stratum. */
+  rolloutFailureGroups(id: string): string;
   effective(uid: string): string;
   /** Where a re-identified agent's former uid leads. */
   alias(uid: string): string;
@@ -83,6 +87,8 @@ export function createKeys(prefix = 'opamp') {
       rollout: (id) => `${base}rollout:${id}`,
       rolloutOpen: (id) => `${base}rollout:${id}:open`,
       rolloutFailures: (id) => `${base}rollout:${id}:failures`,
+      rolloutFailing: (id) => `${base}rollout:${id}:failing`,
+      rolloutFailureGroups: (id) => `${base}rollout:${id}:failure-groups`,
       effective: (uid) => `${base}effective:${uid}`,
       alias: (uid) => `${base}alias:${uid}`,
     };

@@ -186,19 +186,12 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     {
       schema: {
         tags: ['rollouts'],
-        summary: 'Agents that failed, with their errors',
+        summary: 'What failed: groups of agents by message, version and stratum, and agents with their errors',
         params: schema.params({ id: ID }),
         response: {
           200: schema.answer(
-            'At most 1,000 per shard are kept.',
-            schema.pageSchema(
-              schema.view({
-                uid: schema.UID,
-                status: schema.text('Status in the rollout.'),
-                wave: schema.text('Index of the wave, or `late`.'),
-                error: schema.text('What the agent said.'),
-              }),
-            ),
+            'The groups count every agent; of the agents at most 1,000 per shard are listed. Who was restored is still listed.',
+            schema.ref('RolloutFailures'),
           ),
           ...schema.problems('rollout-not-found'),
         },
@@ -207,7 +200,8 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     async (request) => {
       const { id } = request.params as { id: string };
       await requireRollout(request.identity, id);
-      return { items: known(id, await rollouts.failures(id)), nextCursor: null };
+      const { items, groups } = known(id, await rollouts.failures(id));
+      return { items, groups, nextCursor: null };
     },
   );
 
