@@ -137,6 +137,12 @@ export interface Gateway {
   startedAt: string;
 }
 
+/** Answer of `POST /gateways/rebalance`. */
+export interface Rebalance {
+  mean: number;
+  items: { id: string; connected: number; count: number }[];
+}
+
 export interface Fleet {
   generation: number;
   frozen: boolean;

@@ -11,6 +11,7 @@ import { addDoctorCommand } from './commands/doctor.ts';
 import { addDriftCommand } from './commands/drift.ts';
 import { addExportCommand } from './commands/export.ts';
 import { addFleetCommands } from './commands/fleet.ts';
+import { addGatewayCommands } from './commands/gateways.ts';
 import { addGroupCommands } from './commands/groups.ts';
 import { addRolloutCommands } from './commands/rollouts.ts';
 import { Context } from './context.ts';
@@ -48,6 +49,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addAgentCommands(program, context);
   addFleetCommands(program, context);
   addAlertCommands(program, context);
+  addGatewayCommands(program, context);
   addDriftCommand(program, context);
   addApplyCommand(program, context);
   addExportCommand(program, context);

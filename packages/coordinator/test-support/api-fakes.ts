@@ -1,3 +1,4 @@
+import type { GatewayDirectory } from '../src/bus/gateway-directory.ts';
 import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
 import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
@@ -34,6 +35,7 @@ export interface FakeState {
   alerts: AlertView[];
   alertTargets: AlertTargetView[];
   gateways: GatewayEntry[];
+  told: ({ id: string } & Parameters<GatewayDirectory['tell']>[1])[];
   /** What was recorded by the minute. */
   history: Awaited<ReturnType<ApiDependencies['history']['read']>>;
   sent: { gateway: string; command: AgentCommand }[];
@@ -78,6 +80,7 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     alerts: [],
     alertTargets: [],
     gateways: [],
+    told: [],
     history: { nowMs: 0, minutes: [] },
     sent: [],
     hints: [],
@@ -91,7 +94,14 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     agents: fakeAgents(state),
     commands: fakeCommands(state),
     rollouts: fakeRollouts(),
-    gateways: { list: async () => state.gateways },
+    gateways: {
+      list: async () => state.gateways,
+      tell: async (id, order) => {
+        if (!state.gateways.some((gateway) => gateway.id === id && gateway.alive)) return false;
+        state.told.push({ id, ...order });
+        return true;
+      },
+    },
     history: { read: async () => state.history },
     alerts: fakeAlerts(state),
     validate: (files) => ({

@@ -22,6 +22,7 @@ import { allowLongHeaders } from './config.ts';
 import type { GatewayConfig } from './config.ts';
 import { drainConnections } from './drain.ts';
 import { GatewayEvents } from './events.ts';
+import { OrderDesk } from './orders.ts';
 import { remoteConfigField } from './protocol/replies.ts';
 import { SessionManager } from './session/session-manager.ts';
 import { SpecEvaluator } from './session/spec-evaluator.ts';
@@ -69,6 +70,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   let server: WebSocketServer;
   let admin: AdminServer;
   let lease: GatewayLease;
+  let orders: OrderDesk;
   let writer: StatusWriter;
   let replica: SpecReplica;
   let manager: SessionManager;
@@ -80,6 +82,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   const problems = (): string[] => {
     const list: string[] = [];
     if (state !== 'serving') list.push(`the gateway is ${state}`);
+    if (orders?.draining) list.push('the gateway was told to drain');
     if (redis?.status !== 'ready') list.push('Redis is not reachable');
     return list;
   };
@@ -160,7 +163,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       customCapabilities: config.customCapabilities,
       mayOffer: () => lease.held && replica.loaded,
       liveGateways: () => lease.liveGateways,
-      draining: () => state !== 'serving',
+      draining: () => state !== 'serving' || orders.draining,
       onCustomMessage: (uid, message) => {
         void channel.publish(keys.channelCustomMessages, {
           uid,
@@ -184,6 +187,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       holds: (uid) => manager.registry.owner(uid) !== undefined,
       onEdited: (uid, edit) => manager.edited(uid, edit),
     });
+    orders = new OrderDesk({ clock, logger, connections: () => server.connections(), onChanged: () => lease.publishSoon() });
     lease = new GatewayLease({
       redis,
       keys,
@@ -195,7 +199,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       info: () => ({
         address: config.advertise === '' ? `${hostname()}:${server.port}` : config.advertise,
         version: VERSION,
-        draining: state === 'draining',
+        draining: state === 'draining' || orders.draining,
         observed: evaluator.observed,
         backlog: manager.desk.backlog(),
         connected: manager.registry.size,
@@ -203,6 +207,9 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
         startedAtMs,
         trailing: manager.desk.trailing(),
       }),
+      onTold: (told) => {
+        if (state === 'serving') orders.follow(told);
+      },
       onLost: async () => {
         events.leaseLost();
         await replica.look();
@@ -260,6 +267,9 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
           break;
         case 'edited':
           await edits.look(command.shard);
+          break;
+        case 'told':
+          lease.publishSoon();
           break;
         case 'restart':
           await channel.publish(command.replyTo, answer(command.requestId, manager.commands.restart(command.uid)));

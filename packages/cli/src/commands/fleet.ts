@@ -1,33 +1,16 @@
 import type { Command } from 'commander';
-import type { AuditEntry, Fleet, FleetHistory, Gateway } from '../api-types.ts';
+import type { AuditEntry, Fleet, FleetHistory } from '../api-types.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../duration.ts';
 import { repeatable } from '../repeat.ts';
 import { renderFields } from '../table.ts';
 import { parseCount } from './configs.ts';
 
-/** `opampctl fleet`, `history`, `gateways`, `audit`, `freeze`, `unfreeze`. */
+/** `opampctl fleet`, `history`, `audit`, `freeze`, `unfreeze`. */
 export function addFleetCommands(program: Command, context: Context): void {
   repeatable(program.command('fleet').description('counts of the whole fleet'), context, async () => {
     const fleet = await context.api.get<Fleet>('/fleet');
     context.show(fleet, () => renderFields(fieldsOf(fleet)));
-  });
-
-  repeatable(program.command('gateways').description('gateways and what they carry'), context, async () => {
-    const items = await context.api.list<Gateway>('/gateways', {}, Number.MAX_SAFE_INTEGER);
-    context.table(
-      items,
-      [
-        { title: 'GATEWAY', value: ({ id }) => id, cut: true },
-        { title: 'STATE', value: ({ alive, draining }) => (!alive ? 'gone' : draining ? 'draining' : 'alive'), toned: true },
-        { title: 'ADDRESS', value: ({ address }) => address, cut: true },
-        { title: 'AGENTS', value: ({ connected }) => String(connected), align: 'right' },
-        { title: 'UNHEALTHY', value: ({ unhealthy }) => String(unhealthy), align: 'right' },
-        { title: 'SPEC', value: ({ observed }) => observed.split(':', 1)[0] ?? '', align: 'right' },
-        { title: 'UP', value: ({ startedAt }) => formatAge(startedAt, context.terminal.nowMs()), align: 'right' },
-      ],
-      'no gateways',
-    );
   });
 
   const history = program

@@ -15,6 +15,7 @@ export const PERMISSIONS = [
   'rollouts.approve',
   'fleet.freeze',
   'alerts.send',
+  'gateways.manage',
   'secrets.reveal',
   'access.manage',
 ] as const;
@@ -33,6 +34,7 @@ export const PERMISSION_TEXT: Readonly<Record<Permission, string>> = {
   'rollouts.approve': 'approve a wave that waits for it',
   'fleet.freeze': 'stop all offers, and allow them again',
   'alerts.send': 'send alerts again that were given up, and test alerts',
+  'gateways.manage': 'drain gateways, spread agents anew',
   'secrets.reveal': 'see effective configs with their secrets',
   'access.manage': 'manage what agents sign in with',
 };
@@ -52,6 +54,7 @@ export const ROLE_PERMISSIONS: Readonly<Record<Role, readonly Permission[]>> = {
     'rollouts.stop',
     'fleet.freeze',
     'alerts.send',
+    'gateways.manage',
     'secrets.reveal',
   ],
   approver: [...VIEWER, 'rollouts.stop', 'rollouts.approve'],

@@ -1,3 +1,4 @@
+import type { GatewayDirectory } from '../bus/gateway-directory.ts';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import type { HistoryMinute } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { AlertService } from '../alerts/ports.ts';
@@ -40,6 +41,7 @@ export interface GatewayEntry {
 /** Lists the gateways that hold, or lately held, a lease. */
 export interface GatewayLister {
   list(): Promise<readonly GatewayEntry[]>;
+  tell: GatewayDirectory['tell'];
 }
 
 /** The last day of the fleet; see `bus/fleet-history.ts`. */

@@ -160,6 +160,16 @@ export const PROBLEMS = {
     title: 'The issuer of the token cannot be reached',
     help: 'The coordinator does not know the key that the token is signed with, and cannot fetch it now. API tokens from the file work all the same.',
   },
+  'gateway-not-found': {
+    status: 404,
+    title: 'There is no such gateway',
+    help: 'A gateway makes up a new id at each start unless it is given one. `GET /api/v1/gateways` lists those that run.',
+  },
+  'last-gateway': {
+    status: 409,
+    title: 'No other gateway would take the agents',
+    help: 'Draining the only gateway that serves cuts every agent off. Start another one first, or send `force: true`.',
+  },
   'gateway-timeout': {
     status: 504,
     title: 'The gateway of the agent did not answer',

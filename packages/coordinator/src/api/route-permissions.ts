@@ -17,6 +17,7 @@ const ROLLOUT_STOP: RouteRule = { permission: 'rollouts.stop', touches: 'rollout
 const AGENT_WRITE: RouteRule = { permission: 'agents.write', touches: 'agent' };
 const AGENT_COMMAND: RouteRule = { permission: 'agents.command', touches: 'agent' };
 const SHARED_READ: RouteRule = { permission: 'read', touches: 'shared' };
+const GATEWAY_MANAGE: RouteRule = { permission: 'gateways.manage', touches: 'fleet' };
 const LIST_READ: RouteRule = { permission: 'read', touches: 'list' };
 
 /**
@@ -76,6 +77,9 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'GET /alerts/targets': { permission: 'read', touches: 'fleet' },
   'POST /alerts/retry': { permission: 'alerts.send', touches: 'fleet' },
   'POST /alerts/test': { permission: 'alerts.send', touches: 'fleet' },
+  'POST /gateways/:id/drain': GATEWAY_MANAGE,
+  'POST /gateways/:id/undrain': GATEWAY_MANAGE,
+  'POST /gateways/rebalance': GATEWAY_MANAGE,
   'GET /audit': { permission: 'audit.read', touches: 'fleet' },
 };
 

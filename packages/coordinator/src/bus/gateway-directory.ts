@@ -1,4 +1,4 @@
-import { parseLease, takeDueRollouts } from '@opamp-gateway/shared/redis/fleet-scripts';
+import { parseLease, takeDueRollouts, tellGateway } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
@@ -15,6 +15,8 @@ export interface KnownGateway extends LeaseInfo {
 /** Reads the gateways' leases. */
 export interface GatewayDirectory {
   list(): Promise<KnownGateway[]>;
+  /** Has a gateway send agents away, or serve again. False when it has no running lease. */
+  tell(id: string, order: Parameters<typeof tellGateway>[3]): Promise<boolean>;
 }
 
 /** Builds the directory on one Redis. */
@@ -37,6 +39,13 @@ export function createGatewayDirectory(options: { client: RedisClient; keys: Key
           alive: leaseEndsAtMs > nowMs,
         };
       });
+    },
+
+    async tell(id, order) {
+      const isWritten = await tellGateway(client, keys, id, order);
+      // A hint: the gateway reads what it was told with every renewal of its lease.
+      if (isWritten) await client.publish(keys.channelGateway(id), JSON.stringify({ type: 'told' }));
+      return isWritten;
     },
   };
 }

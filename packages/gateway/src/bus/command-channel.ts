@@ -8,6 +8,7 @@ export type GatewayCommand =
   | { type: 'release'; uid: string; replyTo: string }
   | { type: 'released'; uid: string }
   | { type: 'edited'; shard: number }
+  | { type: 'told' }
   | { type: 'restart'; uid: string; requestId: string; replyTo: string }
   | {
       type: 'custom-message';

@@ -2,7 +2,7 @@ import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { endLease, renewLease } from '@opamp-gateway/shared/redis/fleet-scripts';
-import type { LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
+import type { GatewayOrders, LeaseInfo } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 
@@ -15,6 +15,8 @@ export interface GatewayLeaseOptions {
   leaseMs: number;
   renewMs: number;
   info(): LeaseInfo;
+  /** What this gateway was told, read with every renewal. */
+  onTold(orders: GatewayOrders): void;
   /** The lease had ended, or the store is another one: every session must be claimed again. */
   onLost(why: 'ended' | 'incarnation'): Promise<void> | void;
 }
@@ -84,6 +86,7 @@ export class GatewayLease {
       // What was claimed under the ended lease may be somebody else's by now: sessions are claimed again before offers go on.
       if (lost || other) await this.#options.onLost(other ? 'incarnation' : 'ended');
       this.#heldUntilMs = startedMs + leaseMs;
+      this.#options.onTold(reply.told);
       this.#live = Math.max(1, await redis.zcount(keys.gateways, reply.nowMs, '+inf'));
     } catch (thrown) {
       this.#options.logger.warn({ error: toError(thrown).message }, 'cannot renew the lease, will try again');

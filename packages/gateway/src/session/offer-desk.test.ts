@@ -60,7 +60,7 @@ function createDesk(window: { offers: number; bytes: number } = { offers: 100, b
 }
 
 function createSession(uid = '0190f000-0000-7000-8000-000000000001'): AgentSession {
-  const outlet = { transport: 'ws' as const, remoteAddress: '', send: () => true, close: () => undefined };
+  const outlet = { transport: 'ws' as const, remoteAddress: '', sentAway: false, send: () => true, close: () => undefined };
   const session = new AgentSession(uid, new Uint8Array(16), outlet);
   session.record = parseRecord(uid, {
     capabilities: String(0x3847),

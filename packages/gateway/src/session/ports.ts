@@ -6,6 +6,8 @@ import type { AgentSession } from './agent-session.ts';
 export interface Outlet {
   readonly transport: 'ws' | 'http';
   readonly remoteAddress: string;
+  /** True once this server has ended the connection for reasons of its own: not the agent's doing, nor that of its config. */
+  readonly sentAway: boolean;
   /** Hands over protobuf bytes of a ServerToAgent (no header). False: it could not be written and never will be. */
   send(message: Uint8Array): boolean;
   /** Ends the connection with a Close frame. Idempotent. */

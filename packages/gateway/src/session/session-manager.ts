@@ -571,7 +571,7 @@ export class SessionManager {
       this.health.forget(session);
       session.owed = [];
       session.write().release = true;
-      if (this.#options.draining()) session.write().set.moved = '1'; // Not the agent's doing, nor that of its config.
+      if (session.outlet.sentAway || this.#options.draining()) session.write().set.moved = '1'; // Not its own doing, nor its config's.
       if (session.record.seq !== undefined) session.write().set.seq = String(session.record.seq);
       this.#options.writer.markDirty(session);
     } else if (session.phase !== 'closed') {

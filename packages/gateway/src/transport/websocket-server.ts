@@ -13,6 +13,8 @@ import { acceptsGzip, isProtobuf } from './http-headers.ts';
 export interface TransportOutlet {
   readonly transport: 'ws' | 'http';
   readonly remoteAddress: string;
+  /** Whether this server has ended it to send the agent elsewhere. */
+  readonly sentAway: boolean;
   send(message: Uint8Array): boolean;
   close(reason: CloseReason): void;
 }
@@ -46,6 +48,7 @@ interface Connection extends TransportOutlet {
   openedAtMs: number;
   identified: boolean;
   closedByUs: boolean;
+  sentAway: boolean;
 }
 
 interface UserData {
@@ -201,10 +204,12 @@ export class WebSocketServer {
       openedAtMs: now,
       identified: false,
       closedByUs: false,
+      sentAway: false,
       send: (message) => this.#send(connection, message),
       close: (reason) => {
         if (connection.ws === undefined) return;
         connection.closedByUs = true;
+        connection.sentAway = reason === CLOSE_REASONS.draining || reason === CLOSE_REASONS.goingAway;
         connection.ws.end(reason.code, reason.text);
       },
     };
@@ -356,6 +361,7 @@ export class WebSocketServer {
     const outlet: TransportOutlet = {
       transport: 'http',
       remoteAddress: options.remoteAddress,
+      sentAway: false,
       send: (message) => {
         if (exchange.aborted || reply !== undefined || message.length > this.#options.maxMessageBytes) return false;
         reply = message;

@@ -192,14 +192,45 @@ export async function renewLease(
   client: RedisClient,
   keys: Keys,
   lease: { id: string; leaseMs: number; info: LeaseInfo },
-): Promise<{ held: boolean; nowMs: number; incarnation: string }> {
-  const [held, nowMs, incarnation] = (await runScript(
+): Promise<{ held: boolean; nowMs: number; incarnation: string; told: GatewayOrders }> {
+  const [held, nowMs, incarnation, drain, shed] = (await runScript(
     client,
     SCRIPTS.lease,
     [keys.gateways, keys.gateway(lease.id), keys.meta],
     [lease.id, lease.leaseMs, ...Object.entries(formatLease(lease.info)).flat()],
-  )) as [string, string, string];
-  return { held: held === '1', nowMs: Number(nowMs), incarnation };
+  )) as [string, string, string, string, string];
+  return { held: held === '1', nowMs: Number(nowMs), incarnation, told: parseOrders(drain, shed) };
+}
+
+/** What a gateway was told to do with its connections. It stands in its lease's hash until the gateway ends. */
+export interface GatewayOrders {
+  /** Take nobody new and send everybody away over this many milliseconds; null = serve. */
+  drainMs: number | null;
+  /** Send `count` agents away once, over `windowMs`. Carried out once for each id. */
+  shed: { id: string; count: number; windowMs: number } | null;
+}
+
+/** Reads the fields `drain` and `shed` of a gateway's hash; a missing one is ''. */
+export function parseOrders(drain: string, shed: string): GatewayOrders {
+  const [id = '', count = '0', windowMs = '0'] = shed.split(' ');
+  return {
+    drainMs: drain === '' ? null : Number(drain),
+    shed: id === '' ? null : { id, count: Number(count), windowMs: Number(windowMs) },
+  };
+}
+
+/** Writes one of the {@link GatewayOrders} (`null` takes a drain back). False when the gateway has no running lease. */
+export async function tellGateway(
+  client: RedisClient,
+  keys: Keys,
+  id: string,
+  order: { drainMs: number | null } | { shed: { id: string; count: number; windowMs: number } },
+): Promise<boolean> {
+  const [field, value] =
+    'drainMs' in order
+      ? ['drain', order.drainMs === null ? '' : String(order.drainMs)]
+      : ['shed', `${order.shed.id} ${order.shed.count} ${order.shed.windowMs}`];
+  return (await runScript(client, SCRIPTS.tellGateway, [keys.gateways, keys.gateway(id)], [id, field, value])) === 1;
 }
 
 /** Removes a gateway; with `onlyExpired` only when its lease has ended. Returns whether it was removed. */

@@ -35,6 +35,7 @@ export const SCRIPTS = {
   putConfig: load('put-config', false),
   lease: load('lease', false),
   endLease: load('end-lease', false),
+  tellGateway: load('tell-gateway', false),
   takeDue: load('take-due', false),
   beat: load('beat', false),
   recordMinute: load('record-minute', false),

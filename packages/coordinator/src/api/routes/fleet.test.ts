@@ -123,3 +123,50 @@ describe('GET /fleet/history', () => {
     expect((await call('GET', '/fleet/history?step=0')).status).toBe(400);
   });
 });
+
+describe('POST /gateways/…', () => {
+  const three = [
+    { id: 'a', ...GATEWAY, connected: 30 },
+    { id: 'b', ...GATEWAY, connected: 6 },
+    { id: 'gone', ...GATEWAY, alive: false },
+  ];
+
+  it('drains one and lets it serve again, with an audit entry each', async () => {
+    const { call, state } = await createFakeApi();
+    state.gateways = [...three];
+    expect((await call('POST', '/gateways/a/drain', { windowSeconds: 5, reason: 'new kernel' })).status).toBe(202);
+    expect((await call('POST', '/gateways/a/undrain', {})).status).toBe(202);
+    expect(state.told).toEqual([
+      { id: 'a', drainMs: 5_000 },
+      { id: 'a', drainMs: null },
+    ]);
+    expect((await call('GET', '/audit')).body.items.map(({ action, target }) => [action, target])).toEqual([
+      ['gateway.undrain', 'gateway/a'],
+      ['gateway.drain', 'gateway/a'],
+    ]);
+  });
+
+  it('does not drain the last one that serves unless forced, nor one that is gone', async () => {
+    const { call, state } = await createFakeApi();
+    state.gateways = [{ id: 'a', ...GATEWAY }, { id: 'b', ...GATEWAY, draining: true }, ...three.slice(2)];
+    const refusal = await call('POST', '/gateways/a/drain', {});
+    expect(refusal).toMatchObject({ status: 409, body: { type: '/problems/last-gateway' } });
+    expect(await call('POST', '/gateways/gone/drain', { force: true })).toMatchObject({
+      status: 404,
+      body: { type: '/problems/gateway-not-found' },
+    });
+    expect(state.told).toEqual([]);
+    expect((await call('POST', '/gateways/a/drain', { force: true, windowSeconds: 0 })).status).toBe(202);
+    expect(state.told).toEqual([{ id: 'a', drainMs: 0 }]);
+  });
+
+  it('rebalances: the full ones send away what is above the mean', async () => {
+    const { call, state } = await createFakeApi();
+    state.gateways = [...three];
+    const planned = await call('POST', '/gateways/rebalance?dryRun=true', {});
+    expect(planned).toMatchObject({ status: 200, body: { mean: 18, items: [{ id: 'a', connected: 30, count: 12 }] } });
+    expect(state.told).toEqual([]);
+    expect((await call('POST', '/gateways/rebalance', { windowSeconds: 1 })).body).toEqual(planned.body);
+    expect(state.told).toMatchObject([{ id: 'a', shed: { count: 12, windowMs: 1_000 } }]);
+  });
+});

@@ -1,10 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
+import { planRebalance } from '../../bus/rebalance.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { compareKeys, pageOf } from '../pagination.ts';
+import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
 
-/** The gateways that are, or lately were, alive. */
-export function gatewayRoutes(app: FastifyInstance, { gateways }: ApiDependencies): void {
+/** Agents that are sent away come back at once: a longer window is easier on the other gateways. */
+const WINDOW_SECONDS = schema.integer('Seconds over which agents are sent away, evenly.', { minimum: 0, maximum: 3600, default: 30 });
+const TOLD = schema.answer(
+  'The gateway will do it within its next renewal of the lease, normally at once.',
+  schema.view({ id: schema.text('The gateway.') }),
+);
+
+/** The gateways that are, or lately were, alive, and what they can be told. */
+export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDependencies): void {
   app.get(
     '/gateways',
     {
@@ -44,6 +54,125 @@ export function gatewayRoutes(app: FastifyInstance, { gateways }: ApiDependencie
         startedAt: new Date(startedAtMs).toISOString(),
       }));
       return { items, nextCursor: page.nextCursor };
+    },
+  );
+
+  /** Writes the order, and the audit entry before it. */
+  const tell = async (
+    id: string,
+    order: Parameters<typeof gateways.tell>[1],
+    entry: { actor: string; action: string; detail: Record<string, unknown> },
+  ): Promise<void> => {
+    await audit.append({ ...entry, target: `gateway/${id}` });
+    if (!(await gateways.tell(id, order))) throw new ProblemError('gateway-not-found', `there is no running gateway ${id}`);
+  };
+
+  const requireRunning = async (id: string): Promise<void> => {
+    const found = (await gateways.list()).find((gateway) => gateway.id === id);
+    if (found?.alive !== true) throw new ProblemError('gateway-not-found', `there is no running gateway ${id}`);
+  };
+
+  app.post(
+    '/gateways/:id/drain',
+    {
+      schema: {
+        tags: ['gateways'],
+        summary: 'Send the agents of a gateway away',
+        description: 'The gateway takes nobody new and is not ready until it is told to serve again, or ends. A rollout goes on meanwhile.',
+        params: schema.params({ id: schema.text('Id of the gateway.', { maxLength: 256 }) }),
+        body: schema.body({
+          windowSeconds: WINDOW_SECONDS,
+          force: { ...schema.flag('Also when no other gateway serves.'), default: false },
+          reason: schema.REASON,
+        }),
+        response: { 202: TOLD, ...schema.problems('gateway-not-found', 'last-gateway', 'invalid-body') },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params as { id: string };
+      const { windowSeconds, force, reason } = request.body as { windowSeconds: number; force: boolean; reason?: string };
+      await requireRunning(id);
+      const others = (await gateways.list()).filter((gateway) => gateway.id !== id && gateway.alive && !gateway.draining);
+      if (others.length === 0 && !force)
+        throw new ProblemError('last-gateway', `no gateway but ${id} serves: its agents would have nowhere to go`);
+      await tell(
+        id,
+        { drainMs: windowSeconds * 1000 },
+        { actor: request.actor, action: 'gateway.drain', detail: { windowSeconds, force, reason: reason ?? '' } },
+      );
+      return await reply.code(202).send({ id });
+    },
+  );
+
+  app.post(
+    '/gateways/:id/undrain',
+    {
+      schema: {
+        tags: ['gateways'],
+        summary: 'Let a drained gateway serve again',
+        params: schema.params({ id: schema.text('Id of the gateway.', { maxLength: 256 }) }),
+        body: schema.body({ reason: schema.REASON }),
+        response: { 202: TOLD, ...schema.problems('gateway-not-found', 'invalid-body') },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params as { id: string };
+      const { reason } = request.body as { reason?: string };
+      await requireRunning(id);
+      await tell(id, { drainMs: null }, { actor: request.actor, action: 'gateway.undrain', detail: { reason: reason ?? '' } });
+      return await reply.code(202).send({ id });
+    },
+  );
+
+  app.post(
+    '/gateways/rebalance',
+    {
+      schema: {
+        tags: ['gateways'],
+        summary: 'Spread connections over the gateways again',
+        description:
+          'Gateways that hold more than the mean and the tolerance send away what is above the mean, in random order. Where these agents go is up to the load balancer: it should prefer the gateway with the fewest connections.',
+        querystring: schema.query({ dryRun: { ...schema.DRY_RUN, default: false } }),
+        body: schema.body({
+          tolerancePercent: schema.integer('How far above the mean a gateway may be.', { minimum: 0, maximum: 1000, default: 10 }),
+          windowSeconds: WINDOW_SECONDS,
+          reason: schema.REASON,
+        }),
+        response: {
+          200: schema.answer(
+            'What gateways were told, or would be.',
+            schema.view({
+              mean: schema.integer('Agents for each gateway that serves.'),
+              items: schema.list(
+                schema.view({
+                  id: schema.text('The gateway.'),
+                  connected: schema.integer('Agents that it holds.'),
+                  count: schema.integer('Agents that it sends away.'),
+                }),
+                'Gateways that send agents away.',
+              ),
+            }),
+          ),
+          ...schema.problems('invalid-body'),
+        },
+      },
+    },
+    async (request) => {
+      const { dryRun } = request.query as { dryRun: boolean };
+      const { tolerancePercent, windowSeconds, reason } = request.body as {
+        tolerancePercent: number;
+        windowSeconds: number;
+        reason?: string;
+      };
+      const { mean, sheds } = planRebalance(await gateways.list(), tolerancePercent);
+      if (!dryRun && sheds.length > 0) {
+        const detail = { sheds: Object.fromEntries(sheds.map(({ id, count }) => [id, count])), windowSeconds, reason: reason ?? '' };
+        await audit.append({ actor: request.actor, action: 'gateway.rebalance', target: 'gateways', detail });
+        const order = randomUUID();
+        // One that ends in between needs no order any more.
+        for (const { id, count } of sheds) await gateways.tell(id, { shed: { id: order, count, windowMs: windowSeconds * 1000 } });
+      }
+      return { mean, items: sheds };
     },
   );
 }
