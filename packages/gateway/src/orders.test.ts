@@ -19,7 +19,11 @@ function desk(agents: number) {
   });
   /** Step by step: what waits for a timer sets the next one only afterwards. */
   const pass = async (ms: number): Promise<void> => {
-    for (let passedMs = 0; passedMs < ms; passedMs += 50) await clock.advance(50);
+    for (let passedMs = 0; passedMs < ms; passedMs += 50) {
+      clock.advance(50);
+      await Promise.resolve();
+      await Promise.resolve();
+    }
   };
   return { orders, open, pass, changes: () => changes };
 }

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import type { AuditEntry, Fleet, FleetHistory } from '../api-types.ts';
 import type { Context } from '../context.ts';
-import { formatAge } from '../duration.ts';
 import { repeatable } from '../repeat.ts';
 import { renderFields } from '../table.ts';
 import { parseCount } from './configs.ts';

@@ -93,12 +93,16 @@ describe('every answer but success is a problem', () => {
   });
 
   it('answers 503 with Retry-After while Redis is away, and 500 without details for a defect', async () => {
-    const away = await createFakeApi({ gateways: { list: () => Promise.reject(new Error('Connection is closed.')) } });
+    const away = await createFakeApi({
+      gateways: { list: () => Promise.reject(new Error('Connection is closed.')), tell: () => Promise.resolve(false) },
+    });
     const first = await away.call('GET', '/gateways');
     expect(first.body).toMatchObject({ status: 503, type: '/problems/unavailable' });
     expect(first.headers['retry-after']).toBe('2');
 
-    const broken = await createFakeApi({ gateways: { list: () => Promise.reject(new TypeError('undefined is no password')) } });
+    const broken = await createFakeApi({
+      gateways: { list: () => Promise.reject(new TypeError('undefined is no password')), tell: () => Promise.resolve(false) },
+    });
     const second = await broken.call('GET', '/gateways');
     expect(second.body).toMatchObject({ status: 500, type: '/problems/internal' });
     expect(JSON.stringify(second.body)).not.toContain('password');
