@@ -15,6 +15,7 @@ import { GatewayEvents } from '@opamp-gateway/gateway/events';
 import { DECISIONS } from '../test/conformance/decisions.ts';
 import { renderProtocolTable } from '../test/conformance/protocol-table.ts';
 import { REGISTRY } from '../test/conformance/registry.ts';
+import { renderAgreement } from '../test/support/validation-corpus.ts';
 import { renderConfigurationTable } from '@opamp-gateway/shared/environment';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
@@ -41,6 +42,7 @@ const PAGES: readonly Page[] = [
   { file: 'rollout.md', part: 'moves of an agent', render: renderMoves },
   { file: 'rollout.md', part: 'default strategy', render: () => json(toStrategyView(parseStrategy({}, []))) },
   { file: 'rollout.md', part: 'presets', render: renderPresets },
+  { file: 'validation.md', part: 'agreement', render: renderAgreement },
 ];
 
 function coordinatorMetrics(): Metrics {

@@ -6,12 +6,13 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { COLLECTOR_VERSION, MIN_GO_VERSION, OPAMP_GO_BEFORE_DELTA_VERSION, OPAMP_GO_VERSION } from './versions.ts';
+import { COLLECTOR_VERSION, JUDGE_VERSION, MIN_GO_VERSION, OPAMP_GO_BEFORE_DELTA_VERSION, OPAMP_GO_VERSION } from './versions.ts';
 
 /** Absolute paths of the programs that the interop suite starts. */
 export interface InteropBinaries {
   readonly supervisor: string;
   readonly collector: string;
+  readonly judge: string;
   readonly opampGo: string;
   readonly opampGoBeforeDelta: string;
 }
@@ -71,16 +72,27 @@ const ARTIFACTS = {
     version: COLLECTOR_VERSION,
     program: 'otelcol-interop',
     sources: 'collector',
-    async build(go, dir) {
-      const work = path.join(dir, 'work');
-      await mkdir(work);
-      await copyFile(path.join(HERE, 'collector', 'builder.yaml'), path.join(work, 'builder.yaml'));
-      await go(work, 'go', 'run', `${BUILDER_PACKAGE}@v${COLLECTOR_VERSION}`, '--config', 'builder.yaml');
-      await rename(path.join(work, 'otelcol-interop', 'otelcol-interop'), path.join(dir, 'otelcol-interop'));
-      await rm(work, { recursive: true });
-    },
+    build: (go, dir) => buildCollector(go, dir, 'collector', COLLECTOR_VERSION),
+  },
+  judge: {
+    name: 'otelcol-judge',
+    version: JUDGE_VERSION,
+    program: 'otelcol-judge',
+    sources: 'judge',
+    build: (go, dir) => buildCollector(go, dir, 'judge', JUDGE_VERSION),
   },
 } satisfies Record<keyof InteropBinaries, Artifact>;
+
+/** Builds the collector of `<sources>/builder.yaml`, whose name is `otelcol-…` as in the manifest. */
+async function buildCollector(go: GoRunner, dir: string, sources: 'collector' | 'judge', version: string): Promise<void> {
+  const name = sources === 'collector' ? 'otelcol-interop' : 'otelcol-judge';
+  const work = path.join(dir, 'work');
+  await mkdir(work);
+  await copyFile(path.join(HERE, sources, 'builder.yaml'), path.join(work, 'builder.yaml'));
+  await go(work, 'go', 'run', `${BUILDER_PACKAGE}@v${version}`, '--config', 'builder.yaml');
+  await rename(path.join(work, name, name), path.join(dir, name));
+  await rm(work, { recursive: true });
+}
 
 /** Looks for a Go that can build the suite. Starts one short process. */
 export function findGo(): GoToolchain {

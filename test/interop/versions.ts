@@ -3,6 +3,9 @@
 /** opampsupervisor (with opamp-go 0.23.0 inside) and the collector under it: one release of contrib and core. */
 export const COLLECTOR_VERSION = '0.149.0';
 
+/** The collector whose rules our validation follows; it only judges configs, and so needs no opamp extension. */
+export const JUDGE_VERSION = '0.159.0';
+
 /** Newest opamp-go; a reconnect goes on with the next sequence number and sends no full state. */
 export const OPAMP_GO_VERSION = '0.24.0';
 

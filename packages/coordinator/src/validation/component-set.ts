@@ -22,6 +22,11 @@ const RENAMED: Readonly<Record<ComponentKind, Readonly<Record<string, string>>>>
   extensions: {},
 };
 
+/** Renamed so lately that the old name is still what everybody writes: worth a hint where a build lacks one, and no warning. */
+const RENAMED_LATELY: Readonly<Partial<Record<ComponentKind, Readonly<Record<string, string>>>>> = {
+  receivers: { host_metrics: 'hostmetrics' },
+};
+
 /** The name that a type had before, undefined when it was never renamed. */
 export function oldName(kind: ComponentKind, type: string): string | undefined {
   return lookUp(RENAMED[kind], type);
@@ -34,7 +39,15 @@ export function newName(kind: ComponentKind, type: string): string | undefined {
 
 /** The other name of a type that was renamed, old or new. Only for hints: an agent has what it lists and nothing else. */
 export function otherName(kind: ComponentKind, type: string): string | undefined {
-  return oldName(kind, type) ?? newName(kind, type);
+  const late = RENAMED_LATELY[kind] ?? {};
+  const isOther = (pair: [string, string]): boolean => pair.includes(type);
+  return (
+    oldName(kind, type) ??
+    newName(kind, type) ??
+    Object.entries(late)
+      .find(isOther)
+      ?.find((name) => name !== type)
+  );
 }
 
 /** A component that a build lacks, and the other name under which the build has it. */

@@ -158,7 +158,7 @@ describe('places', () => {
   });
 
   it('not in keys and comments', () => {
-    const text = `# \${vault:x}\n${base}service: {pipelines: {traces: {receivers: [nop], exporters: [debug]}}}\nprocessors: {transform: {"\${vault:x}": 1}}\n`;
+    const text = `# \${vault:x}\n${base}service: {pipelines: {traces: {receivers: [nop], exporters: [debug]}}}\nprocessors: {groupbyattrs: {"\${vault:x}": 1}}\n`;
     expect(validateCollectorConfig(text).findings.map(({ code }) => code)).toEqual(['W_UNUSED']);
   });
 

@@ -22,6 +22,15 @@ const LOGS_KEYS: readonly string[] = [
   'initial_fields',
   'processors',
 ];
+const SAMPLING_KEYS: readonly string[] = ['enabled', 'tick', 'initial', 'thereafter'];
+const PROMETHEUS_KEYS: readonly string[] = [
+  'host',
+  'port',
+  'without_scope_info',
+  'without_type_suffix',
+  'without_units',
+  'with_resource_constant_labels',
+];
 const TRACES_KEYS: readonly string[] = ['level', 'propagators', 'processors', 'sampler', 'limits'];
 
 const METRICS_LEVELS: readonly string[] = ['none', 'basic', 'normal', 'detailed'];
@@ -43,6 +52,31 @@ export function checkTelemetry(root: MapNode, context: ValidationContext): void 
   checkLevel(telemetry, 'traces', METRICS_LEVELS, (level) => `unknown metrics level ${quoted(level)}`, context);
   checkLevel(telemetry, 'metrics', METRICS_LEVELS, (level) => `unknown metrics level ${quoted(level)}`, context);
   checkReadersAndViews(entryOf(telemetry, 'metrics')?.value, context);
+  const logs = entryOf(telemetry, 'logs')?.value;
+  checkInner(entryOf(logs, 'sampling'), `${PATH}::logs::sampling`, SAMPLING_KEYS, `'service.telemetry.logs' 'sampling'`, context);
+  const resource = entryOf(telemetry, 'resource');
+  if (resource !== undefined) asMap(resource, `${PATH}::resource`, context);
+}
+
+/** Checks the keys of a map below a part of the telemetry. */
+function checkInner(
+  entry: MapEntry | undefined,
+  path: string,
+  keys: readonly string[],
+  owner: string,
+  context: ValidationContext,
+): MapNode | null {
+  const map = entry === undefined ? null : asMap(entry, path, context);
+  if (map !== null) checkKeys(map, path, keys, owner, context);
+  return map;
+}
+
+/** A whole number where the collector takes no text. */
+function checkWholeNumber(entry: MapEntry | undefined, path: string, context: ValidationContext): void {
+  if (entry === undefined || isNull(entry.value) || isDynamic(entry.value)) return;
+  if (entry.value.kind === 'scalar' && (entry.value.type === 'int' || entry.value.type === 'float')) return;
+  const message = `'${path.replaceAll('::', '.')}' expected type 'int', got unconvertible type '${goType(entry.value)}'`;
+  context.sink.error('E_TEL', { path, offset: entry.keyOffset, message });
 }
 
 function asMap(entry: MapEntry, path: string, context: ValidationContext): MapNode | null {
@@ -147,6 +181,16 @@ function checkReader(reader: ConfigNode, index: number, context: ValidationConte
   context.sink.step();
   if (reader.kind === 'map') {
     checkKeys(reader, path, READER_KEYS, `'service.telemetry.metrics.readers[${index}]'`, context);
+    const prometheus = checkInner(
+      entryOf(entryOf(entryOf(reader, 'pull')?.value, 'exporter')?.value, 'prometheus'),
+      `${path}::pull::exporter::prometheus`,
+      PROMETHEUS_KEYS,
+      `'readers[${index}].pull.exporter.prometheus'`,
+      context,
+    );
+    checkWholeNumber(entryOf(prometheus ?? undefined, 'port'), `${path}::pull::exporter::prometheus::port`, context);
+    const periodic = entryOf(reader, 'periodic')?.value;
+    for (const key of ['interval', 'timeout']) checkWholeNumber(entryOf(periodic, key), `${path}::periodic::${key}`, context);
     warnDefaultPort(reader, path, context);
   } else if (!isNull(reader) && !isDynamic(reader)) {
     const message = `'service.telemetry.metrics.readers[${index}]' expected a map or struct, got "${goKind(reader)}"`;

@@ -94,11 +94,11 @@ function checkFields(schema: ObjectSchema, node: MapNode, place: Place, context:
       message: `'${schema.goName}' has invalid keys: ${entry.key}`,
       suggestion: likely === undefined ? undefined : `did you mean \`${likely}\`?`,
     };
-    if (schema.closed || likely !== undefined) context.sink.error('E_BODY_KEY', finding);
+    if (schema.lenient !== true && (schema.closed || likely !== undefined)) context.sink.error('E_BODY_KEY', finding);
     else
       context.sink.warn('W_BODY_KEY', {
         ...finding,
-        message: `${quoted(entry.key)} is not known to this check of '${schema.goName}'; a collector refuses unknown keys`,
+        message: `${quoted(entry.key)} is not known to this check of '${schema.goName}'; ${schema.lenient === true ? 'a collector ignores it' : 'a collector refuses unknown keys'}`,
       });
   }
 }

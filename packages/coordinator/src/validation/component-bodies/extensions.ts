@@ -1,5 +1,5 @@
 import type { ObjectSchema } from './schema.ts';
-import { ANY, BOOL, DURATION, INT, object, openObject, TEXT } from './schema.ts';
+import { ANY, BOOL, DURATION, INT, mapOf, object, openObject, TEXT } from './schema.ts';
 import { checkGrpcServer, checkServer, GRPC_SERVER, HTTP_SERVER } from './shared-schemas.ts';
 
 const PATH_CONFIG = object('http.PathConfig', { enabled: BOOL, path: TEXT, include_attributes: BOOL });
@@ -55,9 +55,20 @@ const PPROF: ObjectSchema = openObject('pprofextension.Config', {
   save_to_file: TEXT,
 });
 
+const FILE_STORAGE: ObjectSchema = openObject('filestorage.Config', {
+  directory: TEXT,
+  timeout: DURATION,
+  compaction: mapOf(ANY),
+  fsync: BOOL,
+  create_directory: BOOL,
+  directory_permissions: TEXT,
+  recreate: BOOL,
+});
+
 /** Extensions whose settings are checked. */
 export const EXTENSION_SCHEMAS: Readonly<Record<string, ObjectSchema>> = {
   health_check: HEALTH_CHECK,
   zpages: ZPAGES,
   pprof: PPROF,
+  file_storage: FILE_STORAGE,
 };

@@ -166,15 +166,46 @@ const FILTER: ObjectSchema = object('filterprocessor.Config', {
   profile_conditions: CONDITIONS,
 });
 
-const PROBABILISTIC_SAMPLER: ObjectSchema = openObject('probabilisticsamplerprocessor.Config', {
-  sampling_percentage: { kind: 'float' },
-  hash_seed: UINT,
-  mode: TEXT,
-  fail_closed: BOOL,
-  sampling_precision: { kind: 'int' },
-  attribute_source: TEXT,
-  from_attribute: TEXT,
-  sampling_priority: TEXT,
+const PROBABILISTIC_SAMPLER: ObjectSchema = openObject(
+  'probabilisticsamplerprocessor.Config',
+  {
+    sampling_percentage: { kind: 'float' },
+    hash_seed: UINT,
+    mode: { kind: 'text', oneOf: ['', 'hash_seed', 'proportional', 'equalizing'] },
+    fail_closed: BOOL,
+    sampling_precision: { kind: 'int' },
+    attribute_source: TEXT,
+    from_attribute: TEXT,
+    sampling_priority: TEXT,
+  },
+  (body) => {
+    const percentage = body.number('sampling_percentage', 0);
+    if (percentage !== null && percentage < 0) body.fail('sampling_percentage', `sampling rate is negative: ${percentage}%`);
+  },
+);
+
+const ERROR_MODE: Schema = { kind: 'text', oneOf: ['ignore', 'silent', 'propagate'], ignoreCase: true };
+
+const TRANSFORM: ObjectSchema = openObject('transformprocessor.Config', {
+  error_mode: ERROR_MODE,
+  flatten_data: BOOL,
+  trace_statements: CONDITIONS,
+  metric_statements: CONDITIONS,
+  log_statements: CONDITIONS,
+  profile_statements: CONDITIONS,
+});
+
+const TAIL_SAMPLING: ObjectSchema = openObject('tailsamplingprocessor.Config', {
+  decision_wait: DURATION,
+  decision_wait_after_root_received: DURATION,
+  num_traces: UINT,
+  expected_new_traces_per_sec: UINT,
+  policies: list(mapOf(ANY)),
+  decision_cache: mapOf(ANY),
+  sample_on_first_match: BOOL,
+  block_on_overflow: BOOL,
+  drop_pending_traces_on_shutdown: BOOL,
+  maximum_trace_size_bytes: UINT,
 });
 
 /** Processors whose settings are checked. */
@@ -185,4 +216,6 @@ export const PROCESSOR_SCHEMAS: Readonly<Record<string, ObjectSchema>> = {
   attributes: ATTRIBUTES,
   filter: FILTER,
   probabilistic_sampler: PROBABILISTIC_SAMPLER,
+  tail_sampling: TAIL_SAMPLING,
+  transform: TRANSFORM,
 };

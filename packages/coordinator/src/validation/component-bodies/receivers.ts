@@ -51,21 +51,25 @@ const SCRAPER_NAMES = [
   'system',
 ];
 
-const HOST_METRICS: ObjectSchema = object(
-  'hostmetricsreceiver.Config',
-  {
-    ...SCRAPER_CONTROLLER,
-    root_path: TEXT,
-    scrapers: openObject('scrapers', Object.fromEntries(SCRAPER_NAMES.map((name): [string, Schema] => [name, mapOf(ANY)]))),
-  },
-  (body) => {
-    checkScraperController(body);
-    const scrapers = body.get('scrapers');
-    if (scrapers === undefined || (scrapers.kind === 'map' && scrapers.entries.size === 0)) {
-      body.fail('scrapers', 'must specify at least one scraper when using hostmetrics receiver');
-    }
-  },
-);
+/** Its own decoding takes what it knows and leaves the rest. */
+const HOST_METRICS: ObjectSchema = {
+  ...object(
+    'hostmetricsreceiver.Config',
+    {
+      ...SCRAPER_CONTROLLER,
+      root_path: TEXT,
+      scrapers: openObject('scrapers', Object.fromEntries(SCRAPER_NAMES.map((name): [string, Schema] => [name, mapOf(ANY)]))),
+    },
+    (body) => {
+      checkScraperController(body);
+      const scrapers = body.get('scrapers');
+      if (scrapers === undefined || (scrapers.kind === 'map' && scrapers.entries.size === 0)) {
+        body.fail('scrapers', 'must specify at least one scraper when using hostmetrics receiver');
+      }
+    },
+  ),
+  lenient: true,
+};
 
 const FILE_LOG: ObjectSchema = openObject(
   'filelogreceiver.FileLogConfig',
@@ -203,6 +207,7 @@ export const RECEIVER_SCHEMAS: Readonly<Record<string, ObjectSchema>> = {
   otlp: OTLP,
   nop: NOP,
   hostmetrics: HOST_METRICS,
+  host_metrics: HOST_METRICS,
   filelog: FILE_LOG,
   file_log: FILE_LOG,
   prometheus: PROMETHEUS,

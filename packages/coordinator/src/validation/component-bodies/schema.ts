@@ -22,6 +22,8 @@ export interface ObjectSchema {
   readonly fields: Readonly<Record<string, Schema>>;
   /** False where the list of keys differs much between builds: then only likely misspellings are errors. */
   readonly closed: boolean;
+  /** True where collectors take unknown keys without a word; they are never errors then. */
+  readonly lenient?: boolean;
   /** Rules between settings; runs also for an omitted body, with null. */
   readonly check?: BodyRule;
 }
