@@ -155,9 +155,9 @@ export class Stack {
     return await this.#add('gateway', env, root);
   }
 
-  /** Starts one more coordinator; answers its name. */
-  async startCoordinator(env: Settings = {}): Promise<string> {
-    return await this.#add('coordinator', env);
+  /** Starts one more coordinator, of another root when one is given; answers its name. */
+  async startCoordinator(env: Settings = {}, root?: string): Promise<string> {
+    return await this.#add('coordinator', env, root);
   }
 
   /** Ends a process with a signal, SIGKILL by default, and waits for its end. */
