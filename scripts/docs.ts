@@ -34,7 +34,7 @@ const PAGES: readonly Page[] = [
   { file: 'api.md', part: 'roles', render: renderRoleTable },
   { file: 'configuration.md', part: 'configuration', render: renderConfigurationTable },
   { file: 'errors.md', part: 'problem types', render: renderProblemTable },
-  { file: 'metrics.md', part: 'gateway metrics', render: () => renderMetrics(new GatewayEvents(createSilentLogger()).metrics) },
+  { file: 'metrics.md', part: 'gateway metrics', render: () => renderMetrics(gatewayMetrics()) },
   { file: 'metrics.md', part: 'coordinator metrics', render: () => renderMetrics(coordinatorMetrics()) },
   { file: 'protocol.md', part: 'checks', render: () => renderProtocolTable(REGISTRY, DECISIONS) },
   { file: 'rollout.md', part: 'phases of a rollout', render: renderRolloutPhases },
@@ -44,6 +44,25 @@ const PAGES: readonly Page[] = [
   { file: 'rollout.md', part: 'presets', render: renderPresets },
   { file: 'validation.md', part: 'agreement', render: renderAgreement },
 ];
+
+function gatewayMetrics(): Metrics {
+  const events = new GatewayEvents(createSilentLogger());
+  const none = (): number => 0;
+  const no = (): boolean => false;
+  events.show({
+    connections: none,
+    connectionsLimit: none,
+    agents: none,
+    unhealthy: none,
+    dirty: none,
+    waitingOffers: none,
+    claiming: none,
+    generation: none,
+    holdsLease: no,
+    redisUp: no,
+  });
+  return events.metrics;
+}
 
 function coordinatorMetrics(): Metrics {
   const metrics = createMetrics('opamp_coordinator');

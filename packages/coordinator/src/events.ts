@@ -41,6 +41,9 @@ export interface CoordinatorEvents {
   onTokensUnreadable(error: Error): void;
 }
 
+/** Events of rollouts that have a series from the start. */
+const ALERTING_EVENTS = ['rollback.started', 'rollout.rolled_back', 'rollout.rollback_failed', 'rollout.succeeded'] as const;
+
 const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Builds the events of one coordinator on its metrics and log. */
@@ -75,6 +78,8 @@ export function createCoordinatorEvents({
     help: 'Events of rollouts that this coordinator committed, by type',
     labels: ['type'],
   });
+  // An alert on the first of them needs the 0 before it.
+  for (const type of ALERTING_EVENTS) rolloutEvents.inc({ type }, 0);
   const looks = metrics.histogram('rollout_look_seconds', {
     help: 'Time of one evaluation of a rollout, with all the steps it made',
     buckets: LATENCY_BUCKETS_SECONDS,

@@ -2,6 +2,23 @@ import type { Logger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
 import type { Metrics } from '@opamp-gateway/shared/metrics';
 
+/** What a gateway is asked for with each reading of its metrics. */
+export interface GatewayGauges {
+  connections(): number;
+  connectionsLimit(): number;
+  agents(): number;
+  unhealthy(): number;
+  dirty(): number;
+  waitingOffers(): number;
+  claiming(): number;
+  generation(): number;
+  holdsLease(): boolean;
+  redisUp(): boolean;
+}
+
+/** Refusals that have a series from the start: an alert on the first of them needs the 0 before it. */
+const REJECTIONS = ['not_ready', 'max_connections', 'connect_rate', 'unauthorized'] as const;
+
 /**
  * One function per business event: the counter and the log line. Ids stand in log fields and never become labels.
  * Each gateway has a registry of its own, so that two of them in one process do not meet.
@@ -41,7 +58,25 @@ export class GatewayEvents {
     this.#takeovers = metrics.counter('takeovers_total', { help: 'Agents taken over from another connection', labels: ['from'] });
     this.#closed = metrics.counter('connections_closed_total', { help: 'WebSocket connections that ended', labels: ['by'] });
     this.#stale = metrics.counter('stale_statuses_total', { help: 'Statuses that name another hash than the one offered' });
+    for (const reason of REJECTIONS) this.#rejected.inc({ reason }, 0);
     this.#leaseLost = metrics.counter('lease_lost_total', { help: 'Times this gateway found its lease gone' });
+  }
+
+  /** Adds the gauges of one gateway; called once. */
+  show(of: GatewayGauges): void {
+    const gauge = (name: string, help: string, read: () => number): void => {
+      this.metrics.gauge(name, { help, collect: (metric) => metric.set(read()) });
+    };
+    gauge('connections', 'Open WebSocket connections', of.connections);
+    gauge('connections_limit', 'WebSocket connections that this gateway takes', of.connectionsLimit);
+    gauge('agents', 'Agents connected over WebSocket', of.agents);
+    gauge('unhealthy_agents', 'Connected agents that report themselves unhealthy', of.unhealthy);
+    gauge('dirty_agents', 'Agents whose newest state Redis does not have yet', of.dirty);
+    gauge('waiting_offers', 'Offers that are due and wait for pacing', of.waitingOffers);
+    gauge('claiming_agents', 'Agents whose record is being claimed', of.claiming);
+    gauge('spec_generation', 'Generation of the fleet spec that this gateway has', of.generation);
+    gauge('lease_held', 'Whether this gateway holds its lease', () => Number(of.holdsLease()));
+    gauge('redis_up', 'Whether this gateway reaches Redis', () => Number(of.redisUp()));
   }
 
   messageRead(transport: 'ws' | 'http'): void {

@@ -241,15 +241,17 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       onClosed: (outlet) => manager.outletClosed(outlet),
     });
     admin = new AdminServer({ host: config.adminHost, port: config.adminPort, metrics: events.metrics, problems });
-    events.metrics.gauge('connections', { help: 'Open WebSocket connections', collect: (gauge) => gauge.set(admission.connections) });
-    events.metrics.gauge('agents', { help: 'Agents connected over WebSocket', collect: (gauge) => gauge.set(manager.registry.size) });
-    events.metrics.gauge('dirty_agents', {
-      help: 'Agents whose newest state Redis does not have yet',
-      collect: (gauge) => gauge.set(writer.dirtyCount),
-    });
-    events.metrics.gauge('waiting_offers', {
-      help: 'Offers that are due and wait for pacing',
-      collect: (gauge) => gauge.set(manager.desk.waiting.size),
+    events.show({
+      connections: () => admission.connections,
+      connectionsLimit: () => config.maxConnections,
+      agents: () => manager.registry.size,
+      unhealthy: () => manager.unhealthy,
+      dirty: () => writer.dirtyCount,
+      waitingOffers: () => manager.desk.waiting.size,
+      claiming: () => manager.claiming,
+      generation: () => replica.spec.generation,
+      holdsLease: () => lease.held,
+      redisUp: () => redis.status === 'ready',
     });
 
     const handleCommand = async (command: GatewayCommand): Promise<void> => {

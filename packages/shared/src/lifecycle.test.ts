@@ -107,10 +107,15 @@ describe('runUntilSignal', () => {
 
   it('stops what was started when a start fails, with the exit code of the error', async () => {
     const seen: string[] = [];
-    const failing = noting('b', seen, { start: () => Promise.reject(new ConfigurationError(['x'])), drain: async () => undefined });
-    const running = runUntilSignal([noting('a', seen), failing, noting('c', seen)], options(new FakeProcess()));
+    const failing = noting('b', seen, { start: () => Promise.reject(new ConfigurationError(['x', 'y'])), drain: async () => undefined });
+    const said: string[] = [];
+    const running = runUntilSignal(
+      [noting('a', seen), failing, noting('c', seen)],
+      options(new FakeProcess(), { say: (line: string) => void said.push(line) }),
+    );
     await expect(running).resolves.toBe(78);
     expect(seen).toEqual(['start a', 'drain a', 'stop b', 'stop a']);
+    expect(said).toEqual(['b: cannot start: x; y']);
   });
 
   it('gives up the start on a signal', async () => {

@@ -1,4 +1,4 @@
-import { CancelledError, EXIT_CODES, exitCodeOf, toError } from './errors.ts';
+import { CancelledError, CodedError, ConfigurationError, EXIT_CODES, exitCodeOf, toError } from './errors.ts';
 import type { Logger } from './logger.ts';
 
 /** Something that lives: a listener, a lease, a client, a whole process object. */
@@ -111,6 +111,8 @@ export interface RunOptions {
   /** Called once everything is started. */
   readonly onStarted?: () => void;
   readonly process?: ProcessPort;
+  /** Where it says why a start failed, one line; standard error when unset. */
+  readonly say?: (line: string) => void;
 }
 
 const SIGNAL_NUMBERS: Readonly<Record<EndSignal, number>> = { SIGINT: 2, SIGTERM: 15 };
@@ -123,6 +125,7 @@ const SIGNAL_NUMBERS: Readonly<Record<EndSignal, number>> = { SIGINT: 2, SIGTERM
 export async function runUntilSignal(services: readonly Service[], options: RunOptions): Promise<number> {
   const { logger, deadlineMs, fatal } = options;
   const port: ProcessPort = options.process ?? process;
+  const say = options.say ?? ((line: string) => void process.stderr.write(`${line}\n`));
   let resolveEnd: (cause: Error | undefined) => void;
   const ended = new Promise<Error | undefined>((resolve) => {
     resolveEnd = resolve;
@@ -162,11 +165,13 @@ export async function runUntilSignal(services: readonly Service[], options: RunO
   if (fatal?.aborted === true) onFatal();
   try {
     const begun: Service[] = [];
-    const failed = await startAll(services, begun, () => ending, logger);
-    if (failed !== undefined) beginEnd(failed);
-    else if (!ending) options.onStarted?.();
+    const failed = await startAll(services, begun, () => ending);
+    if (failed !== undefined) {
+      say(`${failed.service}: cannot start: ${describeFailure(failed.error)}`);
+      beginEnd(failed.error);
+    } else if (!ending) options.onStarted?.();
     const cause = await ended;
-    const clean = await stopAll(begun.toReversed(), logger);
+    const clean = await stopAll(begun.toReversed(), failed?.service, logger);
     if (cause !== undefined) return exitCodeOf(cause);
     return clean ? EXIT_CODES.ok : EXIT_CODES.failure;
   } finally {
@@ -181,8 +186,7 @@ async function startAll(
   services: readonly Service[],
   begun: Service[],
   isEnding: () => boolean,
-  logger: Logger,
-): Promise<Error | undefined> {
+): Promise<{ service: string; error: Error } | undefined> {
   for (const service of services) {
     if (isEnding()) return undefined;
     begun.push(service);
@@ -191,22 +195,29 @@ async function startAll(
       await service.start();
     } catch (error) {
       if (isEnding()) return undefined;
-      logger.error({ err: error, service: service.name }, 'start failed');
-      return toError(error);
+      return { service: service.name, error: toError(error) };
     }
   }
   return undefined;
 }
 
-async function stopAll(services: readonly Service[], logger: Logger): Promise<boolean> {
+/** What to do about an expected error stands in its message, so that is all; of a defect everything is told. */
+function describeFailure(error: Error): string {
+  if (error instanceof ConfigurationError) return error.problems.join('; ');
+  const isExpected = error instanceof CodedError && error.code !== 'internal';
+  return isExpected ? error.message.replaceAll(/\s*\n\s*/g, '; ') : (error.stack ?? error.message);
+}
+
+/** `failed` never came up: it cannot say goodbye. */
+async function stopAll(services: readonly Service[], failed: string | undefined, logger: Logger): Promise<boolean> {
   let clean = true;
   for (const step of ['drain', 'stop'] as const) {
     for (const service of services) {
+      if (step === 'drain' && service.name === failed) continue;
       try {
         // One at a time, in the reverse order of the start.
         await service[step]?.();
       } catch (error) {
-        // A service that never came up cannot drain; its own failure has been reported by the start.
         if (step === 'stop') clean = false;
         logger.error({ err: error, service: service.name, step }, 'shutdown step failed');
       }

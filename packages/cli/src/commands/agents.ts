@@ -33,6 +33,7 @@ export function addAgentCommands(program: Command, context: Context): void {
     .option('--status <status>', 'unset, applying, applied or failed; with --rollout the status in that rollout')
     .option('--health <health>', 'healthy, unhealthy or unknown')
     .option('--gateway <id>', 'gateway that holds the connection')
+    .option('--transport <how>', 'ws or http: how they talk to us')
     .option('--rollout <id>', 'agents that this rollout has touched')
     .option('--connected', 'connected ones only')
     .option('--away', 'those that are away only')

@@ -42,6 +42,8 @@ describe('GET /agents', () => {
     };
     expect(await matching('group=prod')).toEqual([1, 3]);
     expect(await matching('group=-')).toEqual([2, 4]);
+    expect(await matching('transport=http')).toEqual([4]);
+    expect(await matching('transport=ws&connected=true')).toEqual([1, 2]);
     expect(await matching('health=unhealthy')).toEqual([2]);
     expect(await matching('health=unknown')).toEqual([4]);
     expect(await matching('connected=false')).toEqual([3]);

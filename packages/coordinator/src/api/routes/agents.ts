@@ -37,6 +37,7 @@ const LIST_QUERY = {
   }),
   health: schema.text('Health.', { enum: ['healthy', 'unhealthy', 'unknown'] }),
   gateway: schema.text('Id of the gateway that holds the connection, `http` for pollers.', { maxLength: 128 }),
+  transport: schema.text('How the agent talks to us.', { enum: ['ws', 'http'] }),
   rollout: schema.text('Only agents that have a row in this rollout.', { maxLength: 128 }),
   connected: schema.flag('Connected or away.'),
   ...schema.PAGE_QUERY,
@@ -48,6 +49,7 @@ type ListQuery = {
   status?: string;
   health?: string;
   gateway?: string;
+  transport?: string;
   rollout?: string;
   connected?: boolean;
   limit: number;
@@ -285,7 +287,14 @@ function toPosition(cursor: string): AgentPosition {
 function filterFieldsOf(query: ListQuery, { scope }: Identity): readonly RecordField[] | undefined {
   const { limit: _limit, cursor: _cursor, selector, ...others } = query;
   if (scope === '*' && selector === undefined && Object.keys(others).length === 0) return undefined;
-  return ['owner', 'group', 'health', 'reportedStatus', ...(selector === undefined ? [] : (['attributes', 'labels'] as const))];
+  return [
+    'owner',
+    'group',
+    'health',
+    'reportedStatus',
+    'transport',
+    ...(selector === undefined ? [] : (['attributes', 'labels'] as const)),
+  ];
 }
 
 function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) => boolean {
@@ -299,6 +308,7 @@ function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) =
     if (!covers(identity, groupWord(record))) return false;
     if (query.connected !== undefined && (record.owner !== '') !== query.connected) return false;
     if (query.gateway !== undefined && record.owner !== query.gateway) return false;
+    if (query.transport !== undefined && record.transport !== query.transport) return false;
     if (query.group !== undefined && (groupWord(record) ?? NO_GROUP) !== query.group) return false;
     if (query.health !== undefined && healthWord(record) !== query.health) return false;
     if (rollout !== undefined) {
