@@ -1,7 +1,14 @@
 import { sumCounters } from '@opamp-gateway/coordinator/rollout/counters';
 import type { Counters } from '@opamp-gateway/coordinator/rollout/counters';
 import type { RolloutDocument } from '@opamp-gateway/coordinator/rollout/document';
-import type { CommitOutcome, FleetReader, LiveGateway, RolloutStore, StepCommit } from '@opamp-gateway/coordinator/rollout/ports';
+import type {
+  AgentFacts,
+  CommitOutcome,
+  FleetReader,
+  LiveGateway,
+  RolloutStore,
+  StepCommit,
+} from '@opamp-gateway/coordinator/rollout/ports';
 import type { RolloutEvent } from '@opamp-gateway/coordinator/rollout/service';
 import { hash48, BUCKET_SPACE } from '@opamp-gateway/shared/bucket';
 import { desired, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
@@ -23,9 +30,19 @@ export interface SimAgent {
   connected: boolean;
   http: boolean;
   gateway: number;
+  rack: string;
+  lastSeenMs: number;
+  connectedAtMs: number;
+  /** By the model's own account: it was away when the rollout started (`away`), and came back once since (`back`). */
+  passedOver: 'no' | 'away' | 'back';
   offered: string;
   failed: Map<string, FailedHash>;
   rows: Map<string, SimRow>;
+}
+
+/** By the model's own account, whatever the clocks say. */
+function isPassedOver(rollout: RolloutSpec, agent: SimAgent): boolean {
+  return rollout.passOverAwayAtMs !== undefined && agent.passedOver !== 'no';
 }
 
 /** What was offered to whom, under which wave, in order. */
@@ -39,6 +56,8 @@ export interface SimOffer {
   first: boolean;
   /** The gateway's spec said that the rollout is held. */
   held: boolean;
+  /** The agent was away when the rollout started, and has not left since it came back. */
+  passedOver: boolean;
 }
 
 /** A commit that did not happen, as when a process dies before it. */
@@ -68,6 +87,8 @@ export class SimFleet implements FleetReader, RolloutStore {
   readonly due = new Map<string, number>();
   readonly finished = new Set<string>();
   readonly active = new Map<string, string>();
+  /** When the rollout started. */
+  startedAtMs: number | null = null;
   fields: Record<string, string> = { [specField.generation]: '1' };
   /** Called after each stored step. */
   onCommit: (step: {
@@ -90,7 +111,24 @@ export class SimFleet implements FleetReader, RolloutStore {
   }
 
   join(uid: string, gateway: number, http = false): void {
-    const agent = this.agents.get(uid) ?? { uid, connected: false, http, gateway, offered: '', failed: new Map(), rows: new Map() };
+    const agent: SimAgent = this.agents.get(uid) ?? {
+      uid,
+      connected: false,
+      http,
+      gateway,
+      rack: `rack-${this.agents.size % 3}`,
+      lastSeenMs: 0,
+      connectedAtMs: 0,
+      passedOver: 'no',
+      offered: '',
+      failed: new Map(),
+      rows: new Map(),
+    };
+    if (!agent.connected) {
+      agent.connectedAtMs = this.now;
+      // Who comes back in the very millisecond of the start counts as there.
+      if (agent.passedOver === 'away') agent.passedOver = this.startedAtMs === this.now ? 'no' : 'back';
+    }
     agent.connected = true;
     agent.gateway = gateway;
     this.agents.set(uid, agent);
@@ -119,6 +157,7 @@ export class SimFleet implements FleetReader, RolloutStore {
       attributes: {},
       pin: null,
       failed: agent.failed,
+      absence: { fromMs: agent.lastSeenMs, toMs: agent.connectedAtMs },
       wasOffered: (id) => this.#touched(agent.rows.get(id)),
     });
     const { rollout, config } = want;
@@ -143,6 +182,7 @@ export class SimFleet implements FleetReader, RolloutStore {
         atMs: this.now,
         first: row === undefined,
         held: rollout.held,
+        passedOver: agent.passedOver !== 'no',
       });
       this.#book(agent, rollout, 'offered');
     }
@@ -175,7 +215,10 @@ export class SimFleet implements FleetReader, RolloutStore {
 
   disconnect(uid: string): void {
     const agent = this.agents.get(uid);
-    if (agent !== undefined) agent.connected = false;
+    if (agent?.connected !== true) return;
+    agent.connected = false;
+    agent.lastSeenMs = this.now;
+    if (agent.passedOver === 'back') agent.passedOver = 'no';
   }
 
   /** Connected agents that are under way in this rollout, by what is really the case. */
@@ -185,7 +228,7 @@ export class SimFleet implements FleetReader, RolloutStore {
       if (!agent.connected) continue;
       const row = agent.rows.get(rollout.id);
       if (row?.status === 'offered' || row?.status === 'applying') count += 1;
-      else if (row === undefined && this.isInside(rollout, agent)) count += 1;
+      else if (row === undefined && this.isInside(rollout, agent) && !isPassedOver(rollout, agent)) count += 1;
     }
     return count;
   }
@@ -292,8 +335,34 @@ export class SimFleet implements FleetReader, RolloutStore {
     return [];
   }
 
-  async attributes(): ReturnType<FleetReader['attributes']> {
-    return new Map();
+  async facts(uids: readonly string[]): ReturnType<FleetReader['facts']> {
+    return new Map(
+      uids.flatMap((uid) => [...this.agents.values()].filter((agent) => agent.uid === uid).map((agent) => [uid, this.#factsOf(agent)])),
+    );
+  }
+
+  #factsOf(agent: SimAgent): AgentFacts {
+    return {
+      origin: agent.uid,
+      attributes: { rack: agent.rack },
+      absence: { fromMs: agent.lastSeenMs, toMs: agent.connectedAtMs },
+    };
+  }
+
+  async openRows(id: string): Promise<string[]> {
+    return [...this.agents.values()].filter((agent) => UNSETTLED_STATUSES.has(agent.rows.get(id)?.status ?? 'left')).map(({ uid }) => uid);
+  }
+
+  /** Agents that are away, and whose row, if any, is not settled. */
+  awayOpen(id: string): SimAgent[] {
+    return [...this.agents.values()].filter((agent) => {
+      const status = agent.rows.get(id)?.status;
+      return !agent.connected && (status === undefined || UNSETTLED_STATUSES.has(status));
+    });
+  }
+
+  async awayUnsettled(_group: string, rollout: string): Promise<AgentFacts[]> {
+    return this.awayOpen(rollout).map((agent) => this.#factsOf(agent));
   }
 
   async candidates(members: Parameters<FleetReader['candidates']>[0]): ReturnType<FleetReader['candidates']> {
@@ -331,8 +400,13 @@ export class SimFleet implements FleetReader, RolloutStore {
     return [];
   }
 
-  async rowsOf(): ReturnType<FleetReader['rowsOf']> {
-    return new Map();
+  async rowsOf(id: string, uids: readonly string[]): ReturnType<FleetReader['rowsOf']> {
+    return new Map(
+      uids.flatMap((uid) => {
+        const row = this.agents.get(uid)?.rows.get(id);
+        return row === undefined ? [] : [[uid, { status: row.status, wave: row.wave }]];
+      }),
+    );
   }
 
   // ---- RolloutStore
@@ -361,6 +435,10 @@ export class SimFleet implements FleetReader, RolloutStore {
       this.active.set(document.group, document.id);
       this.documents.set(document.id, []);
       this.eventLog.set(document.id, []);
+    }
+    if (this.startedAtMs === null && document.startedAtMs !== null) {
+      this.startedAtMs = document.startedAtMs;
+      for (const agent of this.agents.values()) if (!agent.connected && agent.lastSeenMs < this.now) agent.passedOver = 'away';
     }
     this.documents.get(document.id)?.push(structuredClone(document));
     this.eventLog.get(document.id)?.push(...structuredClone([...step.events]));

@@ -26,10 +26,12 @@ export function members(count: number, over: Partial<Extract<Members, { kind: 'r
   return {
     kind: 'ranked',
     members: Array.from({ length: count }, (_, index) => ({
+      origin: `u${index}`,
       hash: index * 1_000,
       canary: index === 0 ? 0 : -1,
       labels: [],
       http: false,
+      domain: null,
       ...over,
     })),
   };

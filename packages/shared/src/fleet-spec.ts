@@ -69,6 +69,8 @@ export interface RolloutSpec {
   bucketBy: string | null;
   ackTimeoutMs: number;
   healthHoldMs: number;
+  /** Who was away at this time (Redis ms) and has been offered nothing is passed over; absent = nobody is. */
+  passOverAwayAtMs?: number;
   /** Offers per second, fleet-wide, to agents that come inside the boundary without a boundary move; null = unlimited. */
   joinRate: number | null;
 }
@@ -194,6 +196,8 @@ export interface DesiredInput {
   failed: ReadonlyMap<string, FailedHash>;
   /** Hash of its component list [OpAMP available_components.hash]; left out or empty when it has told none. */
   componentsHash?: string;
+  /** When it last went away, and when it came back, Redis ms; left out for agents that have always been there. */
+  absence?: { fromMs: number; toMs: number };
   /** True when the agent has a row in `rollout` that says it was offered `to` (any status but skipped and left). */
   wasOffered(rolloutId: string): boolean;
 }
@@ -238,10 +242,17 @@ function canarySet(rollout: RolloutSpec): ReadonlySet<string> {
   return set;
 }
 
+/** True when a last absence covers this time. An agent in its first connection has none. */
+export function isAwayAt(absence: DesiredInput['absence'], atMs: number): boolean {
+  return absence !== undefined && absence.fromMs > 0 && absence.fromMs < atMs && absence.toMs > atMs;
+}
+
 /** True when `agent` is among those whose desired config is the rollout's `to` now. */
 export function isInCohort(rollout: RolloutSpec, agent: DesiredInput): boolean {
   if (rollout.direction === 'back') return false;
   if (rollout.held) return agent.wasOffered(rollout.id);
+  if (rollout.passOverAwayAtMs !== undefined && isAwayAt(agent.absence, rollout.passOverAwayAtMs) && !agent.wasOffered(rollout.id))
+    return false;
   if (canarySet(rollout).has(agent.origin)) return true;
   if (rollout.slices.length === 0) return false;
   const hash = hash48(rollout.salt, bucketOf(rollout, agent));

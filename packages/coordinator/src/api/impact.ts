@@ -33,6 +33,7 @@ export function desiredOf(spec: FleetSpec, record: AgentRecord): Desired {
     pin: record.pin,
     failed: record.failed,
     componentsHash: record.componentsHash,
+    absence: { fromMs: record.lastSeenMs, toMs: record.connectedAtMs },
     wasOffered(rolloutId) {
       const status = record.rows.get(rolloutId)?.status;
       return status !== undefined && status !== 'skipped' && status !== 'left';

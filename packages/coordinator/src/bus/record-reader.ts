@@ -7,7 +7,7 @@ import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import { isSettled } from '@opamp-gateway/shared/rollout-types';
 import type { HealthSample } from '../rollout/gates.ts';
-import type { ConnectedMember, FleetReader, HealthQuery } from '../rollout/ports.ts';
+import type { AgentFacts, ConnectedMember, FleetReader, HealthQuery } from '../rollout/ports.ts';
 
 /** Records read by one pipeline. */
 const CHUNK = 500;
@@ -15,7 +15,10 @@ const CHUNK = 500;
 const ROW_OF_NOBODY: ReadonlySet<string> = new Set(['left', 'skipped']);
 
 /** The reads of a step that go to agents' records. */
-export type RecordReader = Pick<FleetReader, 'attributes' | 'candidates' | 'canaryStates' | 'healthSamples' | 'rowsOf'>;
+export type RecordReader = Pick<
+  FleetReader,
+  'facts' | 'openRows' | 'awayUnsettled' | 'candidates' | 'canaryStates' | 'healthSamples' | 'rowsOf'
+>;
 
 /** Builds the reader on one Redis. */
 export function createRecordReader(options: { client: RedisClient; keys: Keys }): RecordReader {
@@ -75,9 +78,32 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
   };
 
   return {
-    async attributes(uids) {
-      const found = await read(uids, ['attributes', 'labels']);
-      return new Map([...found].map(([uid, record]) => [uid, selectorAttributes(record.attributes, record.labels)]));
+    async facts(uids) {
+      const found = await read(uids, FACTS);
+      return new Map([...found].map(([uid, record]) => [uid, toFacts(record)]));
+    },
+
+    async openRows(id) {
+      return (await Promise.all(keys.shards.map((shard) => client.zrange(shard.rolloutOpen(id), 0, '-1')))).flat();
+    },
+
+    async awayUnsettled(group, rollout) {
+      const away = await Promise.all(keys.shards.map((shard) => client.hget(shard.facets, `group=${group}|0`)));
+      if (away.every((count) => Number(count ?? 0) <= 0)) return [];
+      const facts: AgentFacts[] = [];
+      for (const shard of keys.shards) {
+        for (let after = '-'; ;) {
+          const uids = await client.zrangebylex(shard.uids, after, '+', 'LIMIT', 0, CHUNK);
+          if (uids.length === 0) break;
+          for (const record of (await read(uids, [...FACTS, 'owner', 'group', 'pin', 'capabilities'], rollout)).values()) {
+            const row = record.rows.get(rollout);
+            const isAway = record.owner === '' && record.group === group && record.pin === null && acceptsRemoteConfig(record.capabilities);
+            if (isAway && (row === undefined || !isSettled(row.status))) facts.push(toFacts(record));
+          }
+          after = `(${uids.at(-1) ?? ''}`;
+        }
+      }
+      return facts;
     },
 
     async candidates(members, spreadBy) {
@@ -126,6 +152,17 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
         }),
       );
     },
+  };
+}
+
+/** Fields behind {@link toFacts}. */
+const FACTS: readonly RecordField[] = ['attributes', 'labels', 'lastSeen', 'connectedAt'];
+
+function toFacts(record: AgentRecord): AgentFacts {
+  return {
+    origin: record.origin,
+    attributes: selectorAttributes(record.attributes, record.labels),
+    absence: { fromMs: record.lastSeenMs, toMs: record.connectedAtMs },
   };
 }
 

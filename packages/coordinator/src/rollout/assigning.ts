@@ -2,7 +2,19 @@ import { tallyOf, verdictsOf } from './counters.ts';
 import { currentStrategy } from './document.ts';
 import type { Draft } from './draft.ts';
 import { allObserved } from './observed.ts';
-import { allowanceOf, buildsOf, chooseCanary, flightOf, isAtEnd, maxInFlightOf, memberCount, moveBoundary, rateOf } from './plan.ts';
+import {
+  allowanceOf,
+  buildsOf,
+  chooseCanary,
+  DomainGate,
+  domainsOf,
+  flightOf,
+  isAtEnd,
+  maxInFlightOf,
+  memberCount,
+  moveBoundary,
+  rateOf,
+} from './plan.ts';
 import type { FleetView, Need } from './view.ts';
 
 /**
@@ -14,6 +26,7 @@ export function assign(draft: Draft, view: FleetView): boolean | Need {
   const observed = allObserved(draft, view);
   const flight = flightOf(document, view.members, view.counters, observed);
   if (!isAtEnd(document)) {
+    if (document.strategy.maxInFlightPer !== null && view.domains === undefined) return 'domains';
     advanceBoundary(draft, view, flight.inFlight);
     return false;
   }
@@ -26,9 +39,23 @@ export function assign(draft: Draft, view: FleetView): boolean | Need {
     const missing = settleCanaries(draft, view, rows);
     if (missing !== 'complete') return missing;
   }
+  if (document.strategy.offline === 'wait') {
+    if (view.awaited === undefined) return 'awaited';
+    if (awaitOffline(draft, view.awaited)) return false;
+  }
   draft.moveWave('assigned');
   draft.emit('wave.assigned', '', { wave: document.waveIndex, reached: flight.reached, unreached: flight.unreached });
   return true;
+}
+
+/** Whether the wave waits for agents that are away; the document says for how many. */
+function awaitOffline(draft: Draft, awaited: number): boolean {
+  const awaiting = awaited === 0 ? null : awaited;
+  if (draft.wave.awaiting !== awaiting) {
+    draft.wave.awaiting = awaiting;
+    draft.touch();
+  }
+  return awaiting !== null;
 }
 
 function advanceBoundary(draft: Draft, view: FleetView, inFlight: number): void {
@@ -36,7 +63,11 @@ function advanceBoundary(draft: Draft, view: FleetView, inFlight: number): void 
   const rate = rateOf(document.strategy, view.counters);
   const maxInFlight = maxInFlightOf(document.strategy, memberCount(view.members));
   const { allowed, credit } = allowanceOf(document, { nowMs: draft.nowMs, rate, maxInFlight, inFlight });
-  const move = allowed > 0 ? moveBoundary(document, view.members, allowed) : null;
+  const limit = document.strategy.maxInFlightPer;
+  // In a group that has grown too large the limit cannot be kept: a hold says so.
+  if (limit !== null && view.members.kind === 'counted') return;
+  const domains = limit === null ? null : { inFlight: view.domains ?? new Map<string, number>(), max: limit.max };
+  const move = allowed > 0 ? moveBoundary(document, view.members, allowed, domains) : null;
   if (move === null) return;
   document.canaryAssigned = move.canaryAssigned;
   const slice = document.slices[move.sliceIndex];
@@ -60,12 +91,19 @@ function settleCanaries(draft: Draft, view: FleetView, rows: number): boolean | 
   if (view.candidates === undefined) return 'candidates';
   const known = new Set(document.canary.map((canary) => canary.uid));
   const fresh = view.candidates.filter((candidate) => !known.has(candidate.uid));
-  const { chosen } = chooseCanary(fresh, {
+  const limit = document.strategy.maxInFlightPer;
+  if (limit !== null && view.domains === undefined) return 'domains';
+  const gate = new DomainGate(limit === null ? null : { inFlight: view.domains ?? new Map<string, number>(), max: limit.max });
+  const domains = domainsOf(view.members);
+  const fitting = chooseCanary(fresh, {
     count: without.length,
     nowMs: draft.nowMs,
     minHealthyMs: document.strategy.canaryMinHealthyMs,
     builds: buildsOf(document),
   });
+  const chosen = fitting.chosen.filter(({ origin }) => gate.admit(domains.get(origin)));
+  // Whoever fits and finds no room now is asked again: its domain empties.
+  if (chosen.length === 0 && fitting.chosen.length > 0) return false;
   if (chosen.length === 0) return rows > 0 ? 'complete' : false;
   const replaced = without.slice(0, chosen.length);
   document.canary = document.canary.map((canary) => {

@@ -83,7 +83,7 @@ function promote(draft: Draft, command: Command): string | null {
     draft.release('approval', command.reason);
     return null;
   }
-  if (draft.isHeldBy('gate_inconclusive') || draft.isHeldBy('gate_error')) {
+  if (wave.phase === 'gating' && (draft.isHeldBy('gate_inconclusive') || draft.isHeldBy('gate_error'))) {
     wave.gatesSkipped = true;
     draft.emit('promoted', command.reason, { what: 'gates', wave: draft.document.waveIndex });
     draft.release('gate_inconclusive', command.reason);

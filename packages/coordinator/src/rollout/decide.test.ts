@@ -391,3 +391,34 @@ describe('a first rollout', () => {
     expect(toRolloutSpec(bench.document)?.slices).toEqual([{ selector: 'a=b', boundary: BUCKET_SPACE }]);
   });
 });
+
+describe('agents that are away', () => {
+  it('keep their wave from being assigned where the strategy waits for them', () => {
+    const bench = new Bench({ ...QUICK, offline: 'wait', waves: [{ size: { percent: 100 }, soak: '0s' }] });
+    bench.step();
+    const rows = { '0:applied:1': 10 };
+    bench.step({ rows, awaited: 3 });
+    expect([bench.wave, bench.document.waves[0]?.awaiting]).toEqual(['assigning', 3]);
+    bench.step({ awaited: 0 });
+    expect([bench.document.phase, bench.document.waves[0]?.awaiting]).toEqual(['succeeded', null]);
+  });
+
+  it('are named to the gateways where the strategy passes them over', () => {
+    const bench = new Bench({ ...QUICK, offline: 'exclude' });
+    bench.step();
+    expect(toRolloutSpec(bench.document)).toMatchObject({ passOverAwayAtMs: bench.document.startedAtMs });
+    expect(toRolloutSpec(soaking().document)).not.toHaveProperty('passOverAwayAtMs');
+  });
+
+  it('of a domain are asked for before the boundary moves, and the hold says when a group has grown too large for that', () => {
+    const bench = new Bench({ ...QUICK, maxInFlightPer: { by: 'rack', max: 1 } });
+    const { domains: _, ...view } = bench.view;
+    bench.view = view;
+    bench.step();
+    expect(bench.step()).toEqual({ kind: 'need', need: 'domains' });
+    bench.step({ domains: new Map(), members: { kind: 'counted', connected: 60_000, http: 0 } });
+    expect(bench.holds).toEqual(['gate_error']);
+    bench.step({ members: bench.view.members });
+    expect(bench.act('promote')).toMatchObject({ kind: 'refused' });
+  });
+});

@@ -305,6 +305,7 @@ export function toRolloutSpec(document: RolloutDocument): RolloutSpec | null {
     ackTimeoutMs: document.strategy.ackTimeoutMs,
     healthHoldMs: document.strategy.healthHoldMs,
     joinRate: document.pacing.rate,
+    ...(document.strategy.offline === 'exclude' && document.startedAtMs !== null ? { passOverAwayAtMs: document.startedAtMs } : {}),
   };
 }
 

@@ -10,6 +10,7 @@ import { isTerminal } from './document.ts';
 import type { RolloutDocument } from './document.ts';
 import { SYSTEM_ACTOR } from './draft.ts';
 import { fleetSum } from './fleet-breaker.ts';
+import { Headcount } from './headcount.ts';
 import { ObservedSpecs } from './observed-specs.ts';
 import type { ConnectedMember, FleetReader, GateQuestion, LiveGateway, RolloutStore } from './ports.ts';
 import { Ranking } from './ranking.ts';
@@ -65,6 +66,7 @@ export class RolloutEngine {
   readonly #lagHoldMs: number;
   readonly #ask: (questions: readonly GateQuestion[]) => void;
   readonly #ranking: Ranking;
+  readonly #headcount: Headcount;
   readonly #observed = new ObservedSpecs();
 
   constructor(options: RolloutEngineOptions) {
@@ -74,6 +76,7 @@ export class RolloutEngine {
     this.#lagHoldMs = options.lagHoldMs ?? 30_000;
     this.#ask = options.ask ?? (() => undefined);
     this.#ranking = new Ranking(options.fleet);
+    this.#headcount = new Headcount(options.fleet, this.#ranking);
   }
 
   /**
@@ -229,7 +232,7 @@ export class RolloutEngine {
 
   /** Decides, filling the view up as often as the step asks for it. */
   async #decide(loaded: Loaded, command?: Command): Promise<Exclude<Decision, { kind: 'need' }>> {
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 8; round += 1) {
       const decision = decide(loaded.document, loaded.view, command);
       if (decision.kind !== 'need') return decision;
       await this.#fill(loaded, decision.need);
@@ -251,6 +254,14 @@ export class RolloutEngine {
         return;
       case 'healthSamples':
         view.healthSamples = await this.#healthSamples(document, listed);
+        return;
+      case 'domains': {
+        const observed = view.gateways.length > 0 && view.gateways.every((gateway) => gateway.observed && gateway.backlog === 0);
+        view.domains = await this.#headcount.domains(document, listed, observed);
+        return;
+      }
+      case 'awaited':
+        view.awaited = await this.#headcount.awaited(document, view.nowMs);
         return;
     }
   }
@@ -327,6 +338,7 @@ export class RolloutEngine {
 
   #forget(id: string): void {
     this.#ranking.forget(id);
+    this.#headcount.forget(id);
     this.#observed.forget(id);
   }
 }

@@ -21,7 +21,7 @@ export function refreshHolds(draft: Draft, view: FleetView): Need | null {
   set(draft, 'approval', awaitedApproval(draft, allAnswered(draft)));
   const asked = askedHolds(draft);
   set(draft, 'gate_inconclusive', asked.gate_inconclusive ?? inconclusive(draft, view));
-  set(draft, 'gate_error', asked.gate_error);
+  set(draft, 'gate_error', asked.gate_error ?? uncountable(draft, view));
   const overdue = deadline(draft);
   if (overdue !== null) draft.hold('deadline', overdue);
   const agents = noAgents(draft, view);
@@ -70,6 +70,12 @@ function inconclusive(draft: Draft, view: FleetView): string | null {
   const { wave, document } = draft;
   if (wave.phase !== 'gating' || wave.gatesSkipped) return null;
   return unverifiedExcessOf(document, view.counters);
+}
+
+/** Failure domains are counted agent by agent, which a group that has grown too large is not. */
+function uncountable(draft: Draft, view: FleetView): string | null {
+  if (draft.document.strategy.maxInFlightPer === null || view.members.kind === 'ranked') return null;
+  return 'the group has become too large for maxInFlightPer; set it to null to go on without';
 }
 
 /** Time spent held does not count; the soak has its own length and counts against the whole only. */

@@ -40,10 +40,12 @@ function ranked(count: number, over: (index: number) => Partial<RankedMember> = 
   return {
     kind: 'ranked',
     members: Array.from({ length: count }, (_, index) => ({
+      origin: `u${index}`,
       hash: index * 1_000 + 7,
       canary: -1,
       labels: [],
       http: false,
+      domain: null,
       ...over(index),
     })),
   };
@@ -260,5 +262,64 @@ describe('the choice of canaries', () => {
     expect(new Set(choice.chosen.map((chosen) => chosen.stratum))).toEqual(new Set(['big', 'mid', 'small']));
     expect(choice).toMatchObject({ strata: 3, strataCovered: 3 });
     expect(chooseCanary(candidates, { ...options, count: 2 }).chosen.map((chosen) => chosen.stratum)).toEqual(['big', 'mid']);
+  });
+});
+
+describe('failure domains', () => {
+  const racks = (rack: (index: number) => string | null): Members => ranked(12, (index) => ({ domain: rack(index) }));
+  const assigning = (canary = 0): RolloutDocument =>
+    documentOf(
+      { waves: [{ size: { percent: 100 } }] },
+      {
+        slices: [{ selector: '', boundary: 0, end: BUCKET_SPACE }],
+        canary: Array.from({ length: canary }, (_, index) => ({ uid: `u${index}`, origin: `u${index}` })),
+      },
+    );
+
+  it('stop the boundary at the first agent whose domain is full', () => {
+    const members = racks((index) => `rack-${index % 3}`);
+    expect(moveBoundary(assigning(), members, 100, { inFlight: new Map(), max: 1 })).toMatchObject({ admitted: 3, boundary: 3_007 });
+    expect(moveBoundary(assigning(), members, 100, { inFlight: new Map([['rack-1', 1]]), max: 2 })).toMatchObject({ admitted: 4 });
+    expect(moveBoundary(assigning(), members, 2, { inFlight: new Map(), max: 1 })).toMatchObject({ admitted: 2 });
+    expect(moveBoundary(assigning(), members, 100, { inFlight: new Map([['rack-0', 1]]), max: 1 })?.admitted).toBe(0);
+  });
+
+  it('say nothing about agents that are in none', () => {
+    expect(
+      moveBoundary(
+        assigning(),
+        racks(() => null),
+        100,
+        { inFlight: new Map(), max: 1 },
+      ),
+    ).toMatchObject({ admitted: 12 });
+  });
+
+  it('hold for canaries too', () => {
+    const members = ranked(12, (index) => ({ domain: 'rack', canary: index < 3 ? index : -1 }));
+    const move = moveBoundary(assigning(3), members, 100, { inFlight: new Map(), max: 2 });
+    expect(move).toMatchObject({ canaryAssigned: 2, admitted: 2, boundary: 0 });
+  });
+
+  it('never hold more than their limit, whatever is under way', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(4), { minLength: 1, maxLength: 60 }),
+        fc.array(fc.nat(3), { minLength: 5, maxLength: 5 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.nat(60),
+        (places, open, max, allowed) => {
+          const members = ranked(places.length, (index) => ({ domain: String(places[index]) }));
+          const inFlight = new Map(open.map((count, index) => [String(index), count]));
+          const move = moveBoundary(assigning(), members, allowed, { inFlight, max });
+          const end = move?.boundary ?? 0;
+          const added = new Map<string, number>();
+          places.forEach((place, index) => {
+            if (index * 1_000 + 7 < end) added.set(String(place), (added.get(String(place)) ?? 0) + 1);
+          });
+          for (const [place, count] of added) expect((inFlight.get(place) ?? 0) + count).toBeLessThanOrEqual(max);
+        },
+      ),
+    );
   });
 });

@@ -8,6 +8,7 @@ import type { Strategy, WaveSize } from './strategy.ts';
 
 /** A connected member of the group that takes configs. */
 export interface RankedMember {
+  origin: string;
   /** Place in the rollout's order, 0 … 2^48 − 1. */
   hash: number;
   /** Index in the document's canary list, −1 for all others. */
@@ -16,6 +17,8 @@ export interface RankedMember {
   labels: readonly boolean[];
   /** Polls over plain HTTP, so that it meets a new boundary at its next poll only. */
   http: boolean;
+  /** Its failure domain, null when it has none or none is asked for. */
+  domain: string | null;
 }
 
 /** The connected members of the group: one by one (sorted by hash) up to a limit, only counted above it. */
@@ -106,18 +109,69 @@ export interface BoundaryMove {
   admitted: number;
 }
 
-/** Moves the boundary over at most `allowed` connected members, canaries first. Null when nothing moves. */
-export function moveBoundary(document: RolloutDocument, members: Members, allowed: number): BoundaryMove | null {
+/** Room in failure domains: how many agents of each are under way, and how many may be. */
+export interface DomainRoom {
+  inFlight: ReadonlyMap<string, number>;
+  max: number;
+}
+
+/** Lets members in one after the other while their domain has room. */
+export class DomainGate {
+  readonly #added = new Map<string, number>();
+  readonly #room: DomainRoom | null;
+
+  constructor(room: DomainRoom | null) {
+    this.#room = room;
+  }
+
+  admit(domain: string | null | undefined): boolean {
+    if (this.#room === null || domain === null || domain === undefined) return true;
+    const added = this.#added.get(domain) ?? 0;
+    if ((this.#room.inFlight.get(domain) ?? 0) + added >= this.#room.max) return false;
+    this.#added.set(domain, added + 1);
+    return true;
+  }
+}
+
+/** Canaries of the list, from the next on, that may be let in: at most `allowed`, up to the first whose domain is full. */
+function canariesToAdmit(document: RolloutDocument, members: Members, allowed: number, gate: DomainGate): number {
+  const { canary, canaryAssigned } = document;
+  const most = Math.min(allowed, canary.length - canaryAssigned);
+  if (members.kind === 'counted') return most;
+  const domains = domainsOf(members);
+  for (let count = 0; count < most; count += 1) if (!gate.admit(domains.get(canary[canaryAssigned + count]?.origin ?? ''))) return count;
+  return most;
+}
+
+/** Failure domains of the connected members that are in one, by their origin. */
+export function domainsOf(members: Members): ReadonlyMap<string, string> {
+  if (members.kind === 'counted') return new Map();
+  return new Map(members.members.flatMap(({ origin, domain }) => (domain === null ? [] : [[origin, domain] as const])));
+}
+
+/**
+ * Moves the boundary over at most `allowed` connected members, canaries first, and up to the first whose failure domain is full.
+ * Null when nothing moves.
+ */
+export function moveBoundary(
+  document: RolloutDocument,
+  members: Members,
+  allowed: number,
+  domains: DomainRoom | null = null,
+): BoundaryMove | null {
   const sliceIndex = sliceIndexOf(document.strategy, document.waveIndex);
   const slice = document.slices[sliceIndex];
   if (slice === undefined || isAtEnd(document)) return null;
-  let admitted = Math.min(allowed, document.canary.length - document.canaryAssigned);
+  const gate = new DomainGate(domains);
+  let admitted = canariesToAdmit(document, members, allowed, gate);
   const canaryAssigned = document.canaryAssigned + admitted;
   let boundary = slice.boundary;
   if (slice.boundary < slice.end && canaryAssigned === document.canary.length) {
     const room = allowed - admitted;
     const next =
-      members.kind === 'counted' ? advanceShare(slice, members.connected, room) : advanceRank(document, sliceIndex, members.members, room);
+      members.kind === 'counted'
+        ? advanceShare(slice, members.connected, room)
+        : advanceRank(document, sliceIndex, members.members, room, gate);
     boundary = next.boundary;
     admitted += next.admitted;
   }
@@ -136,13 +190,14 @@ function advanceRank(
   sliceIndex: number,
   members: readonly RankedMember[],
   room: number,
+  gate: DomainGate,
 ): { boundary: number; admitted: number } {
   const slice = document.slices[sliceIndex] as SliceDocument;
   let admitted = 0;
   for (const member of members) {
     if (member.hash < slice.boundary || (sliceIndex > 0 && member.labels[sliceIndex - 1] !== true) || isInside(document, member)) continue;
     if (member.hash >= slice.end) break;
-    if (admitted === room) return { boundary: member.hash, admitted };
+    if (admitted === room || !gate.admit(member.domain)) return { boundary: member.hash, admitted };
     admitted += 1;
   }
   return { boundary: slice.end, admitted };

@@ -95,8 +95,12 @@ export interface FleetReader {
   ): Promise<{ kind: 'listed'; members: readonly ConnectedMember[] } | { kind: 'counted'; connected: number; http: number }>;
   /** Some connected members, in no order; for groups too large to list. */
   sampleMembers(group: string, count: number): Promise<ConnectedMember[]>;
-  /** Flat attributes for selectors, labels included. */
-  attributes(uids: readonly string[]): Promise<Map<string, Record<string, string>>>;
+  /** What a place in the order of a rollout depends on. */
+  facts(uids: readonly string[]): Promise<Map<string, AgentFacts>>;
+  /** Agents whose row in this rollout still waits for something, connected or not. */
+  openRows(id: string): Promise<string[]>;
+  /** Known agents of a group that are away and whose row in this rollout, if any, is not settled. Reads the records of all agents. */
+  awayUnsettled(group: string, rollout: string): Promise<AgentFacts[]>;
   candidates(members: readonly ConnectedMember[], spreadBy: readonly string[]): Promise<Omit<CanaryCandidate, 'hash'>[]>;
   canaryStates(rollout: string, uids: readonly string[]): Promise<CanaryState[]>;
   healthSamples(query: HealthQuery): Promise<HealthSamples>;
@@ -107,6 +111,15 @@ export interface FleetReader {
   countFailuresBy(id: string, attributes: readonly string[]): Promise<void>;
   /** Statuses of rows in one rollout, for tests and reports. */
   rowsOf(id: string, uids: readonly string[]): Promise<Map<string, { status: RowStatus; wave: string }>>;
+}
+
+/** What a place in the order of a rollout depends on. */
+export interface AgentFacts {
+  origin: string;
+  /** Flat, for selectors, labels included. */
+  attributes: Record<string, string>;
+  /** When it last went away, and when it came back. */
+  absence: { fromMs: number; toMs: number };
 }
 
 /** Whom to compare. */

@@ -8,6 +8,7 @@ import { Draft } from './draft.ts';
 import type { CommandOutcome, RolloutEngine } from './engine.ts';
 import type { ConfigCheck, ConfigLookup, ConfigVerdict, FleetReader, GateAsker, RolloutStore, Waker } from './ports.ts';
 import { createPreviewer } from './preview.ts';
+import { RANKED_LIMIT } from './ranking.ts';
 import { parseRolloutRequest, problem } from './request.ts';
 import type { RolloutRequest } from './request.ts';
 import { finalCountersOf, toRolloutView } from './rollout-view.ts';
@@ -121,6 +122,16 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       return problem('invalid-rollout', 'one field is wrong', [
         { path: 'baseline', message: `goes with the first rollout of a group only; ${request.group} has a proven version` },
       ]);
+    }
+    const { maxInFlightPer, offline } = request.strategy;
+    const counted = [...(maxInFlightPer === null ? [] : ['maxInFlightPer']), ...(offline === 'wait' ? ['offline'] : [])];
+    if (counted.length > 0 && (await fleet.connected(request.group)) > RANKED_LIMIT) {
+      const message = `is for groups of up to ${RANKED_LIMIT} agents`;
+      return problem(
+        'invalid-rollout',
+        `group ${request.group} is too large`,
+        counted.map((field) => ({ path: `strategy.${field}`, message })),
+      );
     }
     return { to, from: group.stable ?? baseline, baseline, stable: group.stable, group };
   };

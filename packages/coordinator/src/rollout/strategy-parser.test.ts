@@ -229,7 +229,12 @@ describe('problems', () => {
   });
 
   it('refuse what offline and maxInFlightPer cannot be', () => {
-    expect(problemsOf({ offline: 'ignore' }).map((entry) => entry.path)).toEqual(['strategy.offline']);
+    expect(problemsOf({ offline: 'ignore', maxInFlightPer: { by: '', max: 0, per: 1 } }).map((entry) => entry.path)).toEqual([
+      'strategy.maxInFlightPer.by',
+      'strategy.maxInFlightPer.max',
+      'strategy.maxInFlightPer.per',
+      'strategy.offline',
+    ]);
     expect(problemsOf({ offline: 'defer', maxInFlightPer: null, schedule: 'now', gates: [] })).toEqual([]);
   });
 
@@ -266,6 +271,8 @@ describe('the view of a strategy', () => {
         { type: 'webhook', url: 'https://ci.test/x', interval: '5s', timeout: '1s', deadline: '1h' },
         { type: 'manual', expires: '2h' },
       ],
+      offline: 'exclude',
+      maxInFlightPer: { by: 'host.rack', max: 2 },
     },
   ])('reads back as the same strategy: %j', (input) => {
     const strategy = read(input);

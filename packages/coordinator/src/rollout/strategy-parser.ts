@@ -59,10 +59,6 @@ export function parseStrategy(input: unknown, problems: FieldProblem[], path = '
     canaryMinHealthyMs: fields.duration('canaryMinHealthy', { fallbackMs: 10 * MINUTE_MS, minMs: 0, maxMs: MAX_DURATION_MS }),
     missingComponents: fields.choice('missingComponents', MISSING_COMPONENTS, 'skip'),
   };
-  const unavailable = (name: string, off: string): void =>
-    fields.problem(name, `is not available in this release; leave it out or set it to ${off}`);
-  if (strategy.offline !== 'defer') unavailable('offline', '"defer"');
-  if (strategy.maxInFlightPer !== null) unavailable('maxInFlightPer', 'null');
   fields.rejectUnknown();
   const soaksMs = strategy.waves.reduce((sum, wave) => sum + wave.soakMs, 0);
   if (soaksMs >= strategy.deadlines.totalMs) {

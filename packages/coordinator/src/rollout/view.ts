@@ -42,10 +42,14 @@ export interface FleetView {
   candidates?: readonly CanaryCandidate[];
   canaryStates?: readonly CanaryState[];
   healthSamples?: HealthSamples;
+  /** `maxInFlightPer`: agents under way by failure domain. */
+  domains?: ReadonlyMap<string, number>;
+  /** `offline: wait`: known agents inside the boundary that are away and not settled. */
+  awaited?: number;
 }
 
 /** What {@link FleetView} must be filled up with before the step can be decided. */
-export type Need = 'candidates' | 'canaryStates' | 'healthSamples';
+export type Need = 'candidates' | 'canaryStates' | 'healthSamples' | 'domains' | 'awaited';
 
 /** An action of a person, or a repair that the engine asks for. */
 export interface Command {

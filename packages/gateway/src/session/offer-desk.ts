@@ -103,6 +103,7 @@ export class OfferDesk {
       pin: record.pin,
       failed: record.failed,
       componentsHash: record.componentsHash,
+      absence: { fromMs: record.lastSeenMs, toMs: record.connectedAtMs },
       wasOffered: (id) => wasOffered(record.rows, id),
     });
     session.desired = outcome;
