@@ -101,7 +101,7 @@ describe('claim', () => {
   it('leaves an agent alone that another gateway holds, when asked politely', async () => {
     await claim(A);
     expect(await claimAgents(redis.client, shard, { gateway: 'gw-2', mode: 'polite', uids: [A] })).toEqual([
-      { kind: 'owned', owner: 'gw-1' },
+      { kind: 'owned', owner: 'gw-1', epoch: expect.any(String) },
     ]);
     expect(await redis.client.hget(shard.agent(A), 'owner')).toBe('gw-1');
   });

@@ -66,7 +66,12 @@ export class ClusterSet implements RedisStore {
     return new Cluster(this.masters.map(({ port }) => ({ host: HOST, port })));
   }
 
-  /** The master that owns a slot, by the account of every running master. */
+  /** The slot of a key. */
+  async slotOf(key: string): Promise<number> {
+    return await this.#onAny(async (client) => Number(await client.call('CLUSTER', 'KEYSLOT', key)));
+  }
+
+  /** The master that owns a slot, by the account of the first server that answers. */
   async ownerOf(slot: number): Promise<RedisServer> {
     const port = await this.#onAny(async (client) => {
       const ranges = (await client.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][];
@@ -79,7 +84,7 @@ export class ClusterSet implements RedisStore {
 
   /**
    * Moves a slot with all its keys while clients use it, as `redis-cli --cluster reshard` does: key by key, in several steps, with
-   * `duringMs` between them, so that requests meet a slot that is on both nodes. Answers the number of keys moved.
+   * a `pause` between them, so that requests meet a slot that is on both nodes. Answers the number of keys moved.
    */
   async moveSlot(slot: number, to: RedisServer, { pause }: { readonly pause?: () => Promise<void> } = {}): Promise<number> {
     const from = await this.ownerOf(slot);

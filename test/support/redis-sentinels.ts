@@ -10,6 +10,9 @@ import { waitUntil } from './wait-for.ts';
 const HOST = '127.0.0.1';
 const MASTER_NAME = 'main';
 const SENTINELS = 3;
+/** Replicas log in as this user, so that a test can shut them out, see {@link SentinelSet.cutReplication}. */
+const REPLICA_USER = ['--user', 'replica', 'on', '>replica-secret', '+psync', '+replconf', '+ping'];
+const REPLICA_LOGIN = ['--masteruser', 'replica', '--masterauth', 'replica-secret'];
 /** Servers and Sentinels share two cores with everything else: all deadlines are long. */
 const PATIENT = { deadlineMs: 120_000 };
 
@@ -45,7 +48,13 @@ export class SentinelSet implements RedisStore {
         await mkdir(own, { recursive: true });
         const [primary] = servers;
         const follow = primary === undefined ? [] : ['--replicaof', `${HOST} ${primary.port}`];
-        servers.push(await RedisServer.start({ directory: own, name, args: ['--repl-diskless-sync-delay', '0', ...follow, ...args] }));
+        servers.push(
+          await RedisServer.start({
+            directory: own,
+            name,
+            args: ['--repl-diskless-sync-delay', '0', ...REPLICA_USER, ...REPLICA_LOGIN, ...follow, ...args],
+          }),
+        );
       }
       for (let index = 0; index < SENTINELS; index += 1)
         sentinels.push(await startSentinel(directory, index + 1, set.#first.port, downAfterMs));
@@ -83,6 +92,19 @@ export class SentinelSet implements RedisStore {
       ({ isPrimary }) => isPrimary,
       PATIENT,
     ).then(({ now }) => now);
+  }
+
+  /** What this primary is told from now on reaches no replica. Sentinels still count its replicas as alive. */
+  async cutReplication(primary: RedisServer): Promise<void> {
+    await withClient(primary.port, async (client) => {
+      await client.call('ACL', 'SETUSER', 'replica', 'off');
+      await client.call('CLIENT', 'KILL', 'TYPE', 'replica');
+    });
+    await waitUntil(
+      'the primary to have no replica',
+      async () => await withClient(primary.port, (client) => client.info('replication')),
+      (info) => info.includes('connected_slaves:0'),
+    );
   }
 
   /** Ends Sentinels first, so that none of them sees a failure. */

@@ -52,6 +52,8 @@ function nextStep(problem: string, body: Readonly<Record<string, unknown>>): str
       return 'look at the rollout again (`opampctl rollout get ID`) before repeating';
     case 'invalid-config':
       return 'correct the file; `opampctl config validate FILE` checks it without storing';
+    case 'store-not-empty':
+      return 'repeat with --force to replace it';
     case 'unavailable':
       return 'the coordinator cannot reach Redis; try again shortly';
     case 'gateway-timeout':
@@ -134,6 +136,28 @@ export class ApiClient {
     });
     if (!answer.ok || answer.body === null) throw await toProblem(answer, url);
     return answer.body as ReadableStream<Uint8Array>;
+  }
+
+  /** The body of an answer as it comes; it has no time limit. */
+  async download(path: string): Promise<ReadableStream<Uint8Array>> {
+    const url = `${this.#base}${path}`;
+    const answer = await this.#fetch(url, { headers: this.#headers(), signal: this.#options.interrupted });
+    if (!answer.ok || answer.body === null) throw await toProblem(answer, url);
+    return answer.body as ReadableStream<Uint8Array>;
+  }
+
+  /** Sends a body piece by piece; it has no time limit here. */
+  async upload<Answer>(path: string, body: ReadableStream<Uint8Array>, contentType: string): Promise<Answer> {
+    const url = `${this.#base}${path}`;
+    const answer = await this.#fetch(url, {
+      method: 'POST',
+      headers: { ...this.#headers(), 'content-type': contentType },
+      body,
+      duplex: 'half',
+      signal: this.#options.interrupted,
+    } as RequestInit);
+    if (!answer.ok) throw await toProblem(answer, url);
+    return (await answer.json()) as Answer;
   }
 
   async #call<Answer>(

@@ -9,6 +9,7 @@ import { addCompletionCommands } from './commands/completion.ts';
 import { addContextCommands } from './commands/contexts.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addDriftCommand } from './commands/drift.ts';
+import { addBackupCommands } from './commands/backup.ts';
 import { addExportCommand } from './commands/export.ts';
 import { addFleetCommands } from './commands/fleet.ts';
 import { addGatewayCommands } from './commands/gateways.ts';
@@ -53,6 +54,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addDriftCommand(program, context);
   addApplyCommand(program, context);
   addExportCommand(program, context);
+  addBackupCommands(program, context);
   addDoctorCommand(program, context);
   addContextCommands(program, context);
   addCompletionCommands(program, context);

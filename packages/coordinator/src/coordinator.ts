@@ -32,6 +32,7 @@ import { createGroupCheck } from './group-check.ts';
 import { createRolloutStack } from './rollout-stack.ts';
 import { createAlertStore } from './stores/alert-store.ts';
 import { createAuditLog } from './stores/audit-log.ts';
+import { createBackupStore } from './stores/backup/backup-store.ts';
 import { createConfigStore } from './stores/config-store.ts';
 import { createGroupStore } from './stores/group-store.ts';
 import { createRolloutOverview } from './stores/rollout-overview.ts';
@@ -214,6 +215,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       configs,
       groups: createGroupStore({ client, keys, replicas }),
       audit,
+      backups: createBackupStore({ client, keys, replicas }),
       agents,
       commands,
       rollouts: stack.rollouts,

@@ -91,6 +91,10 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     configs: fakeConfigs(state),
     groups: fakeGroups(state),
     audit: fakeAudit(state),
+    backups: {
+      create: () => Promise.reject(new Error('the fakes have no backup')),
+      restore: () => Promise.reject(new Error('the fakes have no backup')),
+    },
     agents: fakeAgents(state),
     commands: fakeCommands(state),
     rollouts: fakeRollouts(),

@@ -2,7 +2,7 @@
 -- KEYS[1] any key of the shard (routing only)
 -- ARGV    prefix, gateway, mode ('force' | 'polite'), silenceMs ('' for a connection, else an HTTP poll), uid...
 -- returns per uid: {'ok', epoch, formerOwner, flat record before the claim (empty when new)}
---                  {'owned', owner} in mode polite, when another gateway holds it (nothing is changed)
+--                  {'owned', owner, epoch} in mode polite, when another gateway holds it (nothing is changed)
 --                  {'alias', uid} when the agent was re-identified and its new record must be claimed instead
 
 local gateway = ARGV[2]
@@ -22,7 +22,7 @@ for i = 5, #ARGV do
   if alias and #flat == 0 then
     replies[#replies + 1] = { 'alias', alias }
   elseif polite and owner ~= '' and owner ~= 'http' and owner ~= gateway then
-    replies[#replies + 1] = { 'owned', owner }
+    replies[#replies + 1] = { 'owned', owner, rec.epoch or '0' }
   else
     local epoch = int(math.max((tonumber(rec.epoch) or 0) + 1, now_us))
     local me = silence ~= '' and 'http' or gateway

@@ -18,6 +18,7 @@ export const PERMISSIONS = [
   'gateways.manage',
   'secrets.reveal',
   'access.manage',
+  'fleet.backup',
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
@@ -37,6 +38,7 @@ export const PERMISSION_TEXT: Readonly<Record<Permission, string>> = {
   'gateways.manage': 'drain gateways, spread agents anew',
   'secrets.reveal': 'see effective configs with their secrets',
   'access.manage': 'manage what agents sign in with',
+  'fleet.backup': 'save everything as one file, and bring such a file back',
 };
 
 const VIEWER: readonly Permission[] = ['read', 'audit.read'];

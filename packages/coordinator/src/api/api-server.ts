@@ -18,6 +18,7 @@ import { agentCommandRoutes } from './routes/agent-commands.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { backupRoutes } from './routes/backup.ts';
 import { configRoutes } from './routes/configs.ts';
 import { fleetRoutes } from './routes/fleet.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
@@ -142,6 +143,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
         gatewayRoutes,
         auditRoutes,
         alertRoutes,
+        backupRoutes,
       ]) {
         await api.register(async (scope) => routes(scope, dependencies));
       }

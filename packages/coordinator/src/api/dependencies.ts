@@ -6,6 +6,7 @@ import type { OidcVerifier } from '../access/oidc.ts';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import type { CommandBus } from '../bus/command-bus.ts';
 import type { RolloutService } from '../rollout/service.ts';
+import type { BackupStore } from '../stores/backup/backup-store.ts';
 import type { AuditLog } from '../stores/audit-log.ts';
 import type { ConfigStore } from '../stores/config-store.ts';
 import type { GroupStore } from '../stores/group-store.ts';
@@ -54,6 +55,7 @@ export interface ApiDependencies {
   configs: ConfigStore;
   groups: GroupStore;
   audit: AuditLog;
+  backups: BackupStore;
   agents: AgentReader;
   commands: CommandBus;
   rollouts: RolloutService;

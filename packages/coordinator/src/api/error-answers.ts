@@ -12,7 +12,7 @@ const RETRY_AFTER_SECONDS = '2';
 /** Redis clients and servers say "not now" in these words. */
 const AWAY_NAMES = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError']);
 const AWAY_TEXT =
-  /^(?:Connection is closed|Stream isn't writeable|connect |read E|write E|getaddrinfo |Command timed out|None of startup nodes)|^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS|OOM|BUSY|MISCONF)\b/;
+  /^(?:Connection is closed|Stream isn't writeable|connect |read E|write E|getaddrinfo |Command timed out|None of startup nodes|Too many Cluster redirections|Cluster isn't ready)|^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS|OOM|BUSY|MISCONF)\b/;
 
 /** Turns anything thrown while a request was handled into the answer to it. */
 export function toProblem(error: unknown): ProblemError {

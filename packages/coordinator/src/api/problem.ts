@@ -83,6 +83,16 @@ export const PROBLEMS = {
     title: 'The group is only observed',
     help: 'A group in mode `observe` is offered nothing. Put it into mode `manage` first.',
   },
+  'store-not-empty': {
+    status: 409,
+    title: 'There is something already',
+    help: 'A backup is restored into an empty store. `force=true` replaces the configs, groups and rollouts that are there; the audit log and agents are kept.',
+  },
+  'agents-connected': {
+    status: 409,
+    title: 'Agents are connected',
+    help: 'A backup with rollouts that go on is restored while no agent is connected: stop the gateways, restore, start them again.',
+  },
   'action-forbidden': {
     status: 409,
     title: 'The state of the rollout forbids the action',
@@ -128,6 +138,11 @@ export const PROBLEMS = {
     status: 422,
     title: 'The body does not have the right shape',
     help: 'See `errors[]`: each entry names a field and what is wrong with it. Unknown fields are refused.',
+  },
+  'invalid-backup': {
+    status: 422,
+    title: 'The file cannot be restored from',
+    help: '`detail` says what is wrong: no file of ours, written by a newer release, cut off, or damaged, with the line. Nothing of it is in effect.',
   },
   'invalid-config': {
     status: 422,

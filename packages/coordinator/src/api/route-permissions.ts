@@ -72,6 +72,9 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'POST /fleet/freeze': { permission: 'fleet.freeze', touches: 'fleet' },
   'POST /fleet/unfreeze': { permission: 'fleet.freeze', touches: 'fleet' },
 
+  'GET /backup': { permission: 'fleet.backup', touches: 'fleet' },
+  'POST /restore': { permission: 'fleet.backup', touches: 'fleet' },
+
   'GET /gateways': SHARED_READ,
   'GET /alerts': { permission: 'read', touches: 'fleet' },
   'GET /alerts/targets': { permission: 'read', touches: 'fleet' },

@@ -54,8 +54,10 @@ export class RedisAgentRecords implements AgentRecords {
     return { kind: 'ok', uid, epoch: reply.epoch, formerOwner: reply.formerOwner, fields: reply.fields };
   }
 
-  async reclaim(uid: string): Promise<Claim | { kind: 'owned' }> {
-    const reply = await this.#ask(uid, 'polite', 'ws');
+  async reclaim(uid: string, epoch: string): Promise<Claim | { kind: 'owned' }> {
+    let reply = await this.#ask(uid, 'polite', 'ws');
+    // An older claim than ours: the store went back to a copy that lacks ours, and the agent is still here.
+    if (reply.kind === 'owned' && Number(reply.epoch) < Number(epoch)) reply = await this.#ask(uid, 'force', 'ws');
     if (reply.kind !== 'ok') return reply.kind === 'owned' ? { kind: 'owned' } : { kind: 'alias', uid: reply.uid };
     return { kind: 'ok', uid, epoch: reply.epoch, formerOwner: reply.formerOwner, fields: reply.fields };
   }

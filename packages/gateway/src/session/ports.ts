@@ -31,8 +31,11 @@ export type Claim =
 export interface AgentRecords {
   /** Takes the agent over, asking a live gateway that holds it to flush and release first. Rejects when Redis is away. */
   claim(uid: string, transport: 'ws' | 'http'): Promise<Claim>;
-  /** Takes the agent over again unless another gateway has it by now (`owned`). Rejects when Redis is away. */
-  reclaim(uid: string): Promise<Claim | { kind: 'owned' }>;
+  /**
+   * Takes the agent over again unless another gateway has claimed it after `epoch`, the last claim from here (`owned`). Rejects when
+   * Redis is away.
+   */
+  reclaim(uid: string, epoch: string): Promise<Claim | { kind: 'owned' }>;
   /** The uid handed out for `uid`: the same one every time ('' = one that belongs to nobody yet). Rejects when Redis is away. */
   newUidFor(uid: string): Promise<string>;
   /** Removes the record of a temporary uid that is away and has no open row. */

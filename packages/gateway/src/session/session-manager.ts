@@ -425,7 +425,7 @@ export class SessionManager {
   async #reclaim(session: AgentSession): Promise<void> {
     if (session.phase !== 'live') return;
     try {
-      const claim = await this.#options.records.reclaim(session.uid);
+      const claim = await this.#options.records.reclaim(session.uid, session.epoch);
       const phase = phaseOf(session);
       if (claim.kind === 'ok' && phase === 'closed') {
         // Its connection ended meanwhile; the release that was written then had the old epoch.

@@ -7,7 +7,7 @@ import type { RedisClient } from './scripts.ts';
 /** Outcome of a claim for one uid. */
 export type ClaimReply =
   | { kind: 'ok'; epoch: string; formerOwner: string; fields: Record<string, string> }
-  | { kind: 'owned'; owner: string }
+  | { kind: 'owned'; owner: string; epoch: string }
   | { kind: 'alias'; uid: string };
 
 function toFields(flat: readonly string[]): Record<string, string> {
@@ -31,10 +31,10 @@ export async function claimAgents(
     SCRIPTS.claim,
     [shard.agents],
     [shard.prefix, claim.gateway, claim.mode, silence, ...claim.uids],
-  )) as (['ok', string, string, string[]] | ['owned', string] | ['alias', string])[];
+  )) as (['ok', string, string, string[]] | ['owned', string, string] | ['alias', string])[];
   return replies.map((reply) => {
     if (reply[0] === 'ok') return { kind: 'ok', epoch: reply[1], formerOwner: reply[2], fields: toFields(reply[3]) };
-    return reply[0] === 'owned' ? { kind: 'owned', owner: reply[1] } : { kind: 'alias', uid: reply[1] };
+    return reply[0] === 'owned' ? { kind: 'owned', owner: reply[1], epoch: reply[2] } : { kind: 'alias', uid: reply[1] };
   });
 }
 
@@ -204,4 +204,19 @@ export async function readFields(
     | string
     | null
   )[][];
+}
+
+/**
+ * Puts what a backup says of an agent back: fields of its record and rows by rollout, as they were stored. An agent that is known
+ * already gets its pin and labels, and what it lacks.
+ */
+export async function restoreAgent(
+  client: RedisClient,
+  shard: ShardKeys,
+  agent: { uid: string; set: Readonly<Record<string, string>>; rows: Readonly<Record<string, string>> },
+): Promise<'created' | 'edited'> {
+  const set = Object.entries(agent.set);
+  const rows = Object.entries(agent.rows);
+  const args = [shard.prefix, agent.uid, set.length, ...set.flat(), rows.length, ...rows.flat()];
+  return (await runScript(client, SCRIPTS.restoreAgent, [shard.agents], args)) as 'created' | 'edited';
 }

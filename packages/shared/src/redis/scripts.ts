@@ -29,6 +29,7 @@ export const SCRIPTS = {
   editAgent: load('edit-agent', true),
   deleteAgent: load('delete-agent', true),
   readFields: load('read-fields', false),
+  restoreAgent: load('restore-agent', true),
   commitRollout: load('commit-rollout', false),
   commitSpec: load('commit-spec', false),
   swapSpecField: load('swap-spec-field', false),

@@ -1,0 +1,46 @@
+import { textsOf } from './section.ts';
+import type { BackupSection } from './section.ts';
+
+/** Entries read at a time. */
+const CHUNK = 500;
+
+/** The audit log, entry by entry under its old id. Entries that are here already are kept; older ones cannot be put before them. */
+export const AUDIT_SECTION: BackupSection = {
+  name: 'audit',
+
+  async *read({ client, keys }) {
+    let after = '-';
+    for (;;) {
+      const entries = await client.xrange(keys.audit, after, '+', 'COUNT', CHUNK);
+      for (const [id, fields] of entries) yield { id, fields };
+      const last = entries.at(-1)?.[0];
+      if (last === undefined || entries.length < CHUNK) return;
+      after = `(${last}`;
+    }
+  },
+
+  async existing() {
+    return undefined;
+  },
+
+  async clear() {
+    // A log of changes is not something to be taken away.
+  },
+
+  restorer({ client, keys }) {
+    let skipped = 0;
+    return {
+      async restore(record) {
+        const { id } = record;
+        if (typeof id !== 'string' || !/^\d{1,20}-\d{1,20}$/.test(id)) throw new TypeError('the field id is no place in a log');
+        try {
+          await client.xadd(keys.audit, id, ...textsOf(record, 'fields'));
+        } catch (error) {
+          if (!(error instanceof Error) || !error.message.includes('equal or smaller')) throw error;
+          skipped += 1;
+        }
+      },
+      notes: () => (skipped === 0 ? [] : [`${skipped} audit entries are left out: the log here is newer than they are`]),
+    };
+  },
+};
