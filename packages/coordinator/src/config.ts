@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
-import { ignoredServiceLinks, parseEnvironment } from '@opamp-gateway/shared/environment';
+import { ignoredServiceLinks, parseEnvironment, readTracing } from '@opamp-gateway/shared/environment';
 import type { FailedRateLimits } from './alerts/failed-rate-watch.ts';
 import type { EnvironmentValues } from '@opamp-gateway/shared/environment';
 import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
+import type { TracingConfig } from '@opamp-gateway/shared/tracing';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
 import { OIDC_ALGORITHMS, parseRoleMap } from './access/oidc.ts';
@@ -40,6 +41,8 @@ export interface CoordinatorConfig {
   minReplicas: number;
   /** Without one, and without an issuer, the API may bind to loopback only. */
   apiTokensFile: string | undefined;
+  /** Where traces go; undefined = nowhere. */
+  tracing: TracingConfig | undefined;
   /** File of those who are told of alerts. */
   alertsFile: string | undefined;
   /** When agents that FAILED are an alert. */
@@ -85,6 +88,7 @@ const NAMES = [
   'OPAMP_RETENTION_ROLLOUTS',
   'OPAMP_RETENTION_AUDIT',
   'OPAMP_API_TOKENS_FILE',
+  'OPAMP_OTLP_ENDPOINT',
   'OPAMP_ALERTS_FILE',
   'OPAMP_ALERTS_FAILED_PERCENT',
   'OPAMP_ALERTS_FAILED_MIN_AGENTS',
@@ -131,6 +135,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
       audit: values.OPAMP_RETENTION_AUDIT,
     },
     apiTokensFile: values.OPAMP_API_TOKENS_FILE,
+    tracing: readTracing(values.OPAMP_OTLP_ENDPOINT, environment),
     alertsFile: values.OPAMP_ALERTS_FILE,
     failedRate: { percent: values.OPAMP_ALERTS_FAILED_PERCENT, minAgents: values.OPAMP_ALERTS_FAILED_MIN_AGENTS },
     fleetWatchMs: values.OPAMP_COORDINATOR_FLEET_WATCH_MS,
@@ -199,6 +204,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     queue: true,
     minReplicas: 0,
     apiTokensFile: undefined,
+    tracing: undefined,
     alertsFile: undefined,
     failedRate: { percent: 5, minAgents: 20 },
     fleetWatchMs: 5000,

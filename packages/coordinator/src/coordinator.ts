@@ -9,6 +9,7 @@ import type { Logger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
 import type { Metrics } from '@opamp-gateway/shared/metrics';
 import { addressOf, closeRedis, createRedis, onStoreReplaced, waitUntilReady } from '@opamp-gateway/shared/redis/client';
+import { openTracer } from '@opamp-gateway/shared/tracing';
 import type { RedisClient, RedisRole } from '@opamp-gateway/shared/redis/client';
 import { createKeys } from '@opamp-gateway/shared/redis/keys';
 import type { FastifyInstance } from 'fastify';
@@ -85,6 +86,8 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     const metrics = overrides.metrics ?? createMetrics('opamp_coordinator');
     open.push('metrics', () => metrics.close());
     const events = createCoordinatorEvents({ metrics, logger, isRedisUp: () => client.status === 'ready' });
+    const tracer = await openTracer(config.tracing, { service: 'opamp-coordinator', instance: config.id, logger });
+    open.push('traces', () => tracer.close());
     const keys = createKeys(config.keyPrefix);
     const connect = (role: RedisRole): RedisClient => {
       const connection = createRedis(config.redisUrl, role, logger, config.redisTls);
@@ -147,6 +150,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       logger,
       sweepMs: config.sweepMs,
       minReplicas: config.minReplicas,
+      tracer,
       endedTtlSeconds: config.retentionDays.rollouts * DAY_SECONDS,
       onGatewayGone: (_gateway, agents) => events.onGatewayGone(agents),
       onTrailingHeld: () => events.onTrailingHeld(),
@@ -212,6 +216,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('housekeeping', () => housekeeping.cancel());
 
     const api = await createApiServer({
+      tracer,
       configs,
       groups: createGroupStore({ client, keys, replicas }),
       audit,

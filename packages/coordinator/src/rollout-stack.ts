@@ -4,6 +4,7 @@ import type { Service } from '@opamp-gateway/shared/lifecycle';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import type { Tracer } from '@opamp-gateway/shared/tracing';
 import { createFleetReader } from './bus/fleet-reader.ts';
 import { createGatewayDirectory } from './bus/gateway-directory.ts';
 import type { GatewayDirectory } from './bus/gateway-directory.ts';
@@ -43,6 +44,7 @@ export interface RolloutStackOptions {
   /** What gates may reach; nothing unless it is given. */
   gates?: GateSettings;
   onGateAnswer?: GateRunnerOptions['onAnswer'];
+  tracer?: Tracer;
   onJob?: RolloutQueueOptions['onJob'];
   onGatewayGone?: SweepsOptions['onGatewayGone'];
   onTrailingHeld?: SweepsOptions['onTrailingHeld'];
@@ -77,6 +79,7 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     fleet,
     logger,
     ask: (questions) => questioner.ask(questions),
+    ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
     ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }),
   });
   const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs, onLook: options.onLook });
@@ -125,6 +128,7 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
           keys,
           service: rollouts,
           logger,
+          ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
           ...(options.onJob === undefined ? {} : { onJob: options.onJob }),
         });
   const open = new ReleaserStack();

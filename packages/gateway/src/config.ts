@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
-import { parseEnvironment } from '@opamp-gateway/shared/environment';
+import { parseEnvironment, readTracing } from '@opamp-gateway/shared/environment';
+import type { TracingConfig } from '@opamp-gateway/shared/tracing';
 import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
@@ -46,6 +47,8 @@ export interface GatewayConfig {
   keepEffective: boolean;
   customCapabilities: readonly string[];
   /** Bearer tokens that agents may use; undefined = no authentication. */
+  /** Where traces go; undefined = nowhere. */
+  tracing?: TracingConfig | undefined;
   agentTokens: readonly string[] | undefined;
 }
 
@@ -83,6 +86,7 @@ const NAMES = [
   'OPAMP_GATEWAY_RETRY_AFTER_SECONDS',
   'OPAMP_GATEWAY_EFFECTIVE_CONFIG',
   'OPAMP_GATEWAY_CUSTOM_CAPABILITIES',
+  'OPAMP_OTLP_ENDPOINT',
   'OPAMP_AGENT_AUTH',
   'OPAMP_AGENT_TOKENS_FILE',
 ] as const;
@@ -160,6 +164,7 @@ export function readGatewayConfig(environment: EnvironmentSource = process.env):
     retryAfterSeconds: values.OPAMP_GATEWAY_RETRY_AFTER_SECONDS,
     keepEffective: values.OPAMP_GATEWAY_EFFECTIVE_CONFIG,
     customCapabilities: values.OPAMP_GATEWAY_CUSTOM_CAPABILITIES,
+    tracing: readTracing(values.OPAMP_OTLP_ENDPOINT, environment),
     agentTokens: readTokens(values.OPAMP_AGENT_AUTH, values.OPAMP_AGENT_TOKENS_FILE),
   };
 }

@@ -1,6 +1,7 @@
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { createMetrics } from '@opamp-gateway/shared/metrics';
 import type { Metrics } from '@opamp-gateway/shared/metrics';
+import type { RolloutTraces } from './rollout-traces.ts';
 
 /** What a gateway is asked for with each reading of its metrics. */
 export interface GatewayGauges {
@@ -26,6 +27,8 @@ const REJECTIONS = ['not_ready', 'max_connections', 'connect_rate', 'unauthorize
 export class GatewayEvents {
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** Set while traces are made. */
+  traces: RolloutTraces | undefined;
   readonly #messages;
   readonly #offers;
   readonly #statuses;
@@ -85,6 +88,7 @@ export class GatewayEvents {
 
   offerSent(kind: string, uid: string, hash: string): void {
     this.#offers.inc({ kind });
+    this.traces?.offered(uid, hash, kind);
     this.logger.debug({ uid, hash, kind }, 'config offered');
   }
 
@@ -95,6 +99,7 @@ export class GatewayEvents {
 
   statusReported(status: string, uid: string, hash: string, error: string): void {
     this.#statuses.inc({ status });
+    if (status === 'APPLIED' || status === 'FAILED') this.traces?.answered(uid, hash, status, error);
     if (status === 'FAILED') this.logger.info({ uid, hash, error: error.slice(0, 300) }, 'agent reports FAILED');
     else this.logger.debug({ uid, hash, status }, 'agent reports a config status');
   }

@@ -8,6 +8,8 @@ import { createLogger } from '@opamp-gateway/shared/logger';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { closeRedis, createRedis, onStoreReplaced, waitUntilReady } from '@opamp-gateway/shared/redis/client';
 import { createKeys, SCHEMA_VERSION } from '@opamp-gateway/shared/redis/keys';
+import { NO_TRACER, openTracer } from '@opamp-gateway/shared/tracing';
+import type { Tracer } from '@opamp-gateway/shared/tracing';
 import { AdminServer } from './admin-server.ts';
 import { RedisAgentRecords } from './bus/agent-records.ts';
 import { CommandChannel } from './bus/command-channel.ts';
@@ -24,6 +26,7 @@ import { drainConnections } from './drain.ts';
 import { GatewayEvents } from './events.ts';
 import { OrderDesk } from './orders.ts';
 import { remoteConfigField } from './protocol/replies.ts';
+import { RolloutTraces } from './rollout-traces.ts';
 import { SessionManager } from './session/session-manager.ts';
 import { SpecEvaluator } from './session/spec-evaluator.ts';
 import { AdmissionControl } from './transport/admission.ts';
@@ -74,6 +77,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   let writer: StatusWriter;
   let replica: SpecReplica;
   let manager: SessionManager;
+  let tracer: Tracer = NO_TRACER;
   let timers: ClockTimer[] = [];
   /** Rollouts with offers that waited at the last tick; a change is published, for the coordinator waits for it. */
   let waitingRollouts = '';
@@ -139,7 +143,10 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       pollMs: config.specPollMs,
       cacheBytes: SPEC_CACHE_BYTES,
       encode: remoteConfigField,
-      onSpec: (spec) => void evaluator.evaluateAll(spec),
+      onSpec: (spec) => {
+        events.traces?.begin(spec);
+        void evaluator.evaluateAll(spec);
+      },
       onBlob: () => manager.desk.tick(),
     });
     manager = new SessionManager({
@@ -178,7 +185,10 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       desk: manager.desk,
       barrier: () => writer.barrier(),
       identity: specIdentity,
-      onObserved: () => lease.publishSoon(),
+      onObserved: () => {
+        lease.publishSoon();
+        events.traces?.observed(Number(evaluator.observed.split(':', 1)[0]));
+      },
     });
     const edits = new EditWatch({
       redis,
@@ -335,6 +345,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
     name: 'gateway',
     start: async () => {
       allowLongHeaders();
+      tracer = await openTracer(config.tracing, { service: 'opamp-gateway', instance: config.id, logger });
+      if (tracer.enabled) events.traces = new RolloutTraces(tracer, config.id);
       build();
       await startParts();
     },
@@ -355,6 +367,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       replica?.stop();
       await lease?.stop(clean).catch((thrown: unknown) => logger.warn({ error: toError(thrown).message }, 'lease was not given back'));
       await admin?.close();
+      events.traces?.stop();
+      await tracer.close();
       events.metrics.close();
       if (subscriber !== undefined) await closeRedis(subscriber);
       if (redis !== undefined) await closeRedis(redis);

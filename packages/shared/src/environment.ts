@@ -13,7 +13,10 @@ import {
   renderOptionTable,
   textOption,
 } from './config-schema.ts';
+import { ConfigurationError } from './errors.ts';
 import type { LogLevel } from './logger.ts';
+import { parseOtlpHeaders } from './tracing.ts';
+import type { TracingConfig } from './tracing.ts';
 import { describeRedis, parseRedisUrl } from './redis/redis-url.ts';
 
 const PREFIX = 'OPAMP_';
@@ -66,6 +69,15 @@ export const OPTIONS = {
     choices: LEVELS,
     readBy: BOTH,
     sentence: 'Least important log lines that are written.',
+  }),
+  OPAMP_OTLP_ENDPOINT: textOption({
+    default: undefined,
+    defaultText: '`OTEL_EXPORTER_OTLP_ENDPOINT`',
+    kind: 'URL',
+    readBy: BOTH,
+    sentence:
+      'OTLP/HTTP receiver of traces, without `/v1/traces`; nothing is traced without one. `OTEL_EXPORTER_OTLP_HEADERS` goes with it.',
+    check: (text) => (/^https?:$/.test(URL.parse(text)?.protocol ?? '') ? undefined : 'an http:// or https:// URL'),
   }),
   OPAMP_REDIS_MIN_REPLICAS: integerOption({
     default: 0,
@@ -512,5 +524,19 @@ function problemOf(parse: () => unknown): string | undefined {
     return undefined;
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).replace(/^expected /, '');
+  }
+}
+
+/** Where traces go: our own setting, or those of OpenTelemetry. Throws a ConfigurationError; undefined = nowhere. */
+export function readTracing(own: string | undefined, environment: EnvironmentSource): TracingConfig | undefined {
+  const given = environment['OTEL_EXPORTER_OTLP_ENDPOINT']?.trim();
+  const endpoint = own ?? (given === '' ? undefined : given);
+  if (endpoint === undefined) return undefined;
+  if (!/^https?:$/.test(URL.parse(endpoint)?.protocol ?? ''))
+    throw new ConfigurationError(['OTEL_EXPORTER_OTLP_ENDPOINT: expected an http:// or https:// URL']);
+  try {
+    return { endpoint, headers: parseOtlpHeaders(environment['OTEL_EXPORTER_OTLP_HEADERS'] ?? '') };
+  } catch {
+    throw new ConfigurationError(['OTEL_EXPORTER_OTLP_HEADERS: expected key=value pairs joined by commas']);
   }
 }

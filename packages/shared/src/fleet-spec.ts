@@ -73,6 +73,8 @@ export interface RolloutSpec {
   passOverAwayAtMs?: number;
   /** Offers per second, fleet-wide, to agents that come inside the boundary without a boundary move; null = unlimited. */
   joinRate: number | null;
+  /** `traceparent` of the request that started it; only while traces are made. */
+  trace?: string;
 }
 
 /** The desired state of the whole fleet: what every gateway holds a copy of. */

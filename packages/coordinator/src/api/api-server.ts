@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import { toError } from '@opamp-gateway/shared/errors';
+import { NO_TRACER } from '@opamp-gateway/shared/tracing';
+import type { Span, Tracer } from '@opamp-gateway/shared/tracing';
 import { fastify, LogController } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../access/roles.ts';
@@ -32,6 +34,10 @@ declare module 'fastify' {
     actor: string;
     /** Who makes the request; known in every route below `/api/v1` that needs credentials. */
     identity: Identity;
+  }
+  interface FastifyRequest {
+    /** The span of the request; undefined while nothing is traced. */
+    span: Span | undefined;
   }
   interface FastifyContextConfig {
     /** What the route asks of its caller, see `route-permissions.ts`. */
@@ -70,6 +76,8 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
   const closing = new AbortController();
   app.decorate('closing', closing.signal);
   app.decorateRequest('actor', '');
+  app.decorateRequest('span');
+  traceRequests(app, dependencies.tracer ?? NO_TRACER);
   app.decorateRequest('identity');
   app.addHook('preClose', async () => closing.abort());
 
@@ -153,6 +161,27 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
   publicRoutes(app, dependencies);
   await serveDashboard(app, { signInOrigins: () => dependencies.oidc?.origins() ?? [] });
   return app;
+}
+
+/** A span for every request that changes something; `traceparent` of the client is continued. */
+function traceRequests(app: FastifyInstance, tracer: Tracer): void {
+  if (!tracer.enabled) return;
+  app.addHook('onRequest', async (request) => {
+    if (request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS') return;
+    const parent = request.headers['traceparent'];
+    const route = request.routeOptions.url ?? 'none';
+    request.span = tracer.start(`${request.method} ${route}`, {
+      kind: 'server',
+      parent: typeof parent === 'string' ? parent : undefined,
+      attributes: { 'http.request.method': request.method, 'http.route': route, 'opamp.request.id': request.id },
+    });
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    request.span?.end(
+      { 'http.response.status_code': reply.statusCode, 'enduser.id': request.actor },
+      reply.statusCode >= 500 ? `answered ${reply.statusCode}` : undefined,
+    );
+  });
 }
 
 /** What may be read without a token: the API's own description, and how to sign in. */

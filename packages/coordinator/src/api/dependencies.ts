@@ -1,5 +1,6 @@
 import type { GatewayDirectory } from '../bus/gateway-directory.ts';
 import type { Logger } from '@opamp-gateway/shared/logger';
+import type { Tracer } from '@opamp-gateway/shared/tracing';
 import type { HistoryMinute } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { AlertService } from '../alerts/ports.ts';
 import type { OidcVerifier } from '../access/oidc.ts';
@@ -64,6 +65,8 @@ export interface ApiDependencies {
   alerts: AlertService;
   validate: ConfigValidator;
   logger: Logger;
+  /** Makes a span of every request that changes something. */
+  tracer?: Tracer;
   /** Undefined: no API tokens. Without an issuer either, only this machine may call. */
   tokens: TokenFile | undefined;
   /** Undefined: no single sign-on. */

@@ -2,6 +2,8 @@ import { toError } from '@opamp-gateway/shared/errors';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import { NO_TRACER } from '@opamp-gateway/shared/tracing';
+import type { Tracer } from '@opamp-gateway/shared/tracing';
 import { UnrecoverableError, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import { problemText } from '../rollout/request.ts';
@@ -14,6 +16,7 @@ export interface RolloutQueueOptions {
   keys: Keys;
   service: Pick<RolloutService, 'create'>;
   logger: Logger;
+  tracer?: Tracer;
   /** Told of every job that is done, for audit and metrics. */
   onJob?(job: { id: string; outcome: 'created' | 'existing' | 'failed'; rollout: string | null; detail: string }): void;
 }
@@ -32,12 +35,22 @@ export interface RolloutQueue {
 /** Builds the worker that turns jobs `rollout.create` into rollouts. */
 export function createRolloutQueue(options: RolloutQueueOptions): RolloutQueue {
   const { keys, service, logger } = options;
+  const tracer = options.tracer ?? NO_TRACER;
   let stopped = false;
 
   const process = async (job: Job): Promise<string> => {
     const id = job.id ?? '';
     if (job.name !== JOBS.createRollout) throw new UnrecoverableError(`unknown job ${job.name}: this queue takes ${JOBS.createRollout}`);
-    const outcome = await withRetries(() => service.create(job.data, { actor: `queue/${id}`, idempotencyKey: idempotencyKeyOf(job) }));
+    const span = tracer.start(`${keys.queueRollouts} process`, {
+      kind: 'consumer',
+      attributes: { 'messaging.system': 'bullmq', 'messaging.destination.name': keys.queueRollouts, 'messaging.message.id': id },
+    });
+    const how = { actor: `queue/${id}`, idempotencyKey: idempotencyKeyOf(job), trace: span.traceparent };
+    const outcome = await withRetries(() => service.create(job.data, how)).catch((error: unknown) => {
+      span.end({}, toError(error).message);
+      throw error;
+    });
+    span.end({ 'opamp.job.outcome': outcome.kind });
     switch (outcome.kind) {
       case 'created':
       case 'existing':

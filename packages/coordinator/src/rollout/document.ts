@@ -141,6 +141,8 @@ export interface RolloutDocument {
   /** After the end: whether the shard counters were closed, and what they said. */
   cleanup: 'none' | 'pending' | 'done';
   finalCounters: Record<string, number> | null;
+  /** `traceparent` of the request that started it; absent while nothing is traced. */
+  trace?: string;
 }
 
 /** Which agents of the group could load the config when the rollout was made. */
@@ -172,6 +174,7 @@ export interface NewRollout {
   createdAtMs: number;
   revertOf: string | null;
   predecessor: string | null;
+  trace?: string | undefined;
   preflight?: PreflightSummary | null;
 }
 
@@ -232,6 +235,7 @@ export function createDocument(rollout: NewRollout): RolloutDocument {
     preflight: rollout.preflight ?? null,
     cleanup: 'none',
     finalCounters: null,
+    ...(rollout.trace === undefined ? {} : { trace: rollout.trace }),
   };
 }
 
@@ -306,6 +310,7 @@ export function toRolloutSpec(document: RolloutDocument): RolloutSpec | null {
     healthHoldMs: document.strategy.healthHoldMs,
     joinRate: document.pacing.rate,
     ...(document.strategy.offline === 'exclude' && document.startedAtMs !== null ? { passOverAwayAtMs: document.startedAtMs } : {}),
+    ...(document.trace === undefined ? {} : { trace: document.trace }),
   };
 }
 

@@ -1,5 +1,7 @@
 import { hash48 } from '@opamp-gateway/shared/bucket';
 import type { Logger } from '@opamp-gateway/shared/logger';
+import { NO_TRACER } from '@opamp-gateway/shared/tracing';
+import type { Tracer } from '@opamp-gateway/shared/tracing';
 import { formatStableField, specField } from '@opamp-gateway/shared/fleet-spec';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Forbidden } from './approval.ts';
@@ -23,6 +25,8 @@ export interface RolloutEngineOptions {
   logger: Logger;
   /** How long a gateway may lag before the rollout is held. */
   lagHoldMs?: number;
+  /** Makes a span of every step of a rollout that has a trace. */
+  tracer?: Pick<Tracer, 'enabled' | 'start'>;
   /** Puts questions of gates, which were stored just before; must not wait for the answers. */
   ask?(questions: readonly GateQuestion[]): void;
 }
@@ -53,6 +57,8 @@ interface Loaded {
   stored: string | undefined;
   listed: readonly ConnectedMember[];
   predecessor: RolloutDocument | null;
+  /** When reading began, by this machine's clock. */
+  readAtMs: number;
 }
 
 /**
@@ -64,6 +70,7 @@ export class RolloutEngine {
   readonly #fleet: FleetReader;
   readonly #logger: Logger;
   readonly #lagHoldMs: number;
+  readonly #tracer: Pick<Tracer, 'enabled' | 'start'>;
   readonly #ask: (questions: readonly GateQuestion[]) => void;
   readonly #ranking: Ranking;
   readonly #headcount: Headcount;
@@ -74,6 +81,7 @@ export class RolloutEngine {
     this.#fleet = options.fleet;
     this.#logger = options.logger;
     this.#lagHoldMs = options.lagHoldMs ?? 30_000;
+    this.#tracer = options.tracer ?? NO_TRACER;
     this.#ask = options.ask ?? (() => undefined);
     this.#ranking = new Ranking(options.fleet);
     this.#headcount = new Headcount(options.fleet, this.#ranking);
@@ -173,6 +181,7 @@ export class RolloutEngine {
 
   /** Gateways first, then the document, then the counters: what a gateway has observed is in what is read after it. */
   async #load(id: string): Promise<Loaded | undefined> {
+    const readAtMs = Date.now();
     const gateways = await this.#fleet.gateways();
     const document = await this.#store.load(id);
     if (document === undefined) return undefined;
@@ -205,7 +214,7 @@ export class RolloutEngine {
       fleetBefore: document.startedAtMs === null ? await this.#fleetBefore(id, gateways) : fleetSum(gateways),
       lagHoldMs: this.#lagHoldMs,
     };
-    return { document, view, spec, stored: fields[specField.rollout(id)], listed: ranked.listed, predecessor };
+    return { document, view, spec, stored: fields[specField.rollout(id)], listed: ranked.listed, predecessor, readAtMs };
   }
 
   /** The fleet's health before the oldest running rollout, so that what that one did is not taken for usual. */
@@ -303,6 +312,7 @@ export class RolloutEngine {
     });
     if (outcome.kind !== 'ok') return false;
     if (step.questions !== undefined && step.questions.length > 0) this.#ask(step.questions);
+    this.#traceStep(document, events, loaded.readAtMs);
     this.#observed.committed(document, outcome.generation, Object.keys(patch.set).length + patch.del.length > 0);
     for (const event of events) {
       this.#logger.info(
@@ -334,6 +344,23 @@ export class RolloutEngine {
       idempotencyKey: null,
     });
     return outcome.kind === 'ok';
+  }
+
+  #traceStep(document: RolloutDocument, events: readonly RolloutEvent[], startMs: number): void {
+    if (!this.#tracer.enabled || document.trace === undefined) return;
+    const span = this.#tracer.start('rollout.step', {
+      parent: document.trace,
+      startMs,
+      attributes: {
+        'opamp.rollout.id': document.id,
+        'opamp.group': document.group,
+        'opamp.rollout.rev': document.rev,
+        'opamp.rollout.phase': document.phase,
+        'opamp.rollout.wave': document.waveIndex,
+        'opamp.rollout.events': events.map((event) => event.type).join(' '),
+      },
+    });
+    span.end();
   }
 
   #forget(id: string): void {

@@ -158,7 +158,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     return problem('invalid-rollout', `some agents lack components that the config needs; ${reason}`, errors);
   };
 
-  const create: RolloutService['create'] = async (body, { actor, idempotencyKey, dryRun, expectedRev }) => {
+  const create: RolloutService['create'] = async (body, { actor, idempotencyKey, dryRun, expectedRev, trace }) => {
     const { request, problems } = parseRolloutRequest(body);
     if (problems.length === 0) problems.push(...(options.refuseStrategy?.(request.strategy) ?? []));
     if (idempotencyKey !== undefined && dryRun !== true) {
@@ -195,6 +195,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         createdAtMs: await fleet.nowMs(),
         revertOf: null,
         predecessor: former ?? null,
+        trace: trace === '' ? undefined : trace,
         preflight: verdict === undefined ? null : summaryOf(verdict.builds),
       },
       { active: former === undefined ? 'set' : { replace: former }, idempotencyKey: idempotencyKey ?? null },

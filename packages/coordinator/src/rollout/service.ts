@@ -230,7 +230,14 @@ export interface RolloutService {
    */
   create(
     body: unknown,
-    options: { actor: string; idempotencyKey?: string | undefined; dryRun?: boolean | undefined; expectedRev?: number | undefined },
+    options: {
+      actor: string;
+      idempotencyKey?: string | undefined;
+      dryRun?: boolean | undefined;
+      expectedRev?: number | undefined;
+      /** `traceparent` under which everything that follows is traced. */
+      trace?: string | undefined;
+    },
   ): Promise<CreateOutcome>;
   /** Undefined when there is none of this id. Counts are as of now. */
   get(id: string): Promise<RolloutView | undefined>;

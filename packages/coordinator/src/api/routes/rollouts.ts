@@ -123,11 +123,13 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         idempotencyKey: idempotencyKey(request),
         dryRun,
         expectedRev: ifMatch(request),
+        trace: request.span?.traceparent,
       });
       switch (outcome.kind) {
         case 'preview':
           return outcome.preview;
         case 'created':
+          request.log.info({ rollout: outcome.id, group: outcome.view.group, actor: request.actor }, 'rollout created');
           await note(request.actor, 'create', outcome.id, { group: outcome.view.group, to: outcome.view.to, reason: outcome.view.reason });
           return await sendCreated(reply, outcome);
         case 'existing':
@@ -273,6 +275,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
           reason,
           expectedRev: ifMatch(request),
         });
+        request.log.info({ rollout: id, action, actor: request.actor, outcome: outcome.kind }, 'rollout action');
         if (outcome.kind !== 'problem')
           await note(request.actor, action, id, { reason: reason ?? '', ...(outcome.kind === 'created' ? { rollout: outcome.id } : {}) });
         return await sendOutcome(reply, outcome);
