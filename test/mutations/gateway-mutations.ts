@@ -11,8 +11,8 @@ export const GATEWAY_MUTATIONS: readonly GatewayMutation[] = [
     name: 'wrong-instance-uid',
     does: 'replies carry another instance_uid than the message',
     file: 'gateway/dist/protocol/replies.js',
-    find: 'field.set(uid, 2);',
-    replace: 'field.set(uid.map((byte) => byte ^ 1), 2);',
+    find: 'scratch.set(uid, 2);',
+    replace: 'scratch.set(uid.map((byte) => byte ^ 1), 2);',
     checks: [37],
   },
   {

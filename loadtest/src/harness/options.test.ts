@@ -34,6 +34,7 @@ describe('the command line', () => {
     expect(optionsOf('--url', 'ws://a/', '--api', 'http://b', '--scenario', 'all').scenarios).toEqual([
       'ramp',
       'rollout',
+      'refuse',
       'storm',
       'stuck',
     ]);

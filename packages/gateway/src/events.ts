@@ -30,6 +30,7 @@ export class GatewayEvents {
   /** Set while traces are made. */
   traces: RolloutTraces | undefined;
   readonly #messages;
+  readonly #webSocketMessages;
   readonly #offers;
   readonly #statuses;
   readonly #rejected;
@@ -49,6 +50,7 @@ export class GatewayEvents {
     this.metrics = createMetrics('opamp_gateway');
     const { metrics } = this;
     this.#messages = metrics.counter('messages_total', { help: 'AgentToServer messages read', labels: ['transport'] });
+    this.#webSocketMessages = this.#messages.labels('ws');
     this.#offers = metrics.counter('offers_total', { help: 'Remote config offers sent', labels: ['kind'] });
     this.#statuses = metrics.counter('config_statuses_total', { help: 'Remote config statuses received', labels: ['status'] });
     this.#rejected = metrics.counter('rejected_total', { help: 'Messages and connections refused', labels: ['reason'] });
@@ -83,7 +85,8 @@ export class GatewayEvents {
   }
 
   messageRead(transport: 'ws' | 'http'): void {
-    this.#messages.inc({ transport });
+    if (transport === 'ws') this.#webSocketMessages.inc();
+    else this.#messages.inc({ transport });
   }
 
   offerSent(kind: string, uid: string, hash: string): void {
@@ -141,7 +144,7 @@ export class GatewayEvents {
     this.#takeovers.inc({ from });
   }
 
-  connectionClosed(by: 'agent' | 'server' | 'silence'): void {
+  connectionClosed(by: 'agent' | 'server' | 'silence' | 'stalled'): void {
     this.#closed.inc({ by });
   }
 

@@ -229,7 +229,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
     const admission = new AdmissionControl({
       maxConnections: config.maxConnections,
       connectRate: config.connectRate,
-      retryAfterSeconds: [config.retryAfterSeconds, 2 * config.retryAfterSeconds],
+      retryAfterSeconds: [1, config.retryAfterSeconds],
+      loading: () => manager.claiming,
       tokens: config.agentTokens,
       ready: () => problems().length === 0,
       nowMs: () => clock.nowMs(),

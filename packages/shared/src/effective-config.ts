@@ -17,6 +17,10 @@ export interface EffectiveConfigDocument {
 /** Most bytes of bodies kept per agent, before compression. */
 export const MAX_EFFECTIVE_BYTES = 1024 * 1024;
 
+/** Most documents are small: less memory and half the time for each, for a few bytes more. */
+const SMALL_CHARS = 16 * 1024;
+const SMALL_DEFLATE = { level: 3, windowBits: 12, memLevel: 5 };
+
 /** Compresses the files an agent reported; bodies beyond the limit are cut and marked. */
 export function encodeEffectiveConfig(files: Readonly<Record<string, { body: Uint8Array; contentType: string }>>, atMs: number): Buffer {
   const document: EffectiveConfigDocument = { atMs, files: {}, truncated: false };
@@ -29,7 +33,12 @@ export function encodeEffectiveConfig(files: Readonly<Record<string, { body: Uin
     left -= body.length;
     document.files[name.slice(0, 1024)] = { body: Buffer.from(body).toString('utf8'), contentType: file.contentType.slice(0, 256) };
   }
-  return deflateRawSync(JSON.stringify(document));
+  const text = JSON.stringify(document);
+  const packed = deflateRawSync(text, text.length <= SMALL_CHARS ? SMALL_DEFLATE : {});
+  // What comes back is the front of 16 KiB, all of which would be kept.
+  const exact = Buffer.allocUnsafeSlow(packed.length);
+  packed.copy(exact);
+  return exact;
 }
 
 /** Reads what {@link encodeEffectiveConfig} wrote. Throws on anything else. */

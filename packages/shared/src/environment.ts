@@ -156,7 +156,7 @@ export const OPTIONS = {
     default: 64 * MIB,
     min: 1024,
     readBy: GATEWAY,
-    sentence: 'Bytes of offers that may be unanswered at once; one offer always passes.',
+    sentence: 'Bytes of offers that may be unanswered at once; one offer always passes. Agents that are slow to answer have as much again.',
   }),
   OPAMP_GATEWAY_FULL_STATE_RATE: integerOption({
     default: 500,
@@ -231,12 +231,12 @@ export const OPTIONS = {
     sentence: 'How long an agent may be unhealthy after it has applied a config before it counts as degraded.',
   }),
   OPAMP_GATEWAY_RETRY_AFTER_SECONDS: integerOption({
-    default: 30,
+    default: 20,
     min: 1,
     max: 3600,
     unit: 'seconds',
     readBy: GATEWAY,
-    sentence: 'Least `Retry-After` of a refused connection or poll; the value sent is random, up to twice as long.',
+    sentence: 'Most `Retry-After` of a refused connection or poll; the value sent is random, from 1.',
   }),
   OPAMP_GATEWAY_EFFECTIVE_CONFIG: booleanOption({
     default: true,

@@ -42,6 +42,24 @@ export function uidToBytes(uid: InstanceUid): Uint8Array {
   return new Uint8Array(Buffer.from(uid.replaceAll('-', ''), 'hex'));
 }
 
+/** Writes the 16 bytes of a canonical uid into `target`, which is returned. */
+export function writeUid(uid: InstanceUid, target: Uint8Array): Uint8Array {
+  let at = 0;
+  let high = -1;
+  for (let index = 0; index < uid.length; index += 1) {
+    const code = uid.charCodeAt(index);
+    if (code === DASH) continue;
+    const digit = code < 58 ? code - 48 : code - 87;
+    if (high < 0) high = digit << 4;
+    else {
+      target[at] = high | digit;
+      at += 1;
+      high = -1;
+    }
+  }
+  return target;
+}
+
 /** Whether the text is a uid in canonical form (lower case, dashes at the usual places). */
 export function isUid(text: string): text is InstanceUid {
   return UID_PATTERN.test(text);

@@ -173,6 +173,7 @@ export class StatusWriter implements SessionWriter {
   async #write(shard: Shard, batch: AgentSession[]): Promise<void> {
     const index = this.#shards.indexOf(shard);
     const items: FlushItem[] = batch.map((session) => {
+      session.bookNumber();
       session.writing = session.pending ?? emptyWrite();
       session.pending = undefined;
       return {

@@ -42,10 +42,14 @@ describe('encodeReply', () => {
     expect(Buffer.from(encodeReply(hex(UID), { capabilities: OWN_CAPABILITIES })).toString('hex')).toBe(`0a10${UID}3807`);
   });
 
-  it('puts shared config bytes behind the agent’s own uid', () => {
+  it('is the uid alone when there is nothing to say', () => {
+    expect(Buffer.from(encodeReply(hex(UID))).toString('hex')).toBe(`0a10${UID}`);
+    expect(Buffer.from(encodeReply(hex(UID), {})).toString('hex')).toBe(`0a10${UID}`);
+  });
+
+  it('makes shared config bytes a field that may follow it', () => {
     const body = hex('0a0c0a0a0a0012060a04783a2031120101');
-    const reply = encodeReply(hex(UID), {}, remoteConfigField(body));
-    expect(Buffer.from(reply).toString('hex')).toBe(`0a10${UID}1a110a0c0a0a0a0012060a04783a2031120101`);
+    expect(Buffer.from(remoteConfigField(body)).toString('hex')).toBe('1a110a0c0a0a0a0012060a04783a2031120101');
   });
 
   it('writes long lengths as varints', () => {

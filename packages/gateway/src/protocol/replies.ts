@@ -16,26 +16,30 @@ export type ReplyParts = Partial<
   Pick<ServerToAgent, 'flags' | 'capabilities' | 'agentIdentification' | 'command' | 'customCapabilities' | 'customMessage'>
 >;
 
-/** An instance_uid field: tag, length, the bytes the agent used. */
+const NO_BYTES = new Uint8Array(0);
+/** Longest uid that a reply repeats. */
+const MAX_UID_BYTES = 64;
+const scratch = new Uint8Array(2 + MAX_UID_BYTES);
+
+/** An instance_uid field: tag, length, the bytes the agent used. Valid until the next call. */
 function uidField(uid: Uint8Array): Uint8Array {
-  const field = new Uint8Array(2 + uid.length);
-  field[0] = 0x0a;
-  field[1] = uid.length;
-  field.set(uid, 2);
-  return field;
+  scratch[0] = 0x0a;
+  scratch[1] = uid.length;
+  scratch.set(uid, 2);
+  return scratch.subarray(0, 2 + uid.length);
 }
 
 /**
- * Encodes a ServerToAgent as protobuf bytes (no header). Protobuf fields may be concatenated, so the instance_uid field
- * is followed by the other parts and by `remoteConfig`, the ready bytes of field 3 that all agents share.
+ * Encodes a ServerToAgent as protobuf bytes (no header). Protobuf fields may be concatenated, so the instance_uid field is
+ * followed by the other parts, and whoever sends it may append the ready bytes of another field. Valid until the next call.
  */
-export function encodeReply(uid: Uint8Array, parts: ReplyParts, remoteConfig?: Uint8Array): Uint8Array {
+export function encodeReply(uid: Uint8Array, parts?: ReplyParts): Uint8Array {
   const head = uidField(uid);
-  const body = Object.keys(parts).length === 0 ? undefined : toBinary(ServerToAgentSchema, create(ServerToAgentSchema, parts));
-  const bytes = new Uint8Array(head.length + (body?.length ?? 0) + (remoteConfig?.length ?? 0));
+  if (parts === undefined || Object.keys(parts).length === 0) return head;
+  const body = toBinary(ServerToAgentSchema, create(ServerToAgentSchema, parts));
+  const bytes = new Uint8Array(head.length + body.length);
   bytes.set(head, 0);
-  if (body !== undefined) bytes.set(body, head.length);
-  if (remoteConfig !== undefined) bytes.set(remoteConfig, head.length + (body?.length ?? 0));
+  bytes.set(body, head.length);
   return bytes;
 }
 
@@ -57,7 +61,7 @@ export function encodeError(
     },
   });
   const body = toBinary(ServerToAgentSchema, reply);
-  const head = uid.length === 0 ? new Uint8Array(0) : uidField(uid);
+  const head = uid.length === 0 ? NO_BYTES : uidField(uid);
   const bytes = new Uint8Array(head.length + body.length);
   bytes.set(head, 0);
   bytes.set(body, head.length);

@@ -1,10 +1,15 @@
 import type { AgentToServer } from '@opamp-gateway/proto/opamp';
+import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { ConfigRef, Desired, FailedHash } from '@opamp-gateway/shared/fleet-spec';
+import { writeUid } from '@opamp-gateway/shared/instance-uid';
 import type { ReplyParts } from '../protocol/replies.ts';
 import { emptyWrite } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
 import type { Outlet } from './ports.ts';
+
+const UID_BYTES = 16;
+const SCRATCH = new Uint8Array(UID_BYTES);
 
 /** An offer whose record is being written; its bytes leave when Redis has acknowledged it. */
 export interface PendingOffer {
@@ -35,16 +40,16 @@ export type SessionPhase = 'claiming' | 'live' | 'superseded' | 'closed';
 export class AgentSession {
   /** UUID text. Changes when the agent switches to a uid it was given. */
   uid: string;
-  /** instance_uid exactly as the agent sent it. [OpAMP ServerToAgent.instance_uid] */
-  wireUid: Uint8Array;
+  /** The uid of its messages as text; another one than `uid` while the agent does not use the uid that it was given. */
+  readonly wireText: string;
+  /** instance_uid as the agent sent it, when it is not the 16 bytes of `wireText`. */
+  readonly #wireBytes: Uint8Array | undefined;
   readonly outlet: Outlet;
   phase: SessionPhase = 'claiming';
   /** Fencing token of the claim. */
   epoch = '0';
   /** Set once claimed. */
   record!: AgentRecord;
-  /** Flat attributes with labels, for selectors. */
-  attributes: Record<string, string> = {};
   desired: Desired | undefined;
   /** AcceptsRemoteConfig as it stands in the members entry. */
   takesConfig: boolean | undefined;
@@ -55,9 +60,12 @@ export class AgentSession {
   outletEnded = false;
   /** The lease was lost while the record was being loaded: it is claimed once more. */
   claimAgain = false;
-  queue: QueuedMessage[] = [];
+  /** Messages that wait for the claim; undefined = none. */
+  queue: QueuedMessage[] | undefined;
   queuedBytes = 0;
 
+  /** Number and digest of the last message are not in `pending` yet: a heartbeat alone is no reason to write. */
+  numberUnwritten = false;
   pending: PendingWrite | undefined;
   /** Set while a write is on its way to Redis. */
   writing: PendingWrite | undefined;
@@ -66,7 +74,7 @@ export class AgentSession {
 
   offer: PendingOffer | undefined;
   /** Replies held back until the offer that answers them is recorded. */
-  owed: ReplyParts[] = [];
+  owed: ReplyParts[] | undefined;
 
   /** capabilities and custom_capabilities were sent on this connection. */
   greeted = false;
@@ -103,10 +111,39 @@ export class AgentSession {
   /** A new uid is being handed out; an HTTP exchange waits for it. */
   reidentifying: Promise<void> | undefined;
 
+  /** `wireUid` is copied where it has to be kept. */
   constructor(uid: string, wireUid: Uint8Array, outlet: Outlet) {
     this.uid = uid;
-    this.wireUid = wireUid;
+    this.wireText = uid;
+    this.#wireBytes = wireUid.length === UID_BYTES ? undefined : wireUid.slice();
     this.outlet = outlet;
+  }
+
+  /** instance_uid exactly as the agent sent it; valid until it is asked for again, by any session. [OpAMP ServerToAgent.instance_uid] */
+  get wireUid(): Uint8Array {
+    return this.#wireBytes ?? writeUid(this.wireText, SCRATCH);
+  }
+
+  /** Whether this is the uid of the session's messages, byte for byte. */
+  isWireUid(bytes: Uint8Array): boolean {
+    const mine = this.wireUid;
+    if (bytes.length !== mine.length) return false;
+    for (let at = 0; at < mine.length; at += 1) if (bytes[at] !== mine[at]) return false;
+    return true;
+  }
+
+  /** Flat attributes with labels, for selectors. */
+  get attributes(): Record<string, string> {
+    return selectorAttributes(this.record.attributes, this.record.labels);
+  }
+
+  /** Puts the number of the last message into the write. */
+  bookNumber(): void {
+    if (!this.numberUnwritten || this.record.seq === undefined) return;
+    this.numberUnwritten = false;
+    const { set } = this.write();
+    set.seq = String(this.record.seq);
+    set.seqDigest = this.record.seqDigest;
   }
 
   /** The write that collects changes. */

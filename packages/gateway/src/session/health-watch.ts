@@ -1,6 +1,7 @@
 import type { RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { AgentSession } from './agent-session.ts';
+import { withEntry } from './interning.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 import { bookFailed } from './offer-desk.ts';
 import type { OfferDesk } from './offer-desk.ts';
@@ -63,7 +64,7 @@ export class HealthWatch {
     if (row.soft && row.status === 'verifying' && session.softUntilMs !== 0) {
       if (nowMs < session.softUntilMs || record.healthy !== false) return nowMs < session.softUntilMs;
       session.softUntilMs = 0;
-      record.failed.set(rollout.to.hash, { by: rollout.id, attempt: row.attempt });
+      record.failed = withEntry(record.failed, rollout.to.hash, { by: rollout.id, attempt: row.attempt });
       bookFailed(session, this.#writer);
       this.#book(session, rollout, row, 'failed', record.reportedError);
       this.#desk.evaluate(session, 'session');

@@ -39,7 +39,7 @@ export class Identity {
   /** A message on a connection whose agent was taken over: a late one of the agent that moved, or a second live agent. */
   handleSuperseded(session: AgentSession, message: AgentToServer, digest: string): void {
     if (message.agentDisconnect !== undefined) {
-      session.outlet.send(encodeReply(session.wireUid, {}));
+      session.outlet.send(encodeReply(session.wireUid));
       this.#options.forget(session);
       return;
     }
@@ -58,7 +58,7 @@ export class Identity {
       session.reidentifying = this.reidentify(session, 'duplicate');
       return;
     }
-    session.outlet.send(encodeReply(session.wireUid, {}));
+    session.outlet.send(encodeReply(session.wireUid));
   }
 
   /**

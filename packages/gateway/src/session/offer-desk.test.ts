@@ -60,7 +60,14 @@ function createDesk(window: { offers: number; bytes: number } = { offers: 100, b
 }
 
 function createSession(uid = '0190f000-0000-7000-8000-000000000001'): AgentSession {
-  const outlet = { transport: 'ws' as const, remoteAddress: '', sentAway: false, send: () => true, close: () => undefined };
+  const outlet = {
+    transport: 'ws' as const,
+    remoteAddress: '',
+    sentAway: false,
+    attachment: undefined,
+    send: () => true,
+    close: () => undefined,
+  };
   const session = new AgentSession(uid, new Uint8Array(16), outlet);
   session.record = parseRecord(uid, {
     capabilities: String(0x3847),
@@ -103,5 +110,50 @@ describe('an offer that is being recorded', () => {
     desk.evaluate(session, 'spec');
     expect(session.offer).toMatchObject({ kind: 'back', config: OLD });
     expect(session.record).toMatchObject({ offered: OLD.hash, offerAnswered: false });
+  });
+});
+
+describe('the credit window', () => {
+  const sessions = Array.from({ length: 12 }, (_, index) => createSession(`0190f000-0000-7000-8000-0000000000${10 + index}`));
+  const offered = (): number => sessions.filter((session) => session.offer !== undefined).length;
+
+  it('lets others pass agents that do not answer, within a second window of the same size', () => {
+    const { clock, desk } = createDesk({ offers: 4, bytes: 1e9 });
+    for (const session of sessions) desk.evaluate(session, 'spec');
+    expect(offered()).toBe(4);
+    clock.advance(1_900);
+    desk.tick();
+    expect(offered()).toBe(4);
+    clock.advance(200);
+    desk.tick();
+    expect(offered()).toBe(8);
+    // Both windows are full of agents that say nothing.
+    clock.advance(10_000);
+    desk.tick();
+    expect(offered()).toBe(8);
+    // One of the slow ones answers: the oldest of the others takes its place, and one more is offered the config.
+    desk.returnCredit(sessions[0]!);
+    desk.tick();
+    expect(offered()).toBe(9);
+    clock.advance(30_000);
+    desk.tick();
+    expect(offered()).toBe(12);
+  });
+
+  it('counts bytes, and every offer once', () => {
+    const { clock, desk } = createDesk({ offers: 100, bytes: 2 * CONFIG_BYTES });
+    const agents = Array.from({ length: 6 }, (_, index) => createSession(`0190f000-0000-7000-8000-0000000000${30 + index}`));
+    const count = (): number => agents.filter((session) => session.offer !== undefined).length;
+    for (const session of agents) desk.evaluate(session, 'spec');
+    expect(count()).toBe(2);
+    clock.advance(2_000);
+    desk.tick();
+    expect(count()).toBe(4);
+    for (const session of agents.slice(0, 4)) {
+      desk.returnCredit(session);
+      desk.returnCredit(session);
+    }
+    desk.tick();
+    expect(count()).toBe(6);
   });
 });

@@ -9,6 +9,7 @@ import type { GatewayEvents } from '../events.ts';
 import { reconcile, wasOffered } from '../reconciler/reconcile.ts';
 import type { OfferPlan, RowChange } from '../reconciler/reconcile.ts';
 import type { AgentSession } from './agent-session.ts';
+import { interned, withEntry } from './interning.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -37,6 +38,11 @@ export interface OfferDeskOptions {
 
 /** Time after which an offer without an answer gives its credit back; the agent's row has its own deadline. */
 const CREDIT_TIMEOUT_MS = 30_000;
+/**
+ * Time after which an agent that has said nothing of its offer counts as slow: it then takes its credit from a second window, so that
+ * the others do not wait for it. A supervisor answers APPLYING at once.
+ */
+const SLOW_AFTER_MS = 2_000;
 const TRAILING_WINDOW_MS = 600_000;
 /** Longest time that one look at the waiting offers may take. */
 const TICK_BUDGET_MS = 20;
@@ -52,8 +58,9 @@ export class OfferDesk {
   readonly #waiting = new Set<AgentSession>();
   /** Sessions whose offer is being recorded: decided, and not in Redis yet. */
   readonly #recording = new Set<AgentSession>();
-  readonly #credits = new Set<AgentSession>();
-  #creditBytes = 0;
+  readonly #fresh = createWindow();
+  /** Offers of agents that are slow to answer, or do not read: as many again, so that their memory is bounded too. */
+  readonly #slow = createWindow();
   /** Offers and failures outside rollouts: time, group, failed. */
   #trailingLog: { atMs: number; group: string; failed: boolean }[] = [];
   #oversizeLogged = new Set<string>();
@@ -143,7 +150,7 @@ export class OfferDesk {
       ackTimeoutMs: change.ackTimeoutMs,
       soft: change.soft,
     };
-    session.record.rows.set(change.rollout, row);
+    session.record.rows = withEntry(session.record.rows, change.rollout, row);
   }
 
   /** An agent is back. Its disconnect had moved the end of a health hold by the whole acknowledgement timeout; now the hold begins anew. */
@@ -185,7 +192,7 @@ export class OfferDesk {
     ];
     const text = facets.join('\n');
     if (text === session.facetText) return;
-    session.facetText = text;
+    session.facetText = interned.text('facets', text);
     session.write().facets = facets;
     this.#options.writer.markDirty(session);
   }
@@ -218,8 +225,8 @@ export class OfferDesk {
 
   /** The agent answered, or will not: its share of the window is free again. */
   returnCredit(session: AgentSession): void {
-    if (!this.#credits.delete(session)) return;
-    this.#creditBytes -= session.creditBytes;
+    if (session.creditBytes === 0) return;
+    for (const window of [this.#fresh, this.#slow]) if (window.sessions.delete(session)) window.bytes -= session.creditBytes;
     session.creditBytes = 0;
   }
 
@@ -232,11 +239,7 @@ export class OfferDesk {
 
   /** Returns overdue credit and tries the offers that wait. Called several times a second. */
   tick(): void {
-    const now = this.#options.clock.nowMs();
-    for (const session of this.#credits) {
-      if (now - session.creditSinceMs < CREDIT_TIMEOUT_MS) break;
-      this.returnCredit(session);
-    }
+    this.#ageCredits();
     // Whoever goes on waiting moves to the end, so that each gets its turn; the time bound keeps heartbeats and accepts going.
     const untilMs = this.#options.clock.monotonicMs() + TICK_BUDGET_MS;
     for (let left = this.#waiting.size; left > 0; left -= 1) {
@@ -309,9 +312,9 @@ export class OfferDesk {
     write.set.unhealthyWhenOffered = record.unhealthyWhenOffered ? '1' : '0';
     if (plan.row !== null) this.bookRow(session, plan.row);
     this.returnCredit(session);
-    this.#credits.add(session);
+    this.#fresh.sessions.add(session);
     session.creditBytes = bytes.length;
-    this.#creditBytes += bytes.length;
+    this.#fresh.bytes += bytes.length;
     session.creditSinceMs = this.#options.clock.nowMs();
     writer.markDirty(session, session.outlet.transport === 'http');
   }
@@ -332,8 +335,30 @@ export class OfferDesk {
     return bucket.take(now);
   }
 
+  /** Moves the credit of slow agents to their own window while that has room, and returns what is overdue. */
+  #ageCredits(): void {
+    const now = this.#options.clock.nowMs();
+    for (const window of [this.#slow, this.#fresh]) {
+      for (const session of window.sessions) {
+        if (now - session.creditSinceMs < CREDIT_TIMEOUT_MS) break;
+        this.returnCredit(session);
+      }
+    }
+    for (const session of this.#fresh.sessions) {
+      if (now - session.creditSinceMs < SLOW_AFTER_MS || this.#isFull(this.#slow)) return;
+      this.#fresh.sessions.delete(session);
+      this.#fresh.bytes -= session.creditBytes;
+      this.#slow.sessions.add(session);
+      this.#slow.bytes += session.creditBytes;
+    }
+  }
+
   #windowIsFull(): boolean {
-    return this.#credits.size >= this.#options.windowOffers || this.#creditBytes >= this.#options.windowBytes;
+    return this.#isFull(this.#fresh);
+  }
+
+  #isFull({ sessions, bytes }: CreditWindow): boolean {
+    return sessions.size >= this.#options.windowOffers || bytes >= this.#options.windowBytes;
   }
 
   #wait(session: AgentSession, rolloutId: string, cause: Cause): void {
@@ -393,6 +418,16 @@ export class OfferDesk {
       else if (row.status === 'restoring') this.bookRow(session, { ...base, status: 'restored' });
     }
   }
+}
+
+/** Offers without an answer, oldest first, and their bytes. */
+interface CreditWindow {
+  readonly sessions: Set<AgentSession>;
+  bytes: number;
+}
+
+function createWindow(): CreditWindow {
+  return { sessions: new Set(), bytes: 0 };
 }
 
 /** How an agent stands to its desired config. */

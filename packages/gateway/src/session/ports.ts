@@ -8,8 +8,13 @@ export interface Outlet {
   readonly remoteAddress: string;
   /** True once this server has ended the connection for reasons of its own: not the agent's doing, nor that of its config. */
   readonly sentAway: boolean;
-  /** Hands over protobuf bytes of a ServerToAgent (no header). False: it could not be written and never will be. */
-  send(message: Uint8Array): boolean;
+  /** Place of the session registry. */
+  attachment: unknown;
+  /**
+   * Hands over protobuf bytes of a ServerToAgent (no header), in one or two parts; the caller may reuse both afterwards. False: it
+   * could not be written and never will be.
+   */
+  send(message: Uint8Array, tail?: Uint8Array): boolean;
   /** Ends the connection with a Close frame. Idempotent. */
   close(reason: CloseReason): void;
 }

@@ -94,15 +94,9 @@ export class ReplyDesk {
 
   /** Answers now, or holds the answer back until the offer that belongs into it is recorded. */
   reply(session: AgentSession, parts: ReplyParts): void {
-    if (session.offer !== undefined && session.offer.bytes.length > 0) {
-      session.owed.push(parts);
-      return;
-    }
-    if (session.outlet.transport === 'http') {
-      session.owed.push(parts);
-      return;
-    }
-    session.outlet.send(encodeReply(session.wireUid, parts));
+    const isHeld = session.offer !== undefined && session.offer.bytes.length > 0;
+    if (isHeld || session.outlet.transport === 'http') (session.owed ??= []).push(parts);
+    else session.outlet.send(encodeReply(session.wireUid, parts));
   }
 
   /** A retry of the same bytes. On HTTP the offer that the lost answer carried goes out again. [OpAMP Retrying Messages] */
@@ -112,26 +106,26 @@ export class ReplyDesk {
     const again = session.offer === undefined && session.outlet.transport === 'http' && record.offered !== '' && !record.offerAnswered;
     const bytes = again && record.reportedHash !== record.offered ? this.#options.spec.remoteConfig(record.offered) : undefined;
     if (bytes === undefined) this.reply(session, parts);
-    else session.outlet.send(encodeReply(session.wireUid, parts, bytes));
+    else session.outlet.send(encodeReply(session.wireUid, parts), bytes);
   }
 
   /** Answers what was held back, without an offer. */
   answerOwed(session: AgentSession): void {
-    const owed = session.owed;
-    session.owed = [];
+    const owed = session.owed ?? [];
+    session.owed = undefined;
     for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
   }
 
   /** Sends what is owed, the offer riding on the last answer; a push of its own when nothing is owed. */
   sendOwed(session: AgentSession, remoteConfig: Uint8Array): boolean {
-    const owed = session.owed;
-    session.owed = [];
-    const last = owed.pop() ?? {};
+    const owed = session.owed ?? [];
+    session.owed = undefined;
+    const last = owed.pop();
     for (const parts of owed) session.outlet.send(encodeReply(session.wireUid, parts));
-    const together = encodeReply(session.wireUid, last, remoteConfig);
-    if (together.length < this.#options.maxMessageBytes) return session.outlet.send(together);
+    const reply = encodeReply(session.wireUid, last);
+    if (reply.length + remoteConfig.length < this.#options.maxMessageBytes) return session.outlet.send(reply, remoteConfig);
     // The config fits by itself only: over HTTP, where there is one answer, it waits for the next poll.
-    session.outlet.send(encodeReply(session.wireUid, last));
-    return session.outlet.transport === 'ws' && session.outlet.send(encodeReply(session.wireUid, {}, remoteConfig));
+    session.outlet.send(reply);
+    return session.outlet.transport === 'ws' && session.outlet.send(encodeReply(session.wireUid), remoteConfig);
   }
 }

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { AgentToServer, ComponentHealth } from '@opamp-gateway/proto/opamp';
 import { RemoteConfigStatuses } from '@opamp-gateway/proto/opamp';
-import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord, HealthNode, RecordField, ReportedStatus } from '@opamp-gateway/shared/agent-record';
 import { reportsHealth, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import { encodeEffectiveConfig } from '@opamp-gateway/shared/effective-config';
 import { flattenDescription } from '@opamp-gateway/shared/key-value';
+import { interned } from './interning.ts';
 
 /** Longest error text kept of an agent, in characters. */
 const MAX_ERROR_CHARS = 2048;
@@ -67,7 +67,7 @@ export function mergeReport(
   const changes: ReportChanges = { set: {}, effective: undefined, described: false, healthChanged: false, status: undefined };
   // A mask of 0 in a later message means "not repeated" (the .NET client fills it in identification messages only).
   if (message.capabilities !== 0n && message.capabilities !== record.capabilities) {
-    record.capabilities = message.capabilities;
+    record.capabilities = interned.capabilities(message.capabilities);
     changes.set.capabilities = String(message.capabilities);
   }
   if (message.agentDescription !== undefined) {
@@ -78,6 +78,8 @@ export function mergeReport(
     };
     const text = JSON.stringify(next);
     if (text !== JSON.stringify(record.attributes)) {
+      interned.attributes(next.identifying);
+      interned.attributes(next.nonIdentifying);
       record.attributes = next;
       changes.set.attributes = text;
       changes.described = true;
@@ -95,7 +97,7 @@ export function mergeReport(
     const tree = healthNode(message.health, { left: MAX_HEALTH_NODES }, 0);
     changes.set.healthTree = JSON.stringify(tree);
     // Only the top of the tree is kept in memory: it gives the reason when the agent counts as degraded.
-    record.healthTree = { healthy: tree.healthy, status: tree.status, lastError: tree.lastError };
+    record.healthTree = interned.health(tree);
   }
   if (message.effectiveConfig?.configMap !== undefined && options.keepEffective) {
     changes.effective = encodeEffectiveConfig(message.effectiveConfig.configMap.configMap, options.nowMs);
@@ -103,7 +105,7 @@ export function mergeReport(
   if (message.remoteConfigStatus !== undefined) {
     const reported = message.remoteConfigStatus;
     changes.status = {
-      hash: Buffer.from(reported.lastRemoteConfigHash.subarray(0, MAX_HASH_BYTES)).toString('hex'),
+      hash: interned.text('hash', hex(reported.lastRemoteConfigHash.subarray(0, MAX_HASH_BYTES))),
       status: STATUS_WORDS[reported.status] ?? 'UNSET',
       error: reported.errorMessage.slice(0, MAX_ERROR_CHARS),
     };
@@ -116,7 +118,7 @@ export function mergeReport(
     }
   }
   if (message.availableComponents !== undefined && message.availableComponents.hash.length > 0) {
-    const hash = Buffer.from(message.availableComponents.hash).toString('hex').slice(0, 256);
+    const hash = interned.text('components', hex(message.availableComponents.hash.subarray(0, MAX_HASH_BYTES)));
     if (hash !== record.componentsHash) {
       record.componentsHash = hash;
       changes.set.componentsHash = hash;
@@ -141,12 +143,12 @@ export function mergeStatus(
     reportedError: report.error,
   };
   if (report.hash !== '') {
-    const entry = {
+    const entry = interned.entry({
       hash: report.hash,
       status: report.status,
       atMs: nowMs,
       ...(report.error === '' ? {} : { error: report.error.slice(0, 512) }),
-    };
+    });
     const newest = record.history[0];
     const rest =
       newest !== undefined && newest.hash === report.hash && newest.status === 'APPLYING' ? record.history.slice(1) : record.history;
@@ -165,10 +167,9 @@ export function isComplete(message: AgentToServer, capabilities: bigint): boolea
 
 /** Short digest of a message: tells a retry of the same bytes from another message with the same number. */
 export function messageDigest(bytes: Uint8Array): string {
-  return createHash('sha1').update(bytes).digest('base64url').slice(0, 11);
+  return `${crc32(bytes).toString(36)}.${bytes.length.toString(36)}`;
 }
 
-/** Flat attributes of a record, with labels, for selectors. */
-export function flatAttributes(record: AgentRecord): Record<string, string> {
-  return selectorAttributes(record.attributes, record.labels);
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }

@@ -1,40 +1,33 @@
 import type { AgentToServer } from '@opamp-gateway/proto/opamp';
-import { parseRecord } from '@opamp-gateway/shared/agent-record';
-import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
-import { toError } from '@opamp-gateway/shared/errors';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import { CLOSE_REASONS } from '../close-reasons.ts';
 import { decodeBody, decodeWebSocketMessage } from '../protocol/codec.ts';
 import type { Decoded } from '../protocol/codec.ts';
-import { encodeError, REPORT_FULL_STATE } from '../protocol/replies.ts';
+import { readHeartbeat } from '../protocol/heartbeat.ts';
+import { encodeError, encodeReply, REPORT_FULL_STATE } from '../protocol/replies.ts';
 import { emptyWrite, mergeWrites } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
-import { AgentSession, phaseOf } from './agent-session.ts';
+import { AgentSession } from './agent-session.ts';
+import type { QueuedMessage } from './agent-session.ts';
 
 import { AgentCommands } from './agent-commands.ts';
+import { AWAIT_REPORT_MS, Claiming } from './claiming.ts';
 import { FullStateLimiter } from './full-state.ts';
 import { HealthWatch } from './health-watch.ts';
 import { identify } from './identify.ts';
 import { Identity } from './identity.ts';
+import { withEntry } from './interning.ts';
 import { OfferDesk } from './offer-desk.ts';
 import type { Outlet } from './ports.ts';
 import { ReplyDesk } from './reply-desk.ts';
-import { flatAttributes, isComplete, mergeReport, messageDigest } from './report.ts';
+import { isComplete, mergeReport, messageDigest } from './report.ts';
 import { rewriteAll } from './rewrite.ts';
 import type { SessionManagerOptions } from './session-options.ts';
 import { SessionRegistry } from './session-registry.ts';
 import { StatusDesk } from './status-desk.ts';
 
-/** Most messages (and bytes) that wait for one agent's claim. */
-const MAX_QUEUED_MESSAGES = 64;
-const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
-/** After a claim with an unanswered offer, how long the agent may take to report before offers go on. */
-const AWAIT_REPORT_MS = 30_000;
 /** Most times that one poll is reconciled when others claim the same agent. */
 const MAX_EXCHANGE_ATTEMPTS = 3;
-/** Pause before a failed claim is tried again. */
-const CLAIM_RETRY_MS = 1_000;
-
 /**
  * The flow of messages: finds or makes the session of the agent that speaks, merges what it reports, lets the desk decide
  * what to offer, and answers every message. [OpAMP Status Reporting: respond to each AgentToServer]
@@ -49,6 +42,7 @@ export class SessionManager {
   readonly #replies: ReplyDesk;
   readonly #statuses: StatusDesk;
   readonly #identity: Identity;
+  readonly #claiming: Claiming;
   readonly #superseded = new Set<AgentSession>();
   /** HTTP exchanges of one agent run one after the other. */
   readonly #exchanges = new Map<string, Promise<void>>();
@@ -100,6 +94,22 @@ export class SessionManager {
       forget: (session) => this.#forget(session),
       unavailable: (session, message) => this.#unavailable(session, message),
     });
+    this.#claiming = new Claiming({
+      clock: options.clock,
+      events: options.events,
+      spec: options.spec,
+      records: options.records,
+      writer: options.writer,
+      registry: this.registry,
+      desk: this.desk,
+      health: this.health,
+      replies: this.#replies,
+      process: (session, { message, digest }) => this.#process(session, message, digest),
+      end: (session) => this.#end(session),
+      forget: (session) => this.#forget(session),
+      supersede: (session) => this.#supersede(session),
+      unavailable: (session, message) => this.#unavailable(session, message),
+    });
     this.#statuses = new StatusDesk({
       clock: options.clock,
       events: options.events,
@@ -110,11 +120,9 @@ export class SessionManager {
     });
   }
 
-  /** Number of agents whose record is being loaded. */
+  /** Number of agents on connections whose records are being loaded. */
   get claiming(): number {
-    let count = 0;
-    for (const session of this.registry.sessions()) if (session.phase === 'claiming') count += 1;
-    return count;
+    return this.#claiming.underWay;
   }
 
   /** Number of connected agents that report themselves unhealthy, as of the last tick. */
@@ -125,22 +133,35 @@ export class SessionManager {
   /** One WebSocket message (header included). */
   handleWebSocketMessage(outlet: Outlet, bytes: Uint8Array): void {
     this.#options.events.messageRead('ws');
-    const decoded = decodeWebSocketMessage(bytes);
+    const only = this.registry.only(outlet);
+    if (only !== undefined && this.#beat(only, bytes)) return;
+    // What waits for a claim outlives this call, the bytes that it points into do not.
+    const kept = only?.phase === 'live' || only?.phase === 'superseded' ? bytes : bytes.slice();
+    const decoded = decodeWebSocketMessage(kept);
     const identified = this.#identify(outlet, decoded);
     if (identified === undefined || !decoded.ok) return;
-    const digest = messageDigest(bytes);
     const session = this.registry.on(outlet, identified);
-    if (session === undefined || session.phase === 'closed' || session.phase === 'claiming') {
-      // The message outlives this call, the bytes that it points into do not.
-      const kept = decodeWebSocketMessage(bytes.slice());
-      if (!kept.ok) return;
-      if (session?.phase === 'claiming') this.#enqueue(session, kept.message, { digest, bytes: bytes.length });
-      else this.#open(outlet, identified, kept.message, { digest, bytes: bytes.length });
-    } else if (session.phase === 'superseded') {
-      this.#identity.handleSuperseded(session, decoded.message, digest);
-    } else {
-      this.#process(session, decoded.message, digest);
-    }
+    const message = { message: decoded.message, digest: messageDigest(bytes), bytes: bytes.length };
+    if (session === undefined || session.phase === 'closed') {
+      this.#claiming.open(outlet, identified, kept === bytes ? copyOf(message, bytes) : message);
+    } else if (session.phase === 'claiming') this.#claiming.enqueue(session, kept === bytes ? copyOf(message, bytes) : message);
+    else if (session.phase === 'superseded') this.#identity.handleSuperseded(session, message.message, message.digest);
+    else this.#process(session, message.message, message.digest);
+  }
+
+  /** A bare heartbeat, the next in order, of an agent of whom nothing is awaited: answered, and its number noted. */
+  #beat(session: AgentSession, bytes: Uint8Array): boolean {
+    const { record } = session;
+    if (session.phase !== 'live' || session.offer !== undefined || session.fullStateOwed || session.offerQuestion) return false;
+    if (!session.greeted || session.handedUid !== undefined || record.gap || record.seq === undefined) return false;
+    const beat = readHeartbeat(bytes);
+    if (beat === undefined || beat.sequenceNum !== Number(record.seq) + 1 || !session.isWireUid(beat.uid)) return false;
+    if (beat.capabilities !== 0 && beat.capabilities !== Number(record.capabilities)) return false;
+    record.seq = BigInt(beat.sequenceNum);
+    record.seqDigest = messageDigest(bytes);
+    session.numberUnwritten = true;
+    session.outlet.send(encodeReply(session.wireUid));
+    return true;
   }
 
   /**
@@ -182,6 +203,7 @@ export class SessionManager {
     if (session === undefined || session.phase !== 'live') return;
     this.desk.offerUnsent(session);
     this.#replies.answerOwed(session);
+    session.bookNumber();
     await this.#options.writer.settled(session);
     this.#supersede(session);
     this.#options.events.takenOver('gateway');
@@ -199,7 +221,7 @@ export class SessionManager {
     else if (owner === '' || (owner === this.#options.gatewayId && this.registry.owner(session.uid) === session)) {
       // What was refused is written again under the new epoch: the agent would not say it twice.
       session.pending = mergeWrites(write, session.pending ?? emptyWrite());
-      void this.#reclaim(session);
+      void this.#claiming.reclaim(session);
     } else this.#supersede(session);
   }
 
@@ -210,7 +232,7 @@ export class SessionManager {
       const row = text === '' ? undefined : parseRow(text);
       if (row === undefined) session.record.rows.delete(rollout);
       else {
-        session.record.rows.set(rollout, row);
+        session.record.rows = withEntry(session.record.rows, rollout, row);
         if (session.phase === 'live') this.#statuses.adopted(session, rollout, row);
       }
     }
@@ -265,7 +287,7 @@ export class SessionManager {
     for (const session of this.registry.sessions()) {
       // A claim that is under way may have reached Redis before the lease was found to have ended.
       if (session.phase === 'claiming') session.claimAgain = true;
-      else if (session.phase === 'live') void this.#reclaim(session);
+      else if (session.phase === 'live') void this.#claiming.reclaim(session);
     }
   }
 
@@ -283,7 +305,6 @@ export class SessionManager {
     if (JSON.stringify(record.pin) === JSON.stringify(edit.pin) && JSON.stringify(record.labels) === JSON.stringify(edit.labels)) return;
     record.pin = edit.pin;
     record.labels = edit.labels;
-    session.attributes = flatAttributes(record);
     this.desk.evaluate(session, 'session');
   }
 
@@ -305,168 +326,13 @@ export class SessionManager {
     session.outlet.send(encodeError(session.wireUid, { kind: 'unavailable', message, retryAfterMs: this.#options.retryAfterMs }));
   }
 
-  #open(outlet: Outlet, uid: string, message: AgentToServer, meta: { digest: string; bytes: number }): void {
-    const session = new AgentSession(uid, message.instanceUid.slice(), outlet);
-    const former = this.registry.owner(uid);
-    this.registry.add(session, uid);
-    this.#enqueue(session, message, meta);
-    void this.#claim(session, former);
-  }
-
-  #enqueue(session: AgentSession, message: AgentToServer, meta: { digest: string; bytes: number }): void {
-    if (session.queue.length >= MAX_QUEUED_MESSAGES || session.queuedBytes + meta.bytes > MAX_QUEUED_BYTES) {
-      this.#options.events.rejected('claim_queue_full', { uid: session.uid });
-      this.#unavailable(session, 'the agent is still being loaded');
-      return;
-    }
-    session.queue.push({ message, digest: meta.digest, bytes: meta.bytes });
-    session.queuedBytes += meta.bytes;
-  }
-
-  async #claim(session: AgentSession, former: AgentSession | undefined): Promise<void> {
-    for (;;) {
-      try {
-        if (former !== undefined) {
-          await this.#giveUp(former);
-          this.#options.events.takenOver('connection');
-        }
-        if (session.phase !== 'claiming') return;
-        await this.#load(session);
-        break;
-      } catch (thrown) {
-        this.#options.events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
-        // Refused messages do not advance the sequence number, so the next one shows a gap.
-        for (const _ of session.queue) this.#unavailable(session, 'the store is not reachable');
-        session.queue = [];
-        session.queuedBytes = 0;
-        if (session.outletEnded) this.#forget(session);
-        else await this.#options.clock.sleep(CLAIM_RETRY_MS);
-        if (session.phase !== 'claiming') return;
-      }
-    }
-    const queue = session.queue;
-    session.queue = [];
-    session.queuedBytes = 0;
-    try {
-      for (const { message, digest } of queue) this.#process(session, message, digest);
-    } catch (thrown) {
-      const error = toError(thrown);
-      this.#options.events.logger.error({ uid: session.uid, error: error.message, stack: error.stack }, 'message could not be handled');
-      session.outlet.close(CLOSE_REASONS.internal);
-    }
-    if (session.outletEnded) this.#end(session);
-    else if (session.claimAgain) await this.#reclaim(session);
-  }
-
-  /** A connection of ours that held the agent: its state is written before the new one claims. */
-  async #giveUp(former: AgentSession): Promise<void> {
-    if (former.phase === 'live') {
-      this.desk.offerUnsent(former);
-      this.#replies.answerOwed(former);
-      await this.#options.writer.settled(former);
-      if (former.phase === 'live') this.#supersede(former);
-    } else if (former.phase === 'claiming') {
-      for (const _ of former.queue) this.#unavailable(former, 'the agent has moved to another connection');
-      this.#forget(former);
-    } else if (former.phase === 'closed') {
-      await this.#options.writer.settled(former);
-    }
-  }
-
-  async #load(session: AgentSession): Promise<void> {
-    const claim = await this.#options.records.claim(session.uid, session.outlet.transport);
-    if (claim.kind === 'alias') {
-      // The agent was given another uid and came back with the old one.
-      session.handedUid = claim.uid;
-      const wireUid = session.uid;
-      const former = this.registry.owner(claim.uid);
-      if (former !== undefined && former !== session) await this.#giveUp(former);
-      const again = await this.#options.records.claim(claim.uid, session.outlet.transport);
-      if (session.phase !== 'claiming') return;
-      if (again.kind === 'alias') throw new Error(`instance uid ${claim.uid} leads to another alias`);
-      if (session.outlet.transport === 'ws') {
-        this.registry.remove(session);
-        session.uid = again.uid;
-        this.registry.add(session, wireUid);
-        this.registry.add(session, again.uid);
-      } else session.uid = again.uid;
-      this.#adopt(session, again.epoch, again.fields);
-      return;
-    }
-    if (session.phase === 'claiming') this.#adopt(session, claim.epoch, claim.fields);
-  }
-
-  #adopt(session: AgentSession, epoch: string, fields: Record<string, string>): void {
-    const now = this.#options.clock.nowMs();
-    session.epoch = epoch;
-    session.record = parseRecord(session.uid, fields);
-    session.attributes = flatAttributes(session.record);
-    session.takesConfig = fields['takes'] === undefined ? undefined : fields['takes'] === '1';
-    session.facetText = fields['facets'] ?? '';
-    session.phase = 'live';
-    const { record } = session;
-    if (record.transport !== session.outlet.transport || fields['transport'] === undefined) {
-      record.transport = session.outlet.transport;
-      session.write().set.transport = record.transport;
-      this.#options.writer.markDirty(session);
-    }
-    const unanswered = record.offered !== '' && !record.offerAnswered && record.reportedHash !== record.offered;
-    if (unanswered && reportsRemoteConfig(record.capabilities)) {
-      const asked = record.asked?.hash === record.offered ? record.asked : undefined;
-      // On a WebSocket it is asked anew: the question may have been lost with the connection before.
-      session.offerQuestion = asked === undefined || session.outlet.transport === 'ws';
-      session.awaitingReportUntilMs = Math.min(now, asked?.atMs ?? now) + AWAIT_REPORT_MS;
-    }
-    if (record.gap) session.fullStateOwed = true;
-    if (session.outlet.transport === 'ws') this.desk.holdAgain(session);
-    if (record.healthy === false) this.health.watch(session);
-  }
-
-  async #reclaim(session: AgentSession): Promise<void> {
-    if (session.phase !== 'live') return;
-    try {
-      const claim = await this.#options.records.reclaim(session.uid, session.epoch);
-      const phase = phaseOf(session);
-      if (claim.kind === 'ok' && phase === 'closed') {
-        // Its connection ended meanwhile; the release that was written then had the old epoch.
-        session.epoch = claim.epoch;
-        session.write().release = true;
-        this.#options.writer.markDirty(session);
-      }
-      if (phase !== 'live' || claim.kind === 'alias') return;
-      if (claim.kind === 'owned') {
-        // While this gateway was away the agent moved; a message on this connection would prove a second one.
-        this.#supersede(session);
-        return;
-      }
-      session.epoch = claim.epoch;
-      const stored = parseRecord(session.uid, claim.fields);
-      const { record } = session;
-      record.rows = stored.rows;
-      for (const change of session.pending?.rows ?? []) this.desk.noteRow(session, change);
-      record.pin = stored.pin;
-      record.labels = stored.labels;
-      session.attributes = flatAttributes(record);
-      session.takesConfig = undefined;
-      session.facetText = '';
-      rewriteAll(session, { spec: this.#options.spec, desk: this.desk, writer: this.#options.writer });
-      // A record without attributes is one the store has lost: nothing of the agent is known there.
-      if (claim.fields['attributes'] === undefined) session.fullStateOwed = true;
-      this.desk.evaluate(session, 'session');
-    } catch (thrown) {
-      this.#options.events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
-      await this.#options.clock.sleep(CLAIM_RETRY_MS);
-      await this.#reclaim(session);
-    }
-  }
-
   async #exchange(outlet: Outlet, uid: string, message: AgentToServer, digest: string): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       const session = new AgentSession(uid, message.instanceUid.slice(), outlet);
       try {
         const former = this.registry.owner(uid);
-        if (former !== undefined) await this.#giveUp(former);
-        await this.#load(session);
+        if (former !== undefined) await this.#claiming.giveUp(former);
+        await this.#claiming.load(session);
         this.#process(session, message, digest);
         await session.reidentifying;
         await this.#options.writer.settled(session);
@@ -513,20 +379,20 @@ export class SessionManager {
     record.gap = missed;
     record.seq = message.sequenceNum;
     record.seqDigest = digest;
-    const { set } = session.write();
-    set.seq = String(record.seq);
-    set.seqDigest = digest;
+    session.numberUnwritten = true;
 
     const changes = mergeReport(record, message, { nowMs: now, keepEffective: this.#options.keepEffective });
     Object.assign(session.write().set, changes.set);
     if (changes.effective !== undefined) session.write().effective = changes.effective;
-    if (changes.described) session.attributes = flatAttributes(record);
     if (changes.status !== undefined) this.#statuses.handle(session, changes.status, gap && complete);
     if (changes.healthChanged) this.health.watch(session);
 
     const only = Object.keys(changes.set).length === 0 && changes.effective === undefined && changes.status === undefined;
     // A bare heartbeat touches no Redis: its number is written behind, with the next change or on close.
-    if (!only || gap || session.outlet.transport === 'http') writer.markDirty(session, session.outlet.transport === 'http');
+    if (!only || gap || session.outlet.transport === 'http') {
+      session.bookNumber();
+      writer.markDirty(session, session.outlet.transport === 'http');
+    }
 
     if (message.customMessage !== undefined) {
       const { capability, type, data } = message.customMessage;
@@ -569,10 +435,10 @@ export class SessionManager {
       session.phase = 'closed';
       this.desk.forget(session);
       this.health.forget(session);
-      session.owed = [];
+      session.owed = undefined;
       session.write().release = true;
       if (session.outlet.sentAway || this.#options.draining()) session.write().set.moved = '1'; // Not its own doing, nor its config's.
-      if (session.record.seq !== undefined) session.write().set.seq = String(session.record.seq);
+      session.bookNumber();
       this.#options.writer.markDirty(session);
     } else if (session.phase !== 'closed') {
       this.#forget(session);
@@ -590,10 +456,16 @@ export class SessionManager {
 
   #forget(session: AgentSession): void {
     session.phase = 'closed';
-    session.queue = [];
+    session.queue = undefined;
     this.desk.forget(session);
     this.health.forget(session);
     this.#superseded.delete(session);
     this.registry.remove(session);
   }
+}
+
+/** The message with bytes of its own. */
+function copyOf(message: QueuedMessage, bytes: Uint8Array): QueuedMessage {
+  const decoded = decodeWebSocketMessage(bytes.slice());
+  return decoded.ok ? { ...message, message: decoded.message } : message;
 }

@@ -1,10 +1,12 @@
-import type { AgentSession } from './agent-session.ts';
+import { AgentSession } from './agent-session.ts';
 import type { Outlet } from './ports.ts';
+
+/** Several agents on one connection, by the uids of their messages and their own. */
+type Sessions = Map<string, AgentSession>;
 
 /** Sessions of this gateway: the live one of each uid, and all of each connection (a connection may carry several agents). */
 export class SessionRegistry {
   readonly #byUid = new Map<string, AgentSession>();
-  readonly #byOutlet = new Map<Outlet, Map<string, AgentSession>>();
 
   /** Number of agents held here. */
   get size(): number {
@@ -16,25 +18,35 @@ export class SessionRegistry {
     return this.#byUid.get(uid);
   }
 
+  /** The only session of a connection; undefined when it has none or several. */
+  only(outlet: Outlet): AgentSession | undefined {
+    return outlet.attachment instanceof AgentSession ? outlet.attachment : undefined;
+  }
+
   /** The session of an agent on one connection, found by the uid as it stands in its messages. */
-  on(outlet: Outlet, wireUid: string): AgentSession | undefined {
-    return this.#byOutlet.get(outlet)?.get(wireUid);
+  on({ attachment }: Outlet, wireUid: string): AgentSession | undefined {
+    if (attachment instanceof AgentSession) return attachment.wireText === wireUid || attachment.uid === wireUid ? attachment : undefined;
+    return attachment instanceof Map ? (attachment as Sessions).get(wireUid) : undefined;
   }
 
   /** All sessions of one connection. */
-  allOn(outlet: Outlet): AgentSession[] {
-    return [...new Set(this.#byOutlet.get(outlet)?.values())];
+  allOn({ attachment }: Outlet): AgentSession[] {
+    if (attachment instanceof AgentSession) return [attachment];
+    return attachment instanceof Map ? [...new Set((attachment as Sessions).values())] : [];
   }
 
-  /** Registers a session under a uid of its messages; it owns its own `uid`. */
-  add(session: AgentSession, wireUid: string): void {
-    let sessions = this.#byOutlet.get(session.outlet);
-    if (sessions === undefined) {
-      sessions = new Map();
-      this.#byOutlet.set(session.outlet, sessions);
-    }
-    sessions.set(wireUid, session);
+  /** Registers a session on its connection, under the uid of its messages and its own, which it owns. */
+  add(session: AgentSession): void {
     this.#byUid.set(session.uid, session);
+    const { outlet } = session;
+    const { attachment } = outlet;
+    if (attachment === undefined || attachment === session) outlet.attachment = session;
+    else if (attachment instanceof AgentSession && attachment.wireText === session.wireText) outlet.attachment = session;
+    else {
+      const sessions: Sessions = attachment instanceof Map ? (attachment as Sessions) : new Map<string, AgentSession>();
+      if (attachment instanceof AgentSession) sessions.set(attachment.uid, attachment).set(attachment.wireText, attachment);
+      outlet.attachment = sessions.set(session.uid, session).set(session.wireText, session);
+    }
   }
 
   /** The session no longer owns its uid (taken over, or gone); its connection still knows it. */
@@ -45,19 +57,17 @@ export class SessionRegistry {
   /** Forgets a session altogether. */
   remove(session: AgentSession): void {
     this.disown(session);
-    const sessions = this.#byOutlet.get(session.outlet);
-    if (sessions === undefined) return;
-    for (const [uid, other] of sessions) if (other === session) sessions.delete(uid);
-    if (sessions.size === 0) this.#byOutlet.delete(session.outlet);
+    const { outlet } = session;
+    const { attachment } = outlet;
+    if (attachment === session) outlet.attachment = undefined;
+    if (!(attachment instanceof Map)) return;
+    const sessions = attachment as Sessions;
+    for (const uid of [session.uid, session.wireText]) if (sessions.get(uid) === session) sessions.delete(uid);
+    if (sessions.size === 0) outlet.attachment = undefined;
   }
 
   /** Owning sessions, in no particular order. */
   sessions(): IterableIterator<AgentSession> {
     return this.#byUid.values();
-  }
-
-  /** Every connection with at least one session. */
-  outlets(): IterableIterator<Outlet> {
-    return this.#byOutlet.keys();
   }
 }

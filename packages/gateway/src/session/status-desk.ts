@@ -9,6 +9,7 @@ import type { AgentSession } from './agent-session.ts';
 import type { HealthWatch } from './health-watch.ts';
 import { bookFailed } from './offer-desk.ts';
 import type { OfferDesk } from './offer-desk.ts';
+import { withEntry } from './interning.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 import { mergeStatus } from './report.ts';
 
@@ -68,7 +69,7 @@ export class StatusDesk {
     const soft = report.status === 'FAILED' && SOFT_FAILURE.test(report.error);
     if (outcome.failed !== null) {
       record.failed.delete(report.hash);
-      record.failed.set(report.hash, outcome.failed);
+      record.failed = withEntry(record.failed, report.hash, outcome.failed);
       while (record.failed.size > MAX_FAILED_HASHES) record.failed.delete(record.failed.keys().next().value as string);
       bookFailed(session, writer);
       if (outcome.failed.by.startsWith('group:')) this.#options.desk.trailingFailed(outcome.failed.by.slice('group:'.length));

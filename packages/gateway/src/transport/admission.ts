@@ -11,10 +11,15 @@ export interface AdmissionOptions {
   retryAfterSeconds: readonly [number, number];
   /** Accepted bearer tokens; undefined = no authentication. */
   tokens: readonly string[] | undefined;
+  /** Agents whose records are being loaded. */
+  loading(): number;
   /** False while the gateway cannot serve (Redis away, draining, not started). */
   ready(): boolean;
   nowMs(): number;
 }
+
+/** Most agents that may be loading when another connects: after an outage everybody comes to whoever is ready first. */
+const MAX_LOADING = 1_000;
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
@@ -55,6 +60,7 @@ export class AdmissionControl {
     if (!this.#options.ready()) return this.#busy('not_ready');
     if (this.#connections >= this.#options.maxConnections) return this.#busy('max_connections');
     if (!this.#authenticated(authorization)) return { ok: false, status: 401, reason: 'unauthorized' };
+    if (this.#options.loading() >= MAX_LOADING) return this.#busy('loading');
     if (!this.#takeConnect()) return this.#busy('connect_rate');
     return { ok: true };
   }

@@ -9,6 +9,7 @@ function admission(over: Partial<AdmissionOptions> = {}): AdmissionControl {
     connectRate: 0,
     retryAfterSeconds: [30, 60],
     tokens: undefined,
+    loading: () => 0,
     ready: () => true,
     nowMs: () => 0,
     ...over,
@@ -35,6 +36,15 @@ describe('AdmissionControl', () => {
 
   it('refuses while the gateway is not ready', () => {
     expect(admission({ ready: () => false }).admitRequest('')).toMatchObject({ ok: false, status: 503 });
+  });
+
+  it('refuses connections while many agents are still being loaded, and takes polls', () => {
+    let loading = 999;
+    const control = admission({ loading: () => loading });
+    expect(control.admitUpgrade('')).toEqual({ ok: true });
+    loading = 1_000;
+    expect(control.admitUpgrade('')).toMatchObject({ ok: false, status: 503, reason: 'loading' });
+    expect(control.admitRequest('')).toEqual({ ok: true });
   });
 
   it('limits upgrades per second', () => {

@@ -15,7 +15,10 @@ export interface TransportOutlet {
   readonly remoteAddress: string;
   /** Whether this server has ended it to send the agent elsewhere. */
   readonly sentAway: boolean;
-  send(message: Uint8Array): boolean;
+  /** A place for whoever is told of messages; nothing here reads it. */
+  attachment: unknown;
+  /** `tail` follows `message` in the same message. Both are copied or written before this returns. */
+  send(message: Uint8Array, tail?: Uint8Array): boolean;
   close(reason: CloseReason): void;
 }
 
@@ -42,13 +45,40 @@ export interface WebSocketServerOptions {
   onClosed(outlet: TransportOutlet): void;
 }
 
-interface Connection extends TransportOutlet {
+/** One WebSocket. Times are tenths of a second since the server listens, which take no memory of their own. */
+class Connection implements TransportOutlet {
+  readonly transport = 'ws';
+  readonly remoteAddress: string;
+  attachment: unknown = undefined;
   ws: WebSocket<UserData> | undefined;
-  lastSeenMs: number;
-  openedAtMs: number;
-  identified: boolean;
-  closedByUs: boolean;
-  sentAway: boolean;
+  lastSeenTenths: number;
+  openedTenths: number;
+  identified = false;
+  closedByUs = false;
+  sentAway = false;
+  /** Bytes that wait because the peer does not read, as of the last look, and since when they have not become fewer. */
+  waitingBytes = 0;
+  waitingTenths = 0;
+  readonly #server: WebSocketServer;
+
+  constructor(server: WebSocketServer, ws: WebSocket<UserData>, remoteAddress: string, nowTenths: number) {
+    this.#server = server;
+    this.ws = ws;
+    this.remoteAddress = remoteAddress;
+    this.lastSeenTenths = nowTenths;
+    this.openedTenths = nowTenths;
+  }
+
+  send(message: Uint8Array, tail?: Uint8Array): boolean {
+    return this.#server.sendTo(this, message, tail);
+  }
+
+  close(reason: CloseReason): void {
+    if (this.ws === undefined) return;
+    this.closedByUs = true;
+    this.sentAway = reason === CLOSE_REASONS.draining || reason === CLOSE_REASONS.goingAway;
+    this.ws.end(reason.code, reason.text);
+  }
 }
 
 interface UserData {
@@ -59,6 +89,11 @@ interface UserData {
 type UwsModule = typeof uWebSockets;
 
 const HEADER_BYTES = 1;
+const TENTH_MS = 100;
+/** Messages up to this size are put together in memory that all of them share. */
+const SCRATCH_BYTES = 512 * 1024;
+/** A peer that has taken nothing of what waits for it for so long is cut off. */
+const STALLED_TENTHS = 300;
 /** Most bytes of a body beyond the limit that are read and dropped before the connection is closed. */
 const MAX_DRAINED_BYTES = 8 * 1024 * 1024;
 
@@ -79,6 +114,10 @@ async function loadUws(): Promise<UwsModule> {
 export class WebSocketServer {
   readonly #options: WebSocketServerOptions;
   readonly #connections = new Set<Connection>();
+  /** Connections with bytes that the kernel did not take. */
+  readonly #waiting = new Set<Connection>();
+  readonly #startedAtMs: number;
+  #scratch = new Uint8Array(4096);
   #uws: UwsModule | undefined;
   #app: TemplatedApp | undefined;
   #listenSocket: us_listen_socket | undefined;
@@ -87,6 +126,7 @@ export class WebSocketServer {
 
   constructor(options: WebSocketServerOptions) {
     this.#options = options;
+    this.#startedAtMs = options.clock.nowMs();
   }
 
   /** The port that is listened on. */
@@ -117,6 +157,7 @@ export class WebSocketServer {
         message: (ws, message, isBinary) => this.#message(ws, message, isBinary),
         ping: (ws) => this.#seen(ws),
         pong: (ws) => this.#seen(ws),
+        drain: (ws) => this.#drained(ws),
         close: (ws) => this.#close(ws),
       })
       .post(path, (res, req) => this.#post(res, req))
@@ -194,42 +235,51 @@ export class WebSocketServer {
   }
 
   #open(ws: WebSocket<UserData>): void {
-    const now = this.#options.clock.nowMs();
     const data = ws.getUserData();
-    const connection: Connection = {
-      transport: 'ws',
-      remoteAddress: data.remoteAddress,
-      ws,
-      lastSeenMs: now,
-      openedAtMs: now,
-      identified: false,
-      closedByUs: false,
-      sentAway: false,
-      send: (message) => this.#send(connection, message),
-      close: (reason) => {
-        if (connection.ws === undefined) return;
-        connection.closedByUs = true;
-        connection.sentAway = reason === CLOSE_REASONS.draining || reason === CLOSE_REASONS.goingAway;
-        connection.ws.end(reason.code, reason.text);
-      },
-    };
+    const connection = new Connection(this, ws, data.remoteAddress, this.#nowTenths());
     data.connection = connection;
     this.#connections.add(connection);
     this.#options.admission.opened();
   }
 
-  #send(connection: Connection, message: Uint8Array): boolean {
+  /** Sends a message of one or two parts. The library copies what the kernel does not take at once. */
+  sendTo(connection: Connection, message: Uint8Array, tail?: Uint8Array): boolean {
     const { ws } = connection;
-    if (ws === undefined || message.length + HEADER_BYTES > this.#options.maxMessageBytes) return false;
-    const bytes = new Uint8Array(message.length + HEADER_BYTES);
+    const length = HEADER_BYTES + message.length + (tail?.length ?? 0);
+    if (ws === undefined || length > this.#options.maxMessageBytes) return false;
+    if (this.#scratch.length < length && length <= SCRATCH_BYTES) this.#scratch = new Uint8Array(Math.min(SCRATCH_BYTES, 2 * length));
+    const bytes = length <= this.#scratch.length ? this.#scratch.subarray(0, length) : new Uint8Array(length);
+    bytes[0] = 0;
     bytes.set(message, HEADER_BYTES);
-    return ws.send(bytes, true, false) !== 2;
+    if (tail !== undefined) bytes.set(tail, HEADER_BYTES + message.length);
+    const outcome = ws.send(bytes, true, false);
+    if (outcome !== 1 && connection.ws !== undefined) this.#drained(connection.ws);
+    return outcome !== 2;
+  }
+
+  /** Notes how many bytes wait for a peer now. */
+  #drained(ws: WebSocket<UserData>): void {
+    const { connection } = ws.getUserData();
+    if (connection === undefined) return;
+    const bytes = ws.getBufferedAmount();
+    if (bytes === 0) {
+      connection.waitingBytes = 0;
+      this.#waiting.delete(connection);
+      return;
+    }
+    if (!this.#waiting.has(connection) || bytes < connection.waitingBytes) connection.waitingTenths = this.#nowTenths();
+    connection.waitingBytes = bytes;
+    this.#waiting.add(connection);
+  }
+
+  #nowTenths(): number {
+    return Math.floor((this.#options.clock.nowMs() - this.#startedAtMs) / TENTH_MS);
   }
 
   #message(ws: WebSocket<UserData>, message: ArrayBuffer, isBinary: boolean): void {
     const { connection } = ws.getUserData();
     if (connection === undefined) return;
-    connection.lastSeenMs = this.#options.clock.nowMs();
+    connection.lastSeenTenths = this.#nowTenths();
     if (!isBinary) {
       this.#options.events.rejected('text_message', { from: connection.remoteAddress });
       connection.close(CLOSE_REASONS.notBinary);
@@ -252,7 +302,7 @@ export class WebSocketServer {
 
   #seen(ws: WebSocket<UserData>): void {
     const { connection } = ws.getUserData();
-    if (connection !== undefined) connection.lastSeenMs = this.#options.clock.nowMs();
+    if (connection !== undefined) connection.lastSeenTenths = this.#nowTenths();
   }
 
   #close(ws: WebSocket<UserData>): void {
@@ -260,29 +310,37 @@ export class WebSocketServer {
     if (connection === undefined) return;
     connection.ws = undefined;
     this.#connections.delete(connection);
+    this.#waiting.delete(connection);
     this.#options.admission.closed();
     this.#options.events.connectionClosed(connection.closedByUs ? 'server' : 'agent');
     this.#options.onClosed(connection);
   }
 
-  /** Pings the quiet, ends the dead and those that never said who they are. */
+  /** Pings the quiet, ends the dead, those that read nothing, and those that never said who they are. */
   #sweep(): void {
-    const now = this.#options.clock.nowMs();
+    const now = this.#nowTenths();
     const { pingIntervalMs, pongTimeoutMs, identifyTimeoutMs } = this.#options;
-    for (const connection of [...this.#connections]) {
-      const quietMs = now - connection.lastSeenMs;
-      if (!connection.identified && now - connection.openedAtMs > identifyTimeoutMs) {
+    // Whoever is closed here leaves the set while it is walked, which a set allows.
+    for (const connection of this.#waiting) {
+      if (now - connection.waitingTenths > STALLED_TENTHS) this.#abandon(connection, 'stalled');
+    }
+    for (const connection of this.#connections) {
+      const quietMs = (now - connection.lastSeenTenths) * TENTH_MS;
+      if (!connection.identified && (now - connection.openedTenths) * TENTH_MS > identifyTimeoutMs) {
         this.#options.events.rejected('not_identified', { from: connection.remoteAddress });
         connection.close(CLOSE_REASONS.notIdentified);
-      } else if (quietMs > pongTimeoutMs) {
-        // Half open: the peer is gone and would not answer a Close frame.
-        this.#options.events.connectionClosed('silence');
-        connection.closedByUs = true;
-        connection.ws?.close();
-      } else if (quietMs > pingIntervalMs && Math.floor(quietMs / pingIntervalMs) !== Math.floor((quietMs - 1_000) / pingIntervalMs)) {
+      } else if (quietMs > pongTimeoutMs) this.#abandon(connection, 'silence');
+      else if (quietMs > pingIntervalMs && Math.floor(quietMs / pingIntervalMs) !== Math.floor((quietMs - 1_000) / pingIntervalMs)) {
         connection.ws?.ping();
       }
     }
+  }
+
+  /** Ends a connection whose peer is gone, or reads nothing, and would not take a Close frame. */
+  #abandon(connection: Connection, why: 'silence' | 'stalled'): void {
+    this.#options.events.connectionClosed(why);
+    connection.closedByUs = true;
+    connection.ws?.close();
   }
 
   #post(res: HttpResponse, req: HttpRequest): void {
@@ -362,9 +420,13 @@ export class WebSocketServer {
       transport: 'http',
       remoteAddress: options.remoteAddress,
       sentAway: false,
-      send: (message) => {
-        if (exchange.aborted || reply !== undefined || message.length > this.#options.maxMessageBytes) return false;
-        reply = message;
+      attachment: undefined,
+      send: (message, tail) => {
+        const length = message.length + (tail?.length ?? 0);
+        if (exchange.aborted || reply !== undefined || length > this.#options.maxMessageBytes) return false;
+        reply = new Uint8Array(length);
+        reply.set(message);
+        if (tail !== undefined) reply.set(tail, message.length);
         return true;
       },
       close: () => undefined,
