@@ -2,6 +2,7 @@ import { createRetention } from '@opamp-gateway/coordinator/bus/retention';
 import { systemClock } from '@opamp-gateway/shared/clock';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
+import { createAuditLog } from '@opamp-gateway/coordinator/stores/audit-log';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { claimAgents, flushAgents } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
@@ -20,7 +21,14 @@ beforeAll(async () => {
 afterAll(() => redis.stop());
 
 function build(keys: Keys, days = DAYS) {
-  return createRetention({ client: redis.client, keys, clock: systemClock, logger: createSilentLogger(), days });
+  return createRetention({
+    client: redis.client,
+    keys,
+    clock: systemClock,
+    logger: createSilentLogger(),
+    days,
+    audit: createAuditLog({ client: redis.client, keys }),
+  });
 }
 
 function shardFor(keys: Keys, uid: string): ShardKeys {

@@ -32,6 +32,17 @@ function nextStep(problem: string, body: Readonly<Record<string, unknown>>): str
       return 'put a token into OPAMP_API_TOKEN, or into a context: `opampctl context set NAME --token-file FILE`';
     case 'forbidden':
       return 'run opampctl on the coordinator’s machine, or configure API tokens there';
+    case 'role-required':
+    case 'approver-required':
+      return '`opampctl whoami` shows your role; let somebody do it who has the right one, or use their context: `opampctl --context NAME …`';
+    case 'own-rollout':
+      return 'let somebody else with the role approver or admin promote it';
+    case 'out-of-scope':
+      return '`opampctl whoami` shows your groups; use a token for the group in question';
+    case 'rate-limited':
+      return 'wait a little, and ask less often';
+    case 'issuer-unavailable':
+      return 'the issuer of the token is away; an API token from the file works meanwhile';
     case 'config-not-found':
       return '`opampctl config list` shows the configs, `opampctl config versions NAME` their versions';
     case 'group-not-found':

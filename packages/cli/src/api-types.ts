@@ -175,7 +175,25 @@ export interface AuditEntry {
   actor: string;
   action: string;
   target: string;
+  reason?: string;
   detail: Record<string, unknown>;
+}
+
+export interface AuditVerdict {
+  ok: boolean;
+  entries: number;
+  unchained: number;
+  first: number | null;
+  last: { seq: number; hash: string } | null;
+  defects: { kind: string; detail: string }[];
+}
+
+export interface Me {
+  name: string;
+  kind: string;
+  role: string;
+  groups: string[];
+  permissions: string[];
 }
 
 export interface Alert {

@@ -3,6 +3,7 @@ import { ApiProblem } from './api-client.ts';
 import { CliError } from './cli-error.ts';
 import { addAgentCommands } from './commands/agents.ts';
 import { addAlertCommands } from './commands/alerts.ts';
+import { addAuditCommands } from './commands/audit.ts';
 import { addApplyCommand } from './commands/apply.ts';
 import { addConfigCommands } from './commands/configs.ts';
 import { addCompletionCommands } from './commands/completion.ts';
@@ -51,6 +52,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addFleetCommands(program, context);
   addAlertCommands(program, context);
   addGatewayCommands(program, context);
+  addAuditCommands(program, context);
   addDriftCommand(program, context);
   addApplyCommand(program, context);
   addExportCommand(program, context);

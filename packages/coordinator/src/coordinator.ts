@@ -200,7 +200,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     open.push('fleet watch', () => watch.stop());
     await watch.start();
 
-    const retention = createRetention({ client, keys, clock, logger, days: config.retentionDays, onExpired: events.onExpired });
+    const retention = createRetention({ client, keys, audit, clock, logger, days: config.retentionDays, onExpired: events.onExpired });
     open.push('retention', () => retention.stop());
     await retention.start();
     const history = createFleetHistory({ client, keys, clock, logger, agents, gateways: stack.gateways });

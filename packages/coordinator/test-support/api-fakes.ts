@@ -218,7 +218,7 @@ export function fakeRollouts(over: Partial<RolloutService> = {}): RolloutService
 
 function fakeConfigs(state: FakeState): ConfigStore {
   return {
-    async put({ name, files, message, actor, validation }) {
+    async put({ name, files, message, by, validation }) {
       const hash = hashOfFiles(files);
       const history = state.configs.get(name) ?? [];
       const newest = history.at(-1);
@@ -231,7 +231,7 @@ function fakeConfigs(state: FakeState): ConfigStore {
         version: history.length + 1,
         hash,
         createdAt: '2026-01-01T00:00:00.000Z',
-        createdBy: actor,
+        createdBy: by.actor,
         message,
         files: Object.fromEntries(sizes),
         validation,
@@ -316,10 +316,13 @@ function fakeAudit(state: FakeState): AuditLog {
     async append(entry) {
       state.audit.unshift({ id: `${state.audit.length + 1}-0`, at: '2026-01-01T00:00:00.000Z', ...entry });
     },
-    async list({ limit, before }) {
+    async list({ limit, before, accept }) {
       const start = before === undefined ? 0 : state.audit.findIndex(({ id }) => id === before) + 1;
-      return state.audit.slice(start, start + limit);
+      const items = state.audit.slice(start).filter((entry) => accept?.(entry) ?? true);
+      return { items: items.slice(0, limit), next: items.length > limit ? items[limit - 1]?.id : undefined };
     },
+    verify: async () => ({ ok: true, entries: state.audit.length, unchained: 0, first: null, last: null, defects: [] }),
+    trim: async () => 0,
   };
 }
 

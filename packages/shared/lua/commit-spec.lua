@@ -13,7 +13,7 @@ end
 local n_set = tonumber(ARGV[5])
 for i = 6, 4 + 2 * n_set, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 for i = 6 + 2 * n_set, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
-if audit ~= '' then redis.call('XADD', KEYS[3], '*', 'entry', audit) end
+if audit ~= '' then append_audit(KEYS[3], audit) end
 local generation = redis.call('HINCRBY', KEYS[1], 'generation', 1)
 redis.call('PUBLISH', channel, generation)
 return { 'ok', tostring(generation) }

@@ -12,5 +12,5 @@ end
 local version = latest + 1
 redis.call('HSET', KEYS[2], tostring(version), ARGV[3], tostring(version) .. ':hash', ARGV[2])
 redis.call('HSET', KEYS[1], ARGV[1], version)
-if ARGV[4] ~= '' then redis.call('XADD', KEYS[3], '*', 'entry', ARGV[4]) end
+if ARGV[4] ~= '' then append_audit(KEYS[3], ARGV[4]) end
 return { 'created', version, ARGV[3] }

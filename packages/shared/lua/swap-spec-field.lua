@@ -6,7 +6,7 @@
 local current = redis.call('HGET', KEYS[1], ARGV[2]) or ''
 if current ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
-if ARGV[5] ~= '' then redis.call('XADD', KEYS[2], '*', 'entry', ARGV[5]) end
+if ARGV[5] ~= '' then append_audit(KEYS[2], ARGV[5]) end
 if ARGV[6] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', '~', 100000, '*', 'message', ARGV[6]) end
 redis.call('PUBLISH', ARGV[1], redis.call('HINCRBY', KEYS[1], 'generation', 1))
 return 1

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
-import type { AuditEntry, Fleet, FleetHistory } from '../api-types.ts';
+import type { Fleet, FleetHistory, Me } from '../api-types.ts';
 import type { Context } from '../context.ts';
 import { repeatable } from '../repeat.ts';
 import { renderFields } from '../table.ts';
 import { parseCount } from './configs.ts';
 
-/** `opampctl fleet`, `history`, `audit`, `freeze`, `unfreeze`. */
+/** `opampctl fleet`, `history`, `whoami`, `freeze`, `unfreeze`. */
 export function addFleetCommands(program: Command, context: Context): void {
   repeatable(program.command('fleet').description('counts of the whole fleet'), context, async () => {
     const fleet = await context.api.get<Fleet>('/fleet');
@@ -42,21 +42,21 @@ export function addFleetCommands(program: Command, context: Context): void {
     );
   });
 
-  const audit = program.command('audit').description('who changed what, newest first').option('--limit <n>', 'most entries shown', '50');
-  repeatable(audit, context, async (options: { limit: string }) => {
-    const items = await context.api.list<AuditEntry>('/audit', {}, parseCount(options.limit, '--limit'));
-    context.table(
-      items,
-      [
-        { title: 'AT', value: ({ at }) => at.replace(/\.\d+Z$/, 'Z') },
-        { title: 'WHO', value: ({ actor }) => actor, cut: true },
-        { title: 'DID', value: ({ action }) => action },
-        { title: 'TO', value: ({ target }) => target, cut: true },
-        { title: 'DETAIL', value: ({ detail }) => JSON.stringify(detail), cut: true },
-      ],
-      'nothing yet',
-    );
-  });
+  program
+    .command('whoami')
+    .description('who you are to the API, and what you may do')
+    .action(async () => {
+      const me = await context.api.get<Me>('/me');
+      context.show(me, () =>
+        renderFields([
+          ['name', me.name],
+          ['by', me.kind],
+          ['role', me.role],
+          ['groups', me.groups.join(', ') === '*' ? 'all' : me.groups.join(', ')],
+          ['may', me.permissions.join(', ')],
+        ]),
+      );
+    });
 
   for (const [action, description, done] of [
     ['freeze', 'stop all offers but rollbacks and take-backs', 'the fleet is frozen; `opampctl unfreeze` allows offers again'],

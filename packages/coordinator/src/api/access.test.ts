@@ -36,8 +36,16 @@ async function twoGroups(): Promise<FakeApi> {
       items: ['a', 'b'].filter((group) => groups?.has(group) ?? true).map((group) => ({ id: `r${group}` }) as RolloutView),
       nextCursor: null,
     }),
-    act: async (id) => ({ kind: 'ok', view: { id, rev: 2 } as RolloutView }),
-    tune: async (id) => ({ kind: 'ok', view: { id, rev: 2 } as RolloutView }),
+    act: async (id) => ({
+      kind: 'ok',
+      view: { id, rev: 2, group: id.slice(1) } as RolloutView,
+      before: { id, rev: 1 } as unknown as RolloutView,
+    }),
+    tune: async (id) => ({
+      kind: 'ok',
+      view: { id, rev: 2, group: id.slice(1) } as RolloutView,
+      before: { id, rev: 1 } as unknown as RolloutView,
+    }),
     failures: async () => ({ items: [], groups: { total: 0, omitted: 0, byMessage: [], byVersion: [], byStratum: [] } }),
     events: async () => [],
   });
@@ -122,6 +130,10 @@ describe.each(ROUTES)('%s', (route) => {
     const { roles } = answer.body as unknown as { roles: string[] };
     expect(roles).toEqual(ROLES.filter((other) => !refused.includes(other)));
     expect(JSON.stringify([state.spec, [...state.agents], [...state.configs], state.sent])).toBe(before);
+    // Reading is not entered.
+    expect(state.audit.filter(({ action }) => action === 'access.refused')).toMatchObject(
+      method === 'GET' ? [] : [{ actor: `the-${role}`, role, outcome: 'refused', target: expect.stringContaining(method) }],
+    );
   });
 
   it('is open to an admin, and to nobody without a known token', async () => {
@@ -197,6 +209,43 @@ describe('a credential for some groups', () => {
       expect(answer.body, path).toMatchObject({ status: 403, type: '/problems/out-of-scope' });
     }
     expect(JSON.stringify([state.spec, [...state.agents]])).toBe(before);
+  });
+});
+
+describe('the audit log', () => {
+  it('has who, with which role, what was before and what is since', async () => {
+    const { call, state } = await twoGroups();
+    await call('PUT', `/agents/${UID_A}/labels`, { labels: { x: 'y' } }, bearer('operator:a'));
+    await call('POST', '/rollouts/ra/pause', { reason: 'too fast' }, bearer('approver:a'));
+    const by = { auth: 'token', group: 'a' };
+    expect(state.audit.toReversed()).toMatchObject([
+      { ...by, actor: 'the-operator', role: 'operator', action: 'agent.labels', before: {}, after: { x: 'y' } },
+      {
+        ...by,
+        actor: 'the-approver',
+        role: 'approver',
+        action: 'rollout.pause',
+        reason: 'too fast',
+        before: { rev: 1 },
+        after: { rev: 2 },
+      },
+    ]);
+  });
+
+  it('is shown by group, actor, action and target', async () => {
+    const { call } = await twoGroups();
+    await call('PUT', `/agents/${UID_A}/labels`, { labels: { x: 'y' } }, bearer('operator:*'));
+    await call('PUT', `/agents/${UID_B}/labels`, { labels: { x: 'y' } }, bearer('admin:*'));
+    await call('POST', '/fleet/freeze', {}, bearer('admin:*'));
+    const targets = async (query: string, token = 'viewer:*'): Promise<unknown[]> =>
+      (await call('GET', `/audit${query}`, undefined, bearer(token))).body.items.map(({ target }) => target);
+    expect(await targets('')).toEqual(['fleet', `agent/${UID_B}`, `agent/${UID_A}`]);
+    expect(await targets('', 'viewer:b')).toEqual([`agent/${UID_B}`]);
+    expect(await targets('?actor=the-admin')).toEqual(['fleet', `agent/${UID_B}`]);
+    expect(await targets('?action=agent')).toEqual([`agent/${UID_B}`, `agent/${UID_A}`]);
+    expect(await targets(`?target=agent/${UID_A}`)).toEqual([`agent/${UID_A}`]);
+    expect(await targets('?group=a')).toEqual([`agent/${UID_A}`]);
+    expect((await call('GET', '/audit?since=yesterday', undefined, bearer('viewer:*'))).body).toMatchObject({ status: 400 });
   });
 });
 

@@ -19,7 +19,7 @@ import { accessRoutes, signInRoutes } from './routes/access.ts';
 import { agentCommandRoutes } from './routes/agent-commands.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { alertRoutes } from './routes/alerts.ts';
-import { auditRoutes } from './routes/audit.ts';
+import { actorOf, auditRoutes } from './routes/audit.ts';
 import { backupRoutes } from './routes/backup.ts';
 import { configRoutes } from './routes/configs.ts';
 import { fleetRoutes } from './routes/fleet.ts';
@@ -83,7 +83,11 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
 
   // Answers are written as they are: a schema that lags behind must never drop a field of them.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  app.setErrorHandler((error, request, reply) => sendProblem(request, reply, toProblem(error)));
+  app.setErrorHandler(async (error, request, reply) => {
+    const problem = toProblem(error);
+    await noteRefusal(request, problem, dependencies);
+    return await sendProblem(request, reply, problem);
+  });
   readJsonBodies(app);
 
   app.addHook('onResponse', async (request, reply) => {
@@ -194,6 +198,26 @@ function publicRoutes(app: FastifyInstance, dependencies: ApiDependencies): void
     const { status, title, help } = PROBLEMS[type];
     return await reply.type('text/plain; charset=utf-8').send(`${title} (${status})\n\n${help}\n`);
   });
+}
+
+/** Answers to a caller who is known, and asked for what it may not do. */
+const REFUSALS: ReadonlySet<string> = new Set(['role-required', 'out-of-scope', 'approver-required', 'own-rollout']);
+
+/** Enters who tried to change what they may not. Reading is not entered, and what fails without credentials is counted only. */
+async function noteRefusal(request: FastifyRequest, problem: ProblemError, { audit, logger }: ApiDependencies): Promise<void> {
+  if (!REFUSALS.has(problem.problem) || request.method === 'GET' || request.actor === '') return;
+  const [path = ''] = request.url.split('?', 1);
+  try {
+    await audit.append({
+      ...actorOf(request),
+      action: 'access.refused',
+      target: `${request.method} ${path.slice(0, 512)}`,
+      outcome: 'refused',
+      detail: { type: problem.problem, detail: problem.message },
+    });
+  } catch (error) {
+    logger.warn({ err: error, actor: request.actor }, 'audit entry was lost');
+  }
 }
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): FastifyReply {

@@ -83,7 +83,9 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'POST /gateways/:id/drain': GATEWAY_MANAGE,
   'POST /gateways/:id/undrain': GATEWAY_MANAGE,
   'POST /gateways/rebalance': GATEWAY_MANAGE,
-  'GET /audit': { permission: 'audit.read', touches: 'fleet' },
+  'GET /audit': { permission: 'audit.read', touches: 'list' },
+  // The chain goes through the entries of all groups.
+  'GET /audit/verify': { permission: 'audit.read', touches: 'fleet' },
 };
 
 /** The rule of a route, by method and by its pattern below `/api/v1`. Throws for one that has none. */

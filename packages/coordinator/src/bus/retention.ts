@@ -5,6 +5,7 @@ import type { Logger } from '@opamp-gateway/shared/logger';
 import { deleteAgent } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import type { AuditLog } from '../stores/audit-log.ts';
 import { fleetTimeMs } from './gateway-directory.ts';
 
 const DAY_MS = 86_400_000;
@@ -43,6 +44,7 @@ export function createRetention(options: {
   clock: Clock;
   logger: Logger;
   days: RetentionDays;
+  audit: Pick<AuditLog, 'trim'>;
   /** Told of every round that removed something. */
   onExpired?(removed: RetentionRound): void;
 }): Retention {
@@ -108,7 +110,7 @@ export function createRetention(options: {
       result.agents = counts.reduce((sum, count) => sum + count, 0);
     }
     if (days.rollouts > 0) result.rollouts = await expireRollouts(nowMs - days.rollouts * DAY_MS);
-    if (days.audit > 0) await client.xtrim(keys.audit, 'MINID', '~', nowMs - days.audit * DAY_MS);
+    if (days.audit > 0) await options.audit.trim(nowMs - days.audit * DAY_MS);
     if (result.agents > 0 || result.rollouts > 0) options.onExpired?.(result);
     if (result.agents > 0 || result.rollouts > 0) logger.info({ ...result }, 'what was kept long enough is removed');
     return result;

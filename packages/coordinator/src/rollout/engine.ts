@@ -33,7 +33,7 @@ export interface RolloutEngineOptions {
 
 /** Outcome of {@link RolloutEngine.command}. */
 export type CommandOutcome =
-  | { kind: 'done'; document: RolloutDocument }
+  | { kind: 'done'; document: RolloutDocument; before: RolloutDocument }
   | { kind: 'refused'; document: RolloutDocument; detail: string }
   | ({ kind: 'forbidden'; document: RolloutDocument } & Forbidden)
   | { kind: 'stale'; document: RolloutDocument }
@@ -139,8 +139,9 @@ export class RolloutEngine {
       if (expectedRev !== undefined && document.rev !== expectedRev) return { kind: 'stale', document };
       const decision = await this.#decide(loaded, command);
       if (decision.kind === 'refused' || decision.kind === 'forbidden') return { ...decision, document };
-      if (decision.kind !== 'step') return { kind: 'done', document };
-      if (await this.#commit(decision.document, decision.events, loaded, decision)) return { kind: 'done', document: decision.document };
+      if (decision.kind !== 'step') return { kind: 'done', document, before: document };
+      if (await this.#commit(decision.document, decision.events, loaded, decision))
+        return { kind: 'done', document: decision.document, before: document };
     }
     throw new Error(`rollout ${id} is changed by others all the time`);
   }
@@ -159,7 +160,8 @@ export class RolloutEngine {
       const changed = change(document, view.nowMs);
       if ('refused' in changed) return { kind: 'refused', document, detail: changed.refused };
       const step = { succeeded: false, ended: false, nextEvalAtMs: view.nowMs };
-      if (await this.#commit(changed.document, changed.events, loaded, step)) return { kind: 'done', document: changed.document };
+      if (await this.#commit(changed.document, changed.events, loaded, step))
+        return { kind: 'done', document: changed.document, before: document };
     }
     throw new Error(`rollout ${id} is changed by others all the time`);
   }

@@ -12,8 +12,18 @@ import { RANKED_LIMIT } from './ranking.ts';
 import { parseRolloutRequest, problem } from './request.ts';
 import type { RolloutRequest } from './request.ts';
 import { finalCountersOf, toRolloutView } from './rollout-view.ts';
-import type { ActOutcome, CreateOutcome, FieldProblem, RolloutEvent, RolloutProblem, RolloutService, RolloutView } from './service.ts';
+import type {
+  ActOutcome,
+  CreateOutcome,
+  FieldProblem,
+  RolloutEvent,
+  RolloutBefore,
+  RolloutProblem,
+  RolloutService,
+  RolloutView,
+} from './service.ts';
 import type { Strategy } from './strategy.ts';
+import { toStrategyView } from './strategy-view.ts';
 import { tuneStrategy } from './tune.ts';
 import { transition } from './transition.ts';
 import type { Command } from './view.ts';
@@ -252,7 +262,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         return problem(outcome.type, outcome.detail);
       case 'done':
         waker.wake(id);
-        return { kind: 'ok', view: await viewOf(outcome.document) };
+        return { kind: 'ok', view: await viewOf(outcome.document), before: toBefore(outcome.before) };
     }
   };
 
@@ -332,6 +342,10 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
 
     follow: (id, afterSeq, signal) => followEvents({ store, clock, followMs: options.followMs ?? FOLLOW_MS }, id, afterSeq, signal),
   };
+}
+
+function toBefore({ rev, phase, waveIndex, holds, strategy }: RolloutDocument): RolloutBefore {
+  return { rev, phase, waveIndex, holds: holds.map(({ reason }) => reason), strategy: toStrategyView(strategy) };
 }
 
 /** Yields events as they are committed. The document is read before the events, so that an ended one has shown them all. */

@@ -210,9 +210,12 @@ export type CreateOutcome =
   | { kind: 'preview'; preview: RolloutPreview }
   | RolloutProblem;
 
+/** How a rollout was before an action. */
+export type RolloutBefore = Pick<RolloutView, 'rev' | 'phase' | 'waveIndex' | 'holds' | 'strategy'>;
+
 /** Outcome of an action; `created` when a rollback of a succeeded rollout answers with a new one. */
 export type ActOutcome =
-  | { kind: 'ok'; view: RolloutView }
+  | { kind: 'ok'; view: RolloutView; before: RolloutBefore }
   | { kind: 'created'; id: string; rev: number; view: RolloutView }
   | RolloutProblem;
 

@@ -5,6 +5,7 @@ import type { ConfigMap } from '@opamp-gateway/shared/config-hash';
 import { putConfig } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import type { AuditEntry, AuditInput } from './audit-log.ts';
 import { redisNowMs } from './redis-time.ts';
 import type { ReplicaWait } from './replica-wait.ts';
 
@@ -45,7 +46,7 @@ export interface ConfigInput {
   name: string;
   files: ConfigFiles;
   message: string;
-  actor: string;
+  by: Pick<AuditInput, 'actor' | 'auth' | 'role'>;
   validation: StoredValidation;
 }
 
@@ -81,16 +82,21 @@ export function createConfigStore(options: { client: RedisClient; keys: Keys; re
       const metadata = {
         hash,
         createdAt,
-        createdBy: input.actor,
+        createdBy: input.by.actor,
         message: input.message,
         files: Object.fromEntries(sizes),
         validation: { ...input.validation, findings: input.validation.findings.slice(0, MAX_STORED_FINDINGS) },
       };
-      const audit = {
+      const newest = await client.hget(keys.configs, input.name);
+      const before = newest === null ? null : await client.hget(keys.configVersions(input.name), `${newest}:hash`);
+      const audit: AuditEntry = {
         at: createdAt,
-        actor: input.actor,
+        ...input.by,
         action: 'config.put',
         target: `config/${input.name}`,
+        reason: input.message === '' ? undefined : input.message,
+        before: newest === null ? null : { version: Number(newest), hash: before },
+        after: { hash },
         detail: { hash, message: input.message },
       };
       const stored = await putConfig(client, keys, {

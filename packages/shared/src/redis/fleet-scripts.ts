@@ -1,4 +1,5 @@
 import { HISTORY_MINUTES } from './keys.ts';
+import { createHash } from 'node:crypto';
 import type { Keys } from './keys.ts';
 import { runScript, SCRIPTS } from './scripts.ts';
 import type { RedisClient } from './scripts.ts';
@@ -87,6 +88,21 @@ export async function commitRollout(client: RedisClient, keys: Keys, commit: Rol
   }
 }
 
+/** An audit entry as the scripts take it: its digest, then its text; '' = none. */
+function auditArgument(entry: string | null): string {
+  return entry === null ? '' : createHash('sha256').update(entry).digest('hex') + entry;
+}
+
+/** Appends an entry (JSON) to the audit log, as the next link of its chain. */
+export async function appendAudit(client: RedisClient, keys: Keys, entry: string): Promise<void> {
+  await runScript(client, SCRIPTS.appendAudit, [keys.audit], [auditArgument(entry)]);
+}
+
+/** Removes audit entries up to and with `throughId`, and appends `entry`, which has to name the hash of that one. Answers how many went. */
+export async function trimAudit(client: RedisClient, keys: Keys, trim: { throughId: string; entry: string }): Promise<number> {
+  return (await runScript(client, SCRIPTS.trimAudit, [keys.audit], [trim.throughId, auditArgument(trim.entry)])) as number;
+}
+
 /** Change of spec fields that belong to no rollout. */
 export interface SpecCommit {
   /** Group that must have no active rollout. */
@@ -110,7 +126,15 @@ export async function commitSpec(
     client,
     SCRIPTS.commitSpec,
     [keys.spec, keys.rolloutsActive, keys.audit],
-    [keys.channelSpec, commit.guardGroup ?? '', commit.mustExist ?? '', commit.audit ?? '', set.length, ...set.flat(), ...commit.del],
+    [
+      keys.channelSpec,
+      commit.guardGroup ?? '',
+      commit.mustExist ?? '',
+      auditArgument(commit.audit),
+      set.length,
+      ...set.flat(),
+      ...commit.del,
+    ],
   )) as [string, string?];
   if (reply[0] === 'ok') return { kind: 'ok', generation: Number(reply[1]) };
   return reply[0] === 'active' ? { kind: 'active', id: reply[1] ?? '' } : { kind: 'missing' };
@@ -122,7 +146,7 @@ export async function swapSpecField(
   keys: Keys,
   swap: { field: string; from: string; to: string; audit: string | null; outbox?: string | undefined },
 ): Promise<boolean> {
-  const args = [keys.channelSpec, swap.field, swap.from, swap.to, swap.audit ?? '', swap.outbox ?? ''];
+  const args = [keys.channelSpec, swap.field, swap.from, swap.to, auditArgument(swap.audit), swap.outbox ?? ''];
   return (await runScript(client, SCRIPTS.swapSpecField, [keys.spec, keys.audit, keys.outbox], args)) === 1;
 }
 
@@ -136,7 +160,7 @@ export async function putConfig(
     client,
     SCRIPTS.putConfig,
     [keys.configs, keys.configVersions(config.name), keys.audit],
-    [config.name, config.hash, config.metadata, config.audit ?? ''],
+    [config.name, config.hash, config.metadata, auditArgument(config.audit)],
   )) as ['created' | 'same', number, string];
   return { created: kind === 'created', version, metadata };
 }

@@ -112,6 +112,8 @@ export function createKeys(prefix = 'opamp') {
     gateways: `${tag}:gateways`,
     gateway: (id: string): string => `${tag}:gateway:${id}`,
     audit: `${tag}:audit`,
+    /** Number and hash of the last audit entry. */
+    auditHead: `${tag}:audit:head`,
     events: `${tag}:events`,
     /** hash: minute modulo {@link HISTORY_MINUTES} -> counts of that minute. */
     history: `${tag}:history`,

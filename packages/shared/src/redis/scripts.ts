@@ -13,13 +13,25 @@ export interface Script {
   sha: string;
 }
 
-function load(name: string, withCommon: boolean): Script {
-  const read = (file: string): string => readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), 'utf8');
-  const body = withCommon ? `${read('common')}\n${read(name)}` : read(name);
+function read(file: string): string {
+  return readFileSync(new URL(`../../lua/${file}.lua`, import.meta.url), 'utf8');
+}
+
+function build(name: string, ...parts: readonly string[]): Script {
+  const body = parts.map(read).join('\n');
   return { name, body, sha: createHash('sha1').update(body).digest('hex') };
 }
 
-/** Every script, loaded once. Those over agent records share `common.lua`. */
+function load(name: string, withCommon: boolean): Script {
+  return withCommon ? build(name, 'common', name) : build(name, name);
+}
+
+/** A script that writes to the audit log. */
+function chained(name: string): Script {
+  return build(name, 'audit-chain', name);
+}
+
+/** Every script, loaded once. Those over agent records share `common.lua`, those that write to the audit log `audit-chain.lua`. */
 export const SCRIPTS = {
   claim: load('claim', true),
   flush: load('flush', true),
@@ -31,9 +43,11 @@ export const SCRIPTS = {
   readFields: load('read-fields', false),
   restoreAgent: load('restore-agent', true),
   commitRollout: load('commit-rollout', false),
-  commitSpec: load('commit-spec', false),
-  swapSpecField: load('swap-spec-field', false),
-  putConfig: load('put-config', false),
+  commitSpec: chained('commit-spec'),
+  swapSpecField: chained('swap-spec-field'),
+  putConfig: chained('put-config'),
+  appendAudit: chained('append-audit'),
+  trimAudit: chained('trim-audit'),
   lease: load('lease', false),
   endLease: load('end-lease', false),
   tellGateway: load('tell-gateway', false),

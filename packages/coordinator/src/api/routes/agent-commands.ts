@@ -7,7 +7,9 @@ import type { Identity } from '../../access/roles.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
-import { requireAgent } from './agents.ts';
+import { groupOf, requireAgent } from './agents.ts';
+import { actorOf } from './audit.ts';
+import type { AuditInput } from '../../stores/audit-log.ts';
 
 /** Bytes of a custom message, before base64. */
 const MAX_CUSTOM_MESSAGE_BYTES = 64 * 1024;
@@ -24,10 +26,10 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, groups, comma
   const send = async (
     record: AgentRecord,
     command: AgentCommand,
-    entry: { actor: string; action: string; detail: Record<string, unknown> },
+    entry: Omit<AuditInput, 'target' | 'group'>,
   ): Promise<Record<string, unknown>> => {
     const { uid, owner } = record;
-    await audit.append({ ...entry, target: `agent/${uid}` });
+    await audit.append({ ...entry, target: `agent/${uid}`, group: groupOf(await groups.spec(), record) });
     const outcome = await commands.send(owner, command);
     switch (outcome.kind) {
       case 'ok':
@@ -68,7 +70,7 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, groups, comma
       const sent = await send(
         record,
         { type: 'restart', uid: record.uid },
-        { actor: request.actor, action: 'agent.restart', detail: { reason: reason ?? '' } },
+        { ...actorOf(request), action: 'agent.restart', reason, detail: { reason: reason ?? '' } },
       );
       return await reply.code(202).send(sent);
     },
@@ -107,7 +109,7 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, groups, comma
       }
       const command: AgentCommand = { type: 'custom-message', uid: record.uid, capability, messageType, dataBase64 };
       const sent = await send(record, command, {
-        actor: request.actor,
+        ...actorOf(request),
         action: 'agent.custom-message',
         detail: { capability, messageType },
       });

@@ -20,6 +20,8 @@ import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
 import { readSelector } from '../selector-input.ts';
+import { actorOf } from './audit.ts';
+import type { AuditInput } from '../../stores/audit-log.ts';
 
 /** Records read for one page; a filter that matches few agents gets short pages instead of slow ones. */
 const SCAN_LIMIT = 20_000;
@@ -78,11 +80,11 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
   const edit = async (
     record: AgentRecord,
     change: { set?: Record<string, string>; del?: string[] },
-    entry: { actor: string; action: string; detail: Record<string, unknown> },
+    entry: Omit<AuditInput, 'target' | 'group'>,
   ): Promise<Record<string, unknown>> => {
     const owner = await agents.edit(record.uid, { set: change.set ?? {}, del: change.del ?? [] });
     if (owner === undefined) throw new ProblemError('agent-not-found', `there is no agent ${record.uid}`);
-    await audit.append({ ...entry, target: `agent/${record.uid}` });
+    await audit.append({ ...entry, target: `agent/${record.uid}`, group: groupOf(await groups.spec(), record) });
     if (owner !== '' && owner !== HTTP_OWNER) await commands.hintEdited(owner, shardOf(record.uid as InstanceUid));
     return toAgentView(await find(record.uid), await groups.spec());
   };
@@ -171,7 +173,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       return await edit(
         record,
         { set: { labels: JSON.stringify(labels) } },
-        { actor: request.actor, action: 'agent.labels', detail: { labels } },
+        { ...actorOf(request), action: 'agent.labels', before: record.labels, after: labels, detail: { labels } },
       );
     },
   );
@@ -205,7 +207,13 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       return await edit(
         record,
         { set: { pin: JSON.stringify(pin) } },
-        { actor: request.actor, action: 'agent.pin', detail: { config: pin.config } },
+        {
+          ...actorOf(request),
+          action: 'agent.pin',
+          before: record.pin?.config ?? null,
+          after: pin.config,
+          detail: { config: pin.config },
+        },
       );
     },
   );
@@ -230,7 +238,13 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       return await edit(
         record,
         { del: ['pin'] },
-        { actor: request.actor, action: 'agent.unpin', detail: { was: record.pin?.config ?? null } },
+        {
+          ...actorOf(request),
+          action: 'agent.unpin',
+          before: record.pin?.config ?? null,
+          after: null,
+          detail: { was: record.pin?.config ?? null },
+        },
       );
     },
   );
@@ -252,7 +266,15 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
       const record = await findOwn((request.params as { uid: string }).uid, request.identity);
       switch (await agents.delete(record.uid)) {
         case 'ok':
-          await audit.append({ actor: request.actor, action: 'agent.delete', target: `agent/${record.uid}`, detail: {} });
+          await audit.append({
+            ...actorOf(request),
+            action: 'agent.delete',
+            target: `agent/${record.uid}`,
+            group: groupOf(await groups.spec(), record),
+            before: { labels: record.labels, pin: record.pin?.config ?? null },
+            after: null,
+            detail: {},
+          });
           return await reply.code(204).send();
         case 'connected':
           throw new ProblemError('agent-connected', `agent ${record.uid} is connected`);
@@ -265,9 +287,14 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
   );
 }
 
+/** The group that an agent belongs to by this spec, null when no selector matches. */
+export function groupOf(spec: FleetSpec, record: AgentRecord): string | null {
+  return desiredOf(spec, record).group?.name ?? null;
+}
+
 /** Throws a ProblemError unless the caller's credential is for the group that the agent belongs to by this spec. */
 export function requireAgent(identity: Identity, spec: FleetSpec, record: AgentRecord, what = 'it belongs to another group'): void {
-  requireGroup(identity, desiredOf(spec, record).group?.name ?? null, `agent ${record.uid}: ${what}`);
+  requireGroup(identity, groupOf(spec, record), `agent ${record.uid}: ${what}`);
 }
 
 async function dryRunPin(record: AgentRecord, pin: Pin | null, { groups }: ApiDependencies): Promise<Record<string, unknown>> {

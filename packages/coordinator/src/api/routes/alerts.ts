@@ -4,6 +4,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
+import { actorOf } from './audit.ts';
 
 const ALERT_ID = /^\d{1,16}-\d{1,16}$/;
 
@@ -106,7 +107,7 @@ export function alertRoutes(app: FastifyInstance, { alerts, audit }: ApiDependen
       const { ids, target } = request.body as { ids?: string[]; target?: string };
       const retried = await alerts.store.retry({ ids, target });
       if (retried > 0)
-        await audit.append({ actor: request.actor, action: 'alerts.retry', target: 'alerts', detail: { ids, target, retried } });
+        await audit.append({ ...actorOf(request), action: 'alerts.retry', target: 'alerts', detail: { ids, target, retried } });
       return { retried };
     },
   );

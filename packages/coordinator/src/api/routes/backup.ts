@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ApiDependencies } from '../dependencies.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
+import { actorOf } from './audit.ts';
 
 /** Media type of the file: gzip around lines of JSON, see docs/operations.md. */
 const MEDIA_TYPE = 'application/gzip';
@@ -25,7 +26,7 @@ export function backupRoutes(app: FastifyInstance, { backups, audit }: ApiDepend
     },
     async (request, reply) => {
       const file = await backups.create();
-      await audit.append({ actor: request.actor, action: 'backup.create', target: 'fleet', detail: {} });
+      await audit.append({ ...actorOf(request), action: 'backup.create', target: 'fleet', detail: {} });
       return await reply.type(MEDIA_TYPE).send(file);
     },
   );
@@ -65,7 +66,7 @@ export function backupRoutes(app: FastifyInstance, { backups, audit }: ApiDepend
       const report = await restore(backups, body, { dryRun, force });
       if (!dryRun) {
         const detail = { createdAt: report.header.createdAt, records: report.records, replaced: report.existing };
-        await audit.append({ actor: request.actor, action: 'backup.restore', target: 'fleet', detail });
+        await audit.append({ ...actorOf(request), action: 'backup.restore', target: 'fleet', detail });
       }
       const { createdAt, version } = report.header;
       return { restored: !dryRun, createdAt, version, records: report.records, existing: report.existing, notes: report.notes };

@@ -16,6 +16,7 @@ import { checkBuilds, groupBuilds } from '../agent-builds.ts';
 import { preflight } from '../../validation/preflight.ts';
 import type { ComponentType } from '../../validation/component-set.ts';
 import { ProblemError } from '../problem.ts';
+import { actorOf } from './audit.ts';
 import { decodeUtf8 } from '../utf8.ts';
 import { readSelector } from '../selector-input.ts';
 import type { ProblemItem } from '../problem.ts';
@@ -121,12 +122,12 @@ export function configRoutes(app: FastifyInstance, { configs, groups, agents, au
       if ((await configs.newest(name)) === undefined && (await configs.names()).size >= MAX_CONFIGS) {
         throw new ProblemError('limit-exceeded', `there are ${MAX_CONFIGS} configs already`);
       }
-      if (reason !== undefined && validation.errors > 0) await auditForce(name, input.files, { reason, actor: request.actor, validation });
+      if (reason !== undefined && validation.errors > 0) await auditForce(name, input.files, { reason, by: actorOf(request), validation });
       const { created, version } = await configs.put({
         name,
         files: input.files,
         message: input.message ?? '',
-        actor: request.actor,
+        by: actorOf(request),
         validation,
       });
       return await reply
@@ -140,16 +141,17 @@ export function configRoutes(app: FastifyInstance, { configs, groups, agents, au
   const auditForce = async (
     name: string,
     files: ConfigFiles,
-    { reason, actor, validation }: { reason: string; actor: string; validation: { errors: number; findings: Finding[] } },
+    { reason, by, validation }: { reason: string; by: ReturnType<typeof actorOf>; validation: { errors: number; findings: Finding[] } },
   ): Promise<void> => {
     const hash = hashOfFiles(files);
     const newest = await configs.newest(name);
     if (newest !== undefined && (await configs.versions(name, [newest]))[0]?.hash === hash) return;
     const codes = [...new Set(validation.findings.filter(({ severity }) => severity === 'error').map(({ code }) => code))];
     await audit.append({
-      actor,
+      ...by,
       action: 'config.force',
       target: `config/${name}`,
+      reason,
       detail: { hash, reason, errors: validation.errors, codes },
     });
   };

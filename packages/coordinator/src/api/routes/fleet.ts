@@ -14,6 +14,7 @@ import { countAbilities, surveyDrift } from '../fleet-drift.ts';
 import { createSharedAnswers } from '../shared-answer.ts';
 import * as schema from '../schemas.ts';
 import { readSelector } from '../selector-input.ts';
+import { actorOf } from './audit.ts';
 import type { RolloutService } from '../../rollout/service.ts';
 
 /** Active rollouts that the answer lists; `GET /rollouts?phase=running` lists all. */
@@ -216,9 +217,12 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
       async (request) => {
         const { reason } = request.body as { reason?: string };
         const entry = await audit.format({
-          actor: request.actor,
+          ...actorOf(request),
           action: `fleet.${action}`,
           target: 'fleet',
+          reason,
+          before: { frozen: (await groups.spec()).frozen },
+          after: { frozen },
           detail: { reason: reason ?? '' },
         });
         const change = await groups.setFrozen(frozen, { audit: entry });

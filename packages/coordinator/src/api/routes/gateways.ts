@@ -5,6 +5,8 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { compareKeys, pageOf } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
+import { actorOf } from './audit.ts';
+import type { AuditInput } from '../../stores/audit-log.ts';
 
 /** Agents that are sent away come back at once: a longer window is easier on the other gateways. */
 const WINDOW_SECONDS = schema.integer('Seconds over which agents are sent away, evenly.', { minimum: 0, maximum: 3600, default: 30 });
@@ -58,11 +60,7 @@ export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDepe
   );
 
   /** Writes the order, and the audit entry before it. */
-  const tell = async (
-    id: string,
-    order: Parameters<typeof gateways.tell>[1],
-    entry: { actor: string; action: string; detail: Record<string, unknown> },
-  ): Promise<void> => {
+  const tell = async (id: string, order: Parameters<typeof gateways.tell>[1], entry: Omit<AuditInput, 'target'>): Promise<void> => {
     await audit.append({ ...entry, target: `gateway/${id}` });
     if (!(await gateways.tell(id, order))) throw new ProblemError('gateway-not-found', `there is no running gateway ${id}`);
   };
@@ -98,7 +96,7 @@ export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDepe
       await tell(
         id,
         { drainMs: windowSeconds * 1000 },
-        { actor: request.actor, action: 'gateway.drain', detail: { windowSeconds, force, reason: reason ?? '' } },
+        { ...actorOf(request), action: 'gateway.drain', detail: { windowSeconds, force, reason: reason ?? '' } },
       );
       return await reply.code(202).send({ id });
     },
@@ -119,7 +117,7 @@ export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDepe
       const { id } = request.params as { id: string };
       const { reason } = request.body as { reason?: string };
       await requireRunning(id);
-      await tell(id, { drainMs: null }, { actor: request.actor, action: 'gateway.undrain', detail: { reason: reason ?? '' } });
+      await tell(id, { drainMs: null }, { ...actorOf(request), action: 'gateway.undrain', detail: { reason: reason ?? '' } });
       return await reply.code(202).send({ id });
     },
   );
@@ -167,7 +165,7 @@ export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDepe
       const { mean, sheds } = planRebalance(await gateways.list(), tolerancePercent);
       if (!dryRun && sheds.length > 0) {
         const detail = { sheds: Object.fromEntries(sheds.map(({ id, count }) => [id, count])), windowSeconds, reason: reason ?? '' };
-        await audit.append({ actor: request.actor, action: 'gateway.rebalance', target: 'gateways', detail });
+        await audit.append({ ...actorOf(request), action: 'gateway.rebalance', target: 'gateways', detail });
         const order = randomUUID();
         // One that ends in between needs no order any more.
         for (const { id, count } of sheds) await gateways.tell(id, { shed: { id: order, count, windowMs: windowSeconds * 1000 } });

@@ -13,6 +13,7 @@ import { compareKeys, pageOf } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
 import { readSelector } from '../selector-input.ts';
+import { actorOf } from './audit.ts';
 import { MAX_GROUPS } from '../../stores/group-store.ts';
 import type { GroupChange, GroupInput } from '../../stores/group-store.ts';
 
@@ -96,9 +97,12 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       guardImpact(impact, expectAgents);
       if (changed || old.selector !== group.selector || !isSamePolicy(old, group)) {
         const entry = await audit.format({
-          actor: request.actor,
+          ...actorOf(request),
           action: 'group.put',
           target: `group/${name}`,
+          group: name,
+          before: old === undefined ? null : { selector: old.selector, priority: old.priority, mode: old.mode },
+          after: { selector: group.selector, priority: group.priority, mode: group.mode },
           detail: { ...fields, agentsChanging: impact.agentsChanging },
         });
         unwrap(name, await groups.put(group, { guarded: changed, audit: entry }));
@@ -177,9 +181,12 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       if (active !== null) throw activeProblem(name, active);
       guardImpact(impact, expectAgents);
       const entry = await audit.format({
-        actor: request.actor,
+        ...actorOf(request),
         action: 'group.delete',
         target: `group/${name}`,
+        group: name,
+        before: { selector: old.selector, priority: old.priority, mode: old.mode, stable: old.stable },
+        after: null,
         detail: { agentsChanging: impact.agentsChanging },
       });
       unwrap(name, await groups.delete(name, { audit: entry }));

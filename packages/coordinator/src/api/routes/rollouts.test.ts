@@ -124,7 +124,7 @@ describe('actions', () => {
     const calls: unknown[][] = [];
     const act: RolloutService['act'] = async (...args) => {
       calls.push(args);
-      return { kind: 'ok', view: VIEW };
+      return { kind: 'ok', view: VIEW, before: VIEW };
     };
     const { call, state } = await createFakeApi({ rollouts: fakeRollouts({ act }) });
     const answer = await call('POST', '/rollouts/r1/pause', { reason: 'lunch' }, { 'if-match': header });
@@ -157,7 +157,7 @@ describe('actions', () => {
   it('tunes a running rollout', async () => {
     const tune: RolloutService['tune'] = async (id, patch) => {
       expect([id, patch]).toEqual(['r1', { rate: 'unlimited' }]);
-      return { kind: 'ok', view: VIEW };
+      return { kind: 'ok', view: VIEW, before: VIEW };
     };
     const { call } = await createFakeApi({ rollouts: fakeRollouts({ tune }) });
     expect((await call('PATCH', '/rollouts/r1', { strategy: { rate: 'unlimited' } })).status).toBe(200);

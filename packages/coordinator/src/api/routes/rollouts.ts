@@ -9,8 +9,10 @@ import { fromRolloutProblem, ProblemError } from '../problem.ts';
 import { streamRolloutEvents } from '../rollout-stream.ts';
 import * as schema from '../schemas.ts';
 import type { CommandRights } from '../../rollout/approval.ts';
+import { actorOf } from './audit.ts';
+import type { AuditInput } from '../../stores/audit-log.ts';
 import { ROLLOUT_ACTIONS } from '../../rollout/service.ts';
-import type { ActOutcome, RolloutAction, RolloutView } from '../../rollout/service.ts';
+import type { ActOutcome, RolloutAction, RolloutBefore, RolloutView } from '../../rollout/service.ts';
 
 const ID = schema.text('Id of the rollout.', { minLength: 1, maxLength: 128 });
 const IDEMPOTENCY_KEY_PATTERN = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
@@ -55,9 +57,9 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
   const { rollouts, audit, logger } = dependencies;
 
   /** The rollout's own events are the record of what happened; an audit entry that is lost must not turn success into failure. */
-  const note = async (actor: string, action: string, id: string, detail: Record<string, unknown>): Promise<void> => {
+  const note = async (action: string, id: string, entry: Omit<AuditInput, 'action' | 'target'>): Promise<void> => {
     try {
-      await audit.append({ actor, action: `rollout.${action}`, target: `rollout/${id}`, detail });
+      await audit.append({ ...entry, action: `rollout.${action}`, target: `rollout/${id}` });
     } catch (error) {
       logger.warn({ err: error, rollout: id, action }, 'audit entry was lost');
     }
@@ -130,7 +132,14 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
           return outcome.preview;
         case 'created':
           request.log.info({ rollout: outcome.id, group: outcome.view.group, actor: request.actor }, 'rollout created');
-          await note(request.actor, 'create', outcome.id, { group: outcome.view.group, to: outcome.view.to, reason: outcome.view.reason });
+          await note('create', outcome.id, {
+            ...actorOf(request),
+            group: outcome.view.group,
+            reason: outcome.view.reason,
+            before: outcome.view.from,
+            after: outcome.view.to,
+            detail: { group: outcome.view.group, to: outcome.view.to, reason: outcome.view.reason, strategy: outcome.view.strategy },
+          });
           return await sendCreated(reply, outcome);
         case 'existing':
           return await reply.code(202).header('location', `/api/v1/rollouts/${outcome.id}`).send({ id: outcome.id, created: false });
@@ -277,7 +286,13 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
         });
         request.log.info({ rollout: id, action, actor: request.actor, outcome: outcome.kind }, 'rollout action');
         if (outcome.kind !== 'problem')
-          await note(request.actor, action, id, { reason: reason ?? '', ...(outcome.kind === 'created' ? { rollout: outcome.id } : {}) });
+          await note(action, id, {
+            ...actorOf(request),
+            group: outcome.view.group,
+            reason,
+            ...(outcome.kind === 'ok' ? { before: stateOf(outcome.before), after: stateOf(outcome.view) } : {}),
+            detail: { reason: reason ?? '', ...(outcome.kind === 'created' ? { rollout: outcome.id } : {}) },
+          });
         return await sendOutcome(reply, outcome);
       },
     );
@@ -309,10 +324,23 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
       const { strategy, reason } = request.body as { strategy: unknown; reason?: string };
       await requireRollout(request.identity, id);
       const outcome = await rollouts.tune(id, strategy, { actor: request.actor, reason, expectedRev: ifMatch(request) });
-      if (outcome.kind !== 'problem') await note(request.actor, 'tune', id, { reason: reason ?? '', strategy });
+      if (outcome.kind === 'ok')
+        await note('tune', id, {
+          ...actorOf(request),
+          group: outcome.view.group,
+          reason,
+          before: { rev: outcome.before.rev, strategy: outcome.before.strategy },
+          after: { rev: outcome.view.rev, strategy: outcome.view.strategy },
+          detail: { reason: reason ?? '', strategy },
+        });
       return await sendOutcome(reply, outcome);
     },
   );
+}
+
+/** Where a rollout stands, for an audit entry. */
+function stateOf({ rev, phase, waveIndex, holds }: RolloutBefore): Omit<RolloutBefore, 'strategy'> {
+  return { rev, phase, waveIndex, holds };
 }
 
 function rightsOf(identity: Identity): CommandRights {
