@@ -5,6 +5,7 @@ import type { RunResults, ScenarioResult } from '../report/results.ts';
 import { SCENARIOS } from '../scenarios/registry.ts';
 import { LoadApi } from './api.ts';
 import { Fleet } from './fleet.ts';
+import { describeLimits, MemoryWatch } from './limits.ts';
 import { LocalInstallation } from './local-installation.ts';
 import { currentLoad, describeMachine } from './machine.ts';
 import type { LoadTestOptions } from './options.ts';
@@ -75,6 +76,8 @@ function hasEnded({ check }: LoadTestContext): boolean {
 async function prepare(options: LoadTestOptions, context: LoadTestContext, stage: Stage): Promise<Run> {
   const { target, agents } = options;
   const { terminal } = context;
+  const memory = new MemoryWatch(options.maxMemoryPercent);
+  tellLimits(options, terminal);
   const group = `loadtest-${randomBytes(4).toString('hex')}`;
   if (target.kind === 'local') {
     terminal.line(terminal.paint('bold', `Redis, ${target.gateways} gateways, ${target.coordinators} coordinators, ${agents} agents`));
@@ -104,9 +107,22 @@ async function prepare(options: LoadTestOptions, context: LoadTestContext, stage
     current: undefined,
     check() {
       context.check();
+      memory.check();
       local?.check();
     },
   };
+}
+
+/** What does not fit is always told, everything for fleets that are spread over addresses. */
+function tellLimits({ agents, workers, target, agentsPerAddress }: LoadTestOptions, terminal: Terminal): void {
+  const destinations = target.kind === 'local' ? target.gateways : target.urls.length;
+  const perAddress = agentsPerAddress > 0 ? Math.min(agents, agentsPerAddress) : agents;
+  const lines = describeLimits({
+    agents,
+    agentsPerWorker: Math.ceil(agents / workers),
+    agentsPerDestination: Math.ceil(perAddress / Math.max(1, destinations)),
+  });
+  for (const line of lines) if (agentsPerAddress > 0 || line.startsWith('too low')) terminal.line(`  ${line}`);
 }
 
 async function createFleet(options: LoadTestOptions, group: string, urls: readonly string[]): Promise<Fleet> {

@@ -33,6 +33,8 @@ export interface LoadTestOptions {
   readonly lean: boolean;
   readonly stuckFraction: number;
   readonly refuseFraction: number;
+  /** Share of the machine's memory in use, in percent, above which the run ends. */
+  readonly maxMemoryPercent: number;
   readonly deadlineMs: number;
   readonly agentToken: string | undefined;
   readonly tls: TlsMaterial | undefined;
@@ -96,6 +98,7 @@ load
   --reconnect-scale F     factor on the agents' reconnect delays (default 1 = as opamp-go)
   --stuck-fraction F      agents that stop reading in the scenario stuck (default 0.05)
   --refuse-fraction F     agents that refuse the version of the scenario refuse (default 0.05)
+  --max-memory PERCENT    memory of this machine in use above which the run stops itself (default 85)
   --lean                  smaller messages, for very large fleets (default above ${AGENTS_PER_ADDRESS} agents)
   --seed N                fixes uids and delays (default 1)
   --deadline SECONDS      longest wait for anything (default 300)
@@ -176,6 +179,7 @@ const OPTIONS = {
   'reconnect-scale': { type: 'string', default: '1' },
   'stuck-fraction': { type: 'string', default: '0.05' },
   'refuse-fraction': { type: 'string', default: '0.05' },
+  'max-memory': { type: 'string', default: '85' },
   lean: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
   deadline: { type: 'string', default: '300' },
@@ -222,6 +226,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     lean: values.lean || agents > AGENTS_PER_ADDRESS,
     stuckFraction: numberIn('stuck-fraction', values['stuck-fraction'], 0, 0.4, false),
     refuseFraction: numberIn('refuse-fraction', values['refuse-fraction'], 0.001, 1, false),
+    maxMemoryPercent: numberIn('max-memory', values['max-memory'], 1, 100),
     deadlineMs: numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
     agentToken: readText(values['agent-token-file']),
     tls,

@@ -37,6 +37,8 @@ export interface KernelUsage {
   readonly listenDrops: number;
   /** Kernel memory that cannot be reclaimed. */
   readonly unreclaimableBytes: number;
+  /** Memory that is left to new work. */
+  readonly availableBytes: number;
 }
 
 /** Reads /proc/net and /proc/meminfo; undefined where there are none. */
@@ -54,6 +56,7 @@ export async function readKernel(): Promise<KernelUsage | undefined> {
       listenOverflows: tcp.get('ListenOverflows') ?? 0,
       listenDrops: tcp.get('ListenDrops') ?? 0,
       unreclaimableBytes: find(meminfo, /^SUnreclaim:\s+(\d+) kB/m) * 1_024,
+      availableBytes: find(meminfo, /^MemAvailable:\s+(\d+) kB/m) * 1_024,
     };
   } catch {
     return undefined;

@@ -59,6 +59,14 @@ async function run(stage: Run): Promise<Outcome> {
         'KB',
       ),
       figure(
+        'machine-memory',
+        'memory that the machine lost meanwhile, to everything on it',
+        empty.kernel === undefined || holdEnd.kernel === undefined
+          ? undefined
+          : (empty.kernel.availableBytes - holdEnd.kernel.availableBytes) / BYTES_PER_KB / BYTES_PER_KB,
+        'MB',
+      ),
+      figure(
         'connect-cpu',
         'gateway CPU per connect, with the first full state and its storage',
         cpuPer(cpuBetween(empty, connected, 'gateway'), fleet.size),

@@ -13,7 +13,7 @@ async function run(stage: Run): Promise<Outcome> {
   const before = await sampler.snapshot();
   const outcome = await rollOut(
     stage,
-    { label: 'config of 256 KB, some agents stuck', configBytes: CONFIG_BYTES, mute: ['stuck'], ackTimeout: '10s' },
+    { label: 'config of 256 KB, some agents stuck', configBytes: CONFIG_BYTES, mute: ['stuck'], ackTimeout: '30s' },
     startedMs,
   );
   const after = await sampler.snapshot();

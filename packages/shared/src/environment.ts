@@ -156,7 +156,8 @@ export const OPTIONS = {
     default: 64 * MIB,
     min: 1024,
     readBy: GATEWAY,
-    sentence: 'Bytes of offers that may be unanswered at once; one offer always passes. Agents that are slow to answer have as much again.',
+    sentence:
+      'Bytes of offers that may be unanswered at once; one offer always passes. Agents that are slow to answer have half as much again.',
   }),
   OPAMP_GATEWAY_FULL_STATE_RATE: integerOption({
     default: 500,

@@ -43,6 +43,8 @@ const CREDIT_TIMEOUT_MS = 30_000;
  * the others do not wait for it. A supervisor answers APPLYING at once.
  */
 const SLOW_AFTER_MS = 2_000;
+/** Their window as a part of the first: where everybody is slow, more offers under way would make it worse. */
+const SLOW_SHARE = 0.5;
 const TRAILING_WINDOW_MS = 600_000;
 /** Longest time that one look at the waiting offers may take. */
 const TICK_BUDGET_MS = 20;
@@ -59,7 +61,7 @@ export class OfferDesk {
   /** Sessions whose offer is being recorded: decided, and not in Redis yet. */
   readonly #recording = new Set<AgentSession>();
   readonly #fresh = createWindow();
-  /** Offers of agents that are slow to answer, or do not read: as many again, so that their memory is bounded too. */
+  /** Offers of agents that are slow to answer, or do not read: half as many again, so that their memory is bounded too. */
   readonly #slow = createWindow();
   /** Offers and failures outside rollouts: time, group, failed. */
   #trailingLog: { atMs: number; group: string; failed: boolean }[] = [];
@@ -345,7 +347,7 @@ export class OfferDesk {
       }
     }
     for (const session of this.#fresh.sessions) {
-      if (now - session.creditSinceMs < SLOW_AFTER_MS || this.#isFull(this.#slow)) return;
+      if (now - session.creditSinceMs < SLOW_AFTER_MS || this.#isFull(this.#slow, SLOW_SHARE)) return;
       this.#fresh.sessions.delete(session);
       this.#fresh.bytes -= session.creditBytes;
       this.#slow.sessions.add(session);
@@ -357,8 +359,8 @@ export class OfferDesk {
     return this.#isFull(this.#fresh);
   }
 
-  #isFull({ sessions, bytes }: CreditWindow): boolean {
-    return sessions.size >= this.#options.windowOffers || bytes >= this.#options.windowBytes;
+  #isFull({ sessions, bytes }: CreditWindow, share = 1): boolean {
+    return sessions.size >= share * this.#options.windowOffers || bytes >= share * this.#options.windowBytes;
   }
 
   #wait(session: AgentSession, rolloutId: string, cause: Cause): void {
