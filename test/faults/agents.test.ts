@@ -1,3 +1,4 @@
+/** Agents that fail, flap, fall silent, share a uid: I1, I2, I3, I7 and I9 by `expectTruth`, I6 by the row watch. */
 import { describe, expect, test } from 'vitest';
 import type { FailureRule } from '@opamp-gateway/loadtest/agent-profile';
 import { shareStack, useFleet } from '../support/lifetimes.ts';

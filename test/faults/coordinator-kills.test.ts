@@ -1,3 +1,4 @@
+/** Coordinators that die or freeze: I1, I2, I3, I7 and I9 by `expectTruth`, I5 because every rollout ends. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { RolloutView } from '../support/api-client.ts';

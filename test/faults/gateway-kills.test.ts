@@ -1,3 +1,4 @@
+/** Gateways that die, freeze or stop: I1, I2, I3, I7 and I9 by `expectTruth`, I6 by the row watch. */
 import { expect, test } from 'vitest';
 import { useFleet, useStack } from '../support/lifetimes.ts';
 import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';

@@ -1,3 +1,4 @@
+/** Actions that meet each other: I1, I2, I3, I7 and I9 by `expectTruth`, I4 where a rollout is held. */
 import { expect, test } from 'vitest';
 import type { RolloutAction } from '../support/api-client.ts';
 import { APPLY_MS } from '../support/fleet.ts';

@@ -1,3 +1,4 @@
+/** Redis away, empty, full, behind a black hole: I1, I2, I3, I7 and I9 by `expectTruth`, I5 without any queue. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';

@@ -1,3 +1,4 @@
+/** Reports twice, late, about something else: I1, I2, I3, I7 and I9 by `expectTruth`, I6 by each status that must stand. */
 import { expect, test, type TestContext } from 'vitest';
 import type { TestAgent } from '../conformance/test-agent.ts';
 import {

@@ -1,5 +1,7 @@
 import { FLEET_MUTATIONS } from '../mutations/fleet-mutations.ts';
 import { type MutationResult, runFleetMutation, runGatewayMutations } from '../mutations/run-mutations.ts';
+import { rolloutsOverFailovers } from './failovers.ts';
+import { rolloutOverManyAgents } from './many-agents.ts';
 import { runNaiveControl } from './naive-control.ts';
 import type { Verdict } from './state.ts';
 
@@ -41,6 +43,8 @@ async function naiveControl(random: () => number): Promise<readonly Finding[]> {
 /** In this order, before the rounds. */
 export const PARTS: readonly Part[] = [
   { name: 'naive control', run: naiveControl },
+  { name: '100,000 agents', run: async () => [{ name: '100,000 agents', ...(await rolloutOverManyAgents()) }] },
+  { name: 'failovers by Sentinels', run: async () => [{ name: 'failovers by Sentinels', ...(await rolloutsOverFailovers()) }] },
   { name: 'mutations of the gateway', run: async () => (await runGatewayMutations()).map(verdictOn) },
   ...FLEET_MUTATIONS.map((mutation) => ({
     name: `mutation ${mutation.name}`,
