@@ -1,6 +1,6 @@
 /** The same work on every shape of Redis, each with real servers of its own. */
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -17,8 +17,20 @@ import { ClusterSet } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinels.ts';
 import { findOnPath, RedisServer } from '../support/redis-server.ts';
 
+const LUA = fileURLToPath(new URL('../../packages/shared/lua', import.meta.url));
 const SHIPPED_ACL = fileURLToPath(new URL('../../deploy/redis/opamp.acl', import.meta.url));
 const run = promisify(execFile);
+
+test('the shipped ACL file allows the coordinator every command that a script of ours uses', async () => {
+  const line = (await readFile(SHIPPED_ACL, 'utf8')).split('\n').find((text) => text.startsWith('user opamp-coordinator '));
+  const allowed = new Set(line?.split(' ').flatMap((word) => (word.startsWith('+') ? [word.slice(1)] : [])));
+  const files = (await readdir(LUA)).filter((name) => name.endsWith('.lua'));
+  expect(files.length).toBeGreaterThan(0);
+  for (const file of files) {
+    const used = (await readFile(join(LUA, file), 'utf8')).matchAll(/redis\.call\(\s*'([A-Z]+)'/g);
+    for (const [, command = ''] of used) expect(allowed, `${file} uses ${command}`).toContain(command.toLowerCase());
+  }
+});
 
 test('over TLS, with users of the shipped ACL file, which allows every command that is needed', async (context) => {
   let server: RedisServer | undefined;

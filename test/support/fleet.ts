@@ -62,12 +62,18 @@ export class Fleet {
     return await this.#swarm.control(action, selection);
   }
 
+  /** A fleet of thousands takes minutes on a machine that has other things to do. */
+  get patience(): { readonly deadlineMs: number } {
+    return { deadlineMs: Math.max(60_000, this.size * 100) };
+  }
+
   /** Waits until this many agents (all by default) have a connection, by their own account. */
   async waitUntilConnected(count: number = this.size): Promise<void> {
     await waitUntil(
       `${count} agents of ${this.name} to be connected`,
       async () => (await this.records()).filter(({ connected }) => connected).length,
       (connected) => connected === count,
+      this.patience,
     );
   }
 
@@ -108,6 +114,7 @@ export async function startFleet(stack: Stack, options: FleetOptions): Promise<F
         return (await fleet.records()).filter(({ uid }) => shown.has(uid)).length;
       },
       (known) => known === fleet.size,
+      fleet.patience,
     );
   } catch (error) {
     await fleet.close();
