@@ -58,11 +58,22 @@ test('agents that join before and after their wave get the version of the part o
   const deployment = await Deployment.create(api, fleet);
   const former = await deployment.prove('joining 1');
   const config = await deployment.store('joining 2');
-  const half = { ...FAST_STRATEGY, waves: [{ size: { percent: 50 }, soak: '1h' }, { size: { percent: 100 }, soak: '0s' }] };
+  const half = {
+    ...FAST_STRATEGY,
+    waves: [
+      { size: { percent: 50 }, soak: '1h' },
+      { size: { percent: 100 }, soak: '0s' },
+    ],
+  };
   const id = await deployment.start(config, half);
   await waitForRollout(api, id, 'to soak', ({ waves }) => waves[0]?.phase === 'soaking');
 
-  const newcomers = await useSleepingFleet(context, stack(), { name: 'joining', agents: 60, attributes: { part: 'new' }, firstIndex: 1_000 });
+  const newcomers = await useSleepingFleet(context, stack(), {
+    name: 'joining',
+    agents: 60,
+    attributes: { part: 'new' },
+    firstIndex: 1_000,
+  });
   await newcomers.boot();
   await newcomers.waitUntilConnected();
   await waitUntilRight('every newcomer to have one of the two versions', async () => {

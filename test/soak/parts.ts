@@ -1,7 +1,7 @@
 import { FLEET_MUTATIONS } from '../mutations/fleet-mutations.ts';
 import { type MutationResult, runFleetMutation, runGatewayMutations } from '../mutations/run-mutations.ts';
 import { rolloutsOverFailovers } from './failovers.ts';
-import { rolloutOverManyAgents } from './many-agents.ts';
+import { rolloutOverManyAgents } from '../model/many-agents.ts';
 import { runNaiveControl } from './naive-control.ts';
 import type { Verdict } from './state.ts';
 

@@ -55,7 +55,10 @@ export async function rolloutOverManyAgents(): Promise<{ problems: string[]; det
       await gateway.round();
     });
     const agents = gateways.flatMap((gateway) => [...gateway.agents.values()]);
-    const outcome = await service.create({ group: 'all', config: { name: to.name, version: to.version }, strategy: STRATEGY }, { actor: 'soak' });
+    const outcome = await service.create(
+      { group: 'all', config: { name: to.name, version: to.version }, strategy: STRATEGY },
+      { actor: 'soak' },
+    );
     if (outcome.kind !== 'created') throw new Error(`the rollout was not created: ${JSON.stringify(outcome)}`);
     let view: RolloutView | undefined;
     for (let round = 0; round < MAX_ROUNDS && view?.phase !== 'succeeded'; round += 1) {
