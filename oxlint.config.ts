@@ -22,7 +22,11 @@ const IOREDIS: Deny = {
   allowTypeImports: true,
 };
 const BULLMQ: Deny = { regex: '^bullmq$', message: 'bullmq is used under queue/ only' };
-const UWS: Deny = { regex: '^uWebSockets\\.js$', message: 'uWebSockets.js is used in transport/websocket-server.ts only' };
+const UWS: Deny = {
+  regex: '^uWebSockets\\.js$',
+  message: 'uWebSockets.js is used in transport/websocket-server.ts only',
+  allowTypeImports: true,
+};
 const ENV: Deny = { regex: '^(?:node:)?process$', message: 'use the global; process.env is read in config.ts only' };
 const RELATIVE_PACKAGES: Deny = {
   regex: '^\\.\\./.*(?:^|/)(?:src|gen|dist)/',

@@ -51,6 +51,7 @@ function gatewayMetrics(): Metrics {
   const no = (): boolean => false;
   events.show({
     connections: none,
+    exchanges: none,
     connectionsLimit: none,
     agents: none,
     unhealthy: none,

@@ -12,7 +12,7 @@ import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
 
 const DAY_MS = 86_400_000;
-const DAYS = { agents: 7, rollouts: 90, audit: 365 };
+const DAYS = { agents: 7, rollouts: 90, audit: 365, tokens: 30 };
 
 let redis: RedisLab;
 beforeAll(async () => {
@@ -128,7 +128,7 @@ describe('retention', () => {
     const keys = redis.keys();
     const [old = ''] = uidsOf(1);
     await putAgent(keys, old, { connected: false, ageDays: 4000 });
-    expect(await build(keys, { agents: 0, rollouts: 0, audit: 0 }).runOnce()).toEqual({ agents: 0, rollouts: 0 });
+    expect(await build(keys, { agents: 0, rollouts: 0, audit: 0, tokens: 0 }).runOnce()).toEqual({ agents: 0, rollouts: 0 });
     expect(await redis.client.exists(shardFor(keys, old).agent(old))).toBe(1);
   });
 });

@@ -227,3 +227,19 @@ export interface RolloutFailures {
     byStratum: (FailureGroup & { stratum: Record<string, string> })[];
   };
 }
+
+export interface AgentCredential {
+  id: string;
+  kind: 'agent' | 'enrolment' | 'certificate';
+  name: string;
+  labels: Record<string, string>;
+  groups: string[] | null;
+  state: 'active' | 'revoked' | 'expired' | 'spent';
+  createdAt: string;
+  createdBy: string;
+  expiresAt: string | null;
+  revokedAt: string | null;
+  lastUsedAt: string | null;
+  uses: number | null;
+  maxUses: number | null;
+}

@@ -16,6 +16,7 @@ import { addFleetCommands } from './commands/fleet.ts';
 import { addGatewayCommands } from './commands/gateways.ts';
 import { addGroupCommands } from './commands/groups.ts';
 import { addRolloutCommands } from './commands/rollouts.ts';
+import { addTokenCommands } from './commands/tokens.ts';
 import { Context } from './context.ts';
 import type { Terminal } from './context.ts';
 import { EXIT } from './exit-codes.ts';
@@ -53,6 +54,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   addAlertCommands(program, context);
   addGatewayCommands(program, context);
   addAuditCommands(program, context);
+  addTokenCommands(program, context);
   addDriftCommand(program, context);
   addApplyCommand(program, context);
   addExportCommand(program, context);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
 import { ignoredServiceLinks, parseEnvironment, readTracing } from '@opamp-gateway/shared/environment';
@@ -51,6 +52,8 @@ export interface CoordinatorConfig {
   fleetWatchMs: number;
   /** Undefined: no single sign-on. */
   oidc: OidcSettings | undefined;
+  /** Where agents reach the gateways, and the authority (PEM) they know them by. */
+  publicEndpoint: { url: string; caPem: string | undefined } | undefined;
   /** How long a gateway may take to answer a command. */
   commandTimeoutMs: number;
   /** Time after a start and after Redis was away in which nothing bad is concluded from silence. */
@@ -87,6 +90,9 @@ const NAMES = [
   'OPAMP_RETENTION_AGENTS',
   'OPAMP_RETENTION_ROLLOUTS',
   'OPAMP_RETENTION_AUDIT',
+  'OPAMP_RETENTION_TOKENS',
+  'OPAMP_PUBLIC_ENDPOINT',
+  'OPAMP_PUBLIC_CA_FILE',
   'OPAMP_API_TOKENS_FILE',
   'OPAMP_OTLP_ENDPOINT',
   'OPAMP_ALERTS_FILE',
@@ -133,7 +139,9 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
       agents: values.OPAMP_RETENTION_AGENTS,
       rollouts: values.OPAMP_RETENTION_ROLLOUTS,
       audit: values.OPAMP_RETENTION_AUDIT,
+      tokens: values.OPAMP_RETENTION_TOKENS,
     },
+    publicEndpoint: readPublicEndpoint(values.OPAMP_PUBLIC_ENDPOINT, values.OPAMP_PUBLIC_CA_FILE),
     apiTokensFile: values.OPAMP_API_TOKENS_FILE,
     tracing: readTracing(values.OPAMP_OTLP_ENDPOINT, environment),
     alertsFile: values.OPAMP_ALERTS_FILE,
@@ -189,6 +197,16 @@ function secretsOf(text: string | undefined): Buffer[] {
   }
 }
 
+function readPublicEndpoint(url: string | undefined, caFile: string | undefined): CoordinatorConfig['publicEndpoint'] {
+  if (url === undefined) return undefined;
+  if (caFile === undefined) return { url, caPem: undefined };
+  try {
+    return { url, caPem: readFileSync(caFile, 'utf8') };
+  } catch (error) {
+    throw new ConfigurationError([`OPAMP_PUBLIC_CA_FILE: cannot read ${caFile}: ${toError(error).message}`], { cause: error });
+  }
+}
+
 /** A config with the defaults for everything that is not given; both ports default to a free one, as tests want it. */
 export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl: string }): CoordinatorConfig {
   const host = given.host ?? '127.0.0.1';
@@ -203,6 +221,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     sweepMs: 1000,
     queue: true,
     minReplicas: 0,
+    publicEndpoint: undefined,
     apiTokensFile: undefined,
     tracing: undefined,
     alertsFile: undefined,
@@ -213,7 +232,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     graceMs: 15_000,
     lagHoldMs: 30_000,
     gates: NO_GATES,
-    retentionDays: { agents: 7, rollouts: 90, audit: 365 },
+    retentionDays: { agents: 7, rollouts: 90, audit: 365, tokens: 30 },
     redisWaitMs: 10_000,
     ...given,
     host,

@@ -31,6 +31,7 @@ import { createFleetWatch } from './fleet-watch.ts';
 import { createQueueReader } from './queue/queue-reader.ts';
 import { createGroupCheck } from './group-check.ts';
 import { createRolloutStack } from './rollout-stack.ts';
+import { createAgentTokenStore } from './stores/agent-token-store.ts';
 import { createAlertStore } from './stores/alert-store.ts';
 import { createAuditLog } from './stores/audit-log.ts';
 import { createBackupStore } from './stores/backup/backup-store.ts';
@@ -224,6 +225,8 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       agents,
       commands,
       rollouts: stack.rollouts,
+      agentTokens: createAgentTokenStore({ client, keys, replicas }),
+      publicEndpoint: config.publicEndpoint,
       gateways: stack.gateways,
       history,
       alerts: {

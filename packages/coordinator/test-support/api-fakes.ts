@@ -14,6 +14,7 @@ import type { AlertService, AlertTargetView, AlertView } from '../src/alerts/por
 import type { AgentReader } from '../src/bus/agent-reader.ts';
 import type { AgentCommand, CommandBus, CommandOutcome } from '../src/bus/command-bus.ts';
 import type { RolloutService } from '../src/rollout/service.ts';
+import type { AgentTokenStore } from '../src/stores/agent-token-store.ts';
 import type { AuditItem, AuditLog } from '../src/stores/audit-log.ts';
 import { hashOfFiles } from '../src/stores/config-store.ts';
 import type { ConfigFiles, ConfigStore, ConfigVersion } from '../src/stores/config-store.ts';
@@ -98,6 +99,8 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
     agents: fakeAgents(state),
     commands: fakeCommands(state),
     rollouts: fakeRollouts(),
+    agentTokens: fakeAgentTokens(),
+    publicEndpoint: undefined,
     gateways: {
       list: async () => state.gateways,
       tell: async (id, order) => {
@@ -375,6 +378,18 @@ function fakeAgents(state: FakeState): AgentReader {
       state.agents.delete(uid);
       return 'ok';
     },
+  };
+}
+
+/** Credentials are tested with a real store; here there are none. */
+function fakeAgentTokens(): AgentTokenStore {
+  return {
+    nowMs: async () => 1_700_000_000_000,
+    create: async () => true,
+    find: async () => undefined,
+    list: async () => ({ items: [], next: undefined }),
+    change: async () => undefined,
+    enrol: async () => ({ kind: 'unknown' }),
   };
 }
 

@@ -10,6 +10,7 @@ export const CLOSE_REASONS = {
   notBinary: { code: 1003, text: 'OpAMP messages are binary' },
   superseded: { code: 1008, text: 'the agent has moved to another connection' },
   notIdentified: { code: 1008, text: 'no OpAMP message in time' },
+  credentialEnded: { code: 1008, text: 'credential revoked or expired' },
   tooBig: { code: 1009, text: 'message over the size limit' },
   internal: { code: 1011, text: 'internal error' },
   draining: { code: 1012, text: 'server is draining, reconnect' },

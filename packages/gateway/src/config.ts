@@ -8,6 +8,12 @@ import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
+import { parseNetworks } from './transport/peer.ts';
+import type { PeerOptions } from './transport/peer.ts';
+import { readAuthorities } from './client-authorities.ts';
+import { openStaticTokens } from './static-tokens.ts';
+import { checkTlsFiles } from './transport/tls-files.ts';
+import type { TlsFiles } from './transport/tls-files.ts';
 
 /** Everything a gateway can be told. */
 export interface GatewayConfig {
@@ -46,10 +52,17 @@ export interface GatewayConfig {
   retryAfterSeconds: number;
   keepEffective: boolean;
   customCapabilities: readonly string[];
-  /** Bearer tokens that agents may use; undefined = no authentication. */
   /** Where traces go; undefined = nowhere. */
   tracing?: TracingConfig | undefined;
-  agentTokens: readonly string[] | undefined;
+  agentAuth: 'none' | 'token' | 'mtls';
+  /** File of tokens beside the stored ones. */
+  agentTokensFile: string | undefined;
+  tls: TlsFiles | undefined;
+  /** Authorities of client certificates; with `tls` they are checked in the handshake. */
+  clientCaFile: string | undefined;
+  peers: PeerOptions;
+  maxConnectionsPerAddress: number;
+  connectRatePerAddress: number;
 }
 
 const NAMES = [
@@ -87,6 +100,16 @@ const NAMES = [
   'OPAMP_GATEWAY_EFFECTIVE_CONFIG',
   'OPAMP_GATEWAY_CUSTOM_CAPABILITIES',
   'OPAMP_OTLP_ENDPOINT',
+  'OPAMP_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS',
+  'OPAMP_GATEWAY_CONNECT_RATE_PER_ADDRESS',
+  'OPAMP_GATEWAY_TLS_CERT_FILE',
+  'OPAMP_GATEWAY_TLS_KEY_FILE',
+  'OPAMP_GATEWAY_TLS_CLIENT_CA_FILE',
+  'OPAMP_GATEWAY_TRUSTED_PROXIES',
+  'OPAMP_GATEWAY_PROXY_PROTOCOL',
+  'OPAMP_GATEWAY_FORWARDED_FOR_HEADER',
+  'OPAMP_GATEWAY_CLIENT_CERT_HEADER',
+  'OPAMP_GATEWAY_CLIENT_VERIFY_HEADER',
   'OPAMP_AGENT_AUTH',
   'OPAMP_AGENT_TOKENS_FILE',
 ] as const;
@@ -105,26 +128,55 @@ function descriptorLimit(): number {
   return 10_240;
 }
 
-function readTokens(auth: 'none' | 'token' | 'mtls', file: string | undefined): readonly string[] | undefined {
-  if (auth === 'none') return undefined;
-  if (auth === 'mtls')
-    throw new ConfigurationError([
-      'OPAMP_AGENT_AUTH: mtls is not built yet; use token, or end TLS in a load balancer that checks client certificates',
-    ]);
-  if (file === undefined) throw new ConfigurationError(['OPAMP_AGENT_TOKENS_FILE: must name a file when OPAMP_AGENT_AUTH is token']);
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (thrown) {
-    throw new ConfigurationError([`OPAMP_AGENT_TOKENS_FILE: cannot read ${file}: ${toError(thrown).message}`]);
+/** What the settings on TLS, proxies and authentication say together. Collects what cannot work. */
+function readSecurity(
+  values: ReturnType<typeof parseEnvironment<(typeof NAMES)[number]>>,
+): Pick<GatewayConfig, 'agentAuth' | 'agentTokensFile' | 'tls' | 'clientCaFile' | 'peers'> {
+  const problems: string[] = [];
+  const attempt = (name: string, read: () => unknown): void => {
+    try {
+      read();
+    } catch (thrown) {
+      problems.push(`${name}: ${toError(thrown).message}`);
+    }
+  };
+  const certFile = values.OPAMP_GATEWAY_TLS_CERT_FILE;
+  const keyFile = values.OPAMP_GATEWAY_TLS_KEY_FILE;
+  const clientCaFile = values.OPAMP_GATEWAY_TLS_CLIENT_CA_FILE;
+  const auth = values.OPAMP_AGENT_AUTH;
+  const tls =
+    certFile === undefined || keyFile === undefined
+      ? undefined
+      : { certFile, keyFile, clientCaFile: auth === 'mtls' ? clientCaFile : undefined };
+  if ((certFile === undefined) !== (keyFile === undefined))
+    problems.push('OPAMP_GATEWAY_TLS_CERT_FILE and OPAMP_GATEWAY_TLS_KEY_FILE: set both or none');
+  if (tls !== undefined) attempt('OPAMP_GATEWAY_TLS_CERT_FILE, OPAMP_GATEWAY_TLS_KEY_FILE', () => checkTlsFiles(tls));
+  if (clientCaFile !== undefined) attempt('OPAMP_GATEWAY_TLS_CLIENT_CA_FILE', () => readAuthorities(clientCaFile));
+
+  const peers: PeerOptions = {
+    trustedProxies: values.OPAMP_GATEWAY_TRUSTED_PROXIES,
+    proxyProtocol: values.OPAMP_GATEWAY_PROXY_PROTOCOL,
+    forwardedForHeader: values.OPAMP_GATEWAY_FORWARDED_FOR_HEADER ?? '',
+    clientCertHeader: values.OPAMP_GATEWAY_CLIENT_CERT_HEADER ?? '',
+    clientVerifyHeader: values.OPAMP_GATEWAY_CLIENT_VERIFY_HEADER ?? '',
+  };
+  attempt('OPAMP_GATEWAY_TRUSTED_PROXIES', () => parseNetworks(peers.trustedProxies));
+  const forwards = peers.proxyProtocol || peers.forwardedForHeader !== '' || peers.clientCertHeader !== '';
+  if (forwards && peers.trustedProxies.length === 0)
+    problems.push('OPAMP_GATEWAY_TRUSTED_PROXIES: must name the proxies whose headers or PROXY protocol are to be believed');
+
+  const agentTokensFile = values.OPAMP_AGENT_TOKENS_FILE;
+  if (auth === 'token' && agentTokensFile !== undefined) attempt('OPAMP_AGENT_TOKENS_FILE', () => openStaticTokens(agentTokensFile));
+  if (auth === 'mtls') {
+    if (tls === undefined && peers.clientCertHeader === '')
+      problems.push(
+        'OPAMP_AGENT_AUTH: mtls needs OPAMP_GATEWAY_TLS_CERT_FILE and OPAMP_GATEWAY_TLS_KEY_FILE, or a trusted proxy with OPAMP_GATEWAY_CLIENT_CERT_HEADER',
+      );
+    if (tls !== undefined && clientCaFile === undefined)
+      problems.push('OPAMP_GATEWAY_TLS_CLIENT_CA_FILE: must be set when OPAMP_AGENT_AUTH is mtls');
   }
-  const tokens = text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => line.slice(line.indexOf(':') + 1).trim());
-  if (tokens.length === 0) throw new ConfigurationError([`OPAMP_AGENT_TOKENS_FILE: ${file} holds no token`]);
-  return tokens;
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return { agentAuth: auth, agentTokensFile, tls, clientCaFile, peers };
 }
 
 /** Reads the configuration from environment variables. Throws a ConfigurationError that names every problem. */
@@ -165,7 +217,9 @@ export function readGatewayConfig(environment: EnvironmentSource = process.env):
     keepEffective: values.OPAMP_GATEWAY_EFFECTIVE_CONFIG,
     customCapabilities: values.OPAMP_GATEWAY_CUSTOM_CAPABILITIES,
     tracing: readTracing(values.OPAMP_OTLP_ENDPOINT, environment),
-    agentTokens: readTokens(values.OPAMP_AGENT_AUTH, values.OPAMP_AGENT_TOKENS_FILE),
+    maxConnectionsPerAddress: values.OPAMP_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS,
+    connectRatePerAddress: values.OPAMP_GATEWAY_CONNECT_RATE_PER_ADDRESS,
+    ...readSecurity(values),
   };
 }
 

@@ -6,6 +6,7 @@ import type { RolloutTraces } from './rollout-traces.ts';
 /** What a gateway is asked for with each reading of its metrics. */
 export interface GatewayGauges {
   connections(): number;
+  exchanges(): number;
   connectionsLimit(): number;
   agents(): number;
   unhealthy(): number;
@@ -44,6 +45,9 @@ export class GatewayEvents {
   readonly #closed;
   readonly #stale;
   readonly #leaseLost;
+  readonly #principalsEnded;
+  readonly #forwardingIgnored;
+  readonly #certificates;
 
   constructor(logger: Logger) {
     this.logger = logger;
@@ -64,6 +68,17 @@ export class GatewayEvents {
     this.#closed = metrics.counter('connections_closed_total', { help: 'WebSocket connections that ended', labels: ['by'] });
     this.#stale = metrics.counter('stale_statuses_total', { help: 'Statuses that name another hash than the one offered' });
     for (const reason of REJECTIONS) this.#rejected.inc({ reason }, 0);
+    this.#principalsEnded = metrics.counter('credentials_ended_connections_total', {
+      help: 'Connections closed because their credential was revoked or has expired',
+      labels: ['why'],
+    });
+    this.#forwardingIgnored = metrics.counter('forwarding_ignored_total', {
+      help: 'Requests that claimed to come through a proxy that is not trusted; what they said was ignored',
+    });
+    this.#certificates = metrics.counter('certificate_reads_total', {
+      help: 'Times the certificate files had changed',
+      labels: ['outcome'],
+    });
     this.#leaseLost = metrics.counter('lease_lost_total', { help: 'Times this gateway found its lease gone' });
   }
 
@@ -73,7 +88,8 @@ export class GatewayEvents {
       this.metrics.gauge(name, { help, collect: (metric) => metric.set(read()) });
     };
     gauge('connections', 'Open WebSocket connections', of.connections);
-    gauge('connections_limit', 'WebSocket connections that this gateway takes', of.connectionsLimit);
+    gauge('exchanges', 'HTTP exchanges under way', of.exchanges);
+    gauge('connections_limit', 'WebSocket connections and HTTP exchanges that this gateway takes at one time', of.connectionsLimit);
     gauge('agents', 'Agents connected over WebSocket', of.agents);
     gauge('unhealthy_agents', 'Connected agents that report themselves unhealthy', of.unhealthy);
     gauge('dirty_agents', 'Agents whose newest state Redis does not have yet', of.dirty);
@@ -146,6 +162,26 @@ export class GatewayEvents {
 
   connectionClosed(by: 'agent' | 'server' | 'silence' | 'stalled'): void {
     this.#closed.inc({ by });
+  }
+
+  principalEnded(credential: string, why: string, connections: number): void {
+    this.#principalsEnded.inc({ why }, connections);
+    this.logger.info({ credential, why, connections }, 'connections are closed: their credential is no longer good');
+  }
+
+  forwardingIgnored(from: string): void {
+    this.#forwardingIgnored.inc();
+    this.logger.debug({ from }, 'forwarding headers of a hop that is not trusted were ignored');
+  }
+
+  certificatesRead(): void {
+    this.#certificates.inc({ outcome: 'used' });
+    this.logger.info('new certificates are in use for new connections');
+  }
+
+  certificatesUnusable(error: Error): void {
+    this.#certificates.inc({ outcome: 'refused' });
+    this.logger.error({ error: error.message }, 'changed certificate files cannot be used, the former ones stay in force');
   }
 
   leaseLost(): void {

@@ -1,4 +1,7 @@
+import type { X509Certificate } from 'node:crypto';
 import { hostname } from 'node:os';
+import { tokenProblem } from '@opamp-gateway/shared/agent-token';
+import type { AgentToken } from '@opamp-gateway/shared/agent-token';
 import { systemClock } from '@opamp-gateway/shared/clock';
 import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
@@ -11,6 +14,7 @@ import { createKeys, SCHEMA_VERSION } from '@opamp-gateway/shared/redis/keys';
 import { NO_TRACER, openTracer } from '@opamp-gateway/shared/tracing';
 import type { Tracer } from '@opamp-gateway/shared/tracing';
 import { AdminServer } from './admin-server.ts';
+import { Authenticator } from './authenticator.ts';
 import { RedisAgentRecords } from './bus/agent-records.ts';
 import { CommandChannel } from './bus/command-channel.ts';
 import type { GatewayCommand } from './bus/command-channel.ts';
@@ -19,17 +23,23 @@ import { EditWatch } from './bus/edit-watch.ts';
 import { GatewayLease } from './bus/gateway-lease.ts';
 import { specIdentity, SpecReplica } from './bus/spec-replica.ts';
 import { StatusWriter } from './bus/status-writer.ts';
+import { TokenReplica } from './bus/token-replica.ts';
+import { readAuthorities } from './client-authorities.ts';
 import { CLOSE_REASONS } from './close-reasons.ts';
 import { allowLongHeaders } from './config.ts';
 import type { GatewayConfig } from './config.ts';
 import { drainConnections } from './drain.ts';
 import { GatewayEvents } from './events.ts';
 import { OrderDesk } from './orders.ts';
+import { plainPrincipal, principalOf } from './principal.ts';
 import { remoteConfigField } from './protocol/replies.ts';
 import { RolloutTraces } from './rollout-traces.ts';
 import { SessionManager } from './session/session-manager.ts';
 import { SpecEvaluator } from './session/spec-evaluator.ts';
+import { openStaticTokens } from './static-tokens.ts';
+import type { StaticTokens } from './static-tokens.ts';
 import { AdmissionControl } from './transport/admission.ts';
+import { PeerReader } from './transport/peer.ts';
 import { WebSocketServer } from './transport/websocket-server.ts';
 
 /** Version of this release, as leases show it. */
@@ -59,6 +69,8 @@ const DESK_TICK_MS = 100;
 const STOP_FLUSH_MS = 3_000;
 const STOP_CLAIMS_MS = 1_000;
 const STOP_POLL_MS = 20;
+const TOKEN_CACHE_ENTRIES = 100_000;
+const FILE_LOOK_MS = 5_000;
 
 /** Builds a gateway from top to bottom. Nothing is opened before `start`. */
 export function createGateway(config: GatewayConfig, overrides: GatewayOverrides = {}): Gateway {
@@ -76,6 +88,9 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   let orders: OrderDesk;
   let writer: StatusWriter;
   let replica: SpecReplica;
+  let tokens: TokenReplica;
+  let fileTokens: StaticTokens | undefined;
+  let authorities: readonly X509Certificate[] = [];
   let manager: SessionManager;
   let tracer: Tracer = NO_TRACER;
   let timers: ClockTimer[] = [];
@@ -115,6 +130,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       logger,
       gatewayId: config.id,
       onSpecLook: () => void replica.look(),
+      onTokensLook: () => void tokens.look(),
       onCommand: (command) => {
         handleCommand(command).catch((thrown: unknown) =>
           logger.warn({ err: toError(thrown) }, 'command to this gateway could not be carried out'),
@@ -123,6 +139,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       onSubscribed: () => {
         void replica.look();
         void edits.lookEverywhere();
+        void tokens.look();
       },
     });
     const records = new RedisAgentRecords({
@@ -226,12 +243,33 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
         manager.reclaimAll();
       },
     });
+    if (config.agentAuth === 'token' && config.agentTokensFile !== undefined) fileTokens = openStaticTokens(config.agentTokensFile);
+    if (config.clientCaFile !== undefined) authorities = readAuthorities(config.clientCaFile);
+    tokens = new TokenReplica({
+      redis,
+      keys,
+      clock,
+      logger,
+      pollMs: config.specPollMs,
+      cacheEntries: TOKEN_CACHE_ENTRIES,
+      inUse: () => server.principalsInUse(),
+      onChanged: credentialChanged,
+    });
+    const authenticator = new Authenticator({
+      mode: config.agentAuth,
+      staticTokens: () => fileTokens?.tokens ?? [],
+      tokens,
+      clientCas: () => authorities,
+      nowMs: () => clock.nowMs(),
+    });
     const admission = new AdmissionControl({
       maxConnections: config.maxConnections,
       connectRate: config.connectRate,
       retryAfterSeconds: [1, config.retryAfterSeconds],
       loading: () => manager.claiming,
-      tokens: config.agentTokens,
+      maxPerAddress: config.maxConnectionsPerAddress,
+      ratePerAddress: config.connectRatePerAddress,
+      authenticate: (credentials) => authenticator.check(credentials),
       ready: () => problems().length === 0,
       nowMs: () => clock.nowMs(),
     });
@@ -242,6 +280,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       clock,
       events,
       admission,
+      peers: new PeerReader(config.peers),
+      tls: config.tls,
       maxMessageBytes: config.maxMessageBytes,
       maxBackpressureBytes: Math.min(config.maxMessageBytes + 64 * 1024, 0x7fffffff),
       pingIntervalMs: config.pingIntervalMs,
@@ -250,10 +290,12 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       onMessage: (outlet, bytes) => manager.handleWebSocketMessage(outlet, bytes),
       onHttpBody: (outlet, bytes) => manager.handleHttpBody(outlet, bytes),
       onClosed: (outlet) => manager.outletClosed(outlet),
+      onPrincipalChanged: (outlet) => manager.principalChanged(outlet),
     });
     admin = new AdminServer({ host: config.adminHost, port: config.adminPort, metrics: events.metrics, problems });
     events.show({
       connections: () => admission.connections,
+      exchanges: () => admission.exchanges,
       connectionsLimit: () => config.maxConnections,
       agents: () => manager.registry.size,
       unhealthy: () => manager.unhealthy,
@@ -309,9 +351,12 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
         manager.rewriteAll();
         void lease.renew();
         void replica.look();
+        tokens.forgetAll();
+        void tokens.look();
       });
       await channel.start();
       await replica.start();
+      await tokens.start();
       await edits.lookEverywhere();
       await admin.listen();
       await server.listen();
@@ -329,12 +374,31 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
           }
         }),
         clock.every(EDIT_POLL_MS, () => void edits.lookEverywhere()),
+        clock.every(FILE_LOOK_MS, refreshFiles),
       ];
       logger.info({ port: server.port, path: config.path, adminPort: admin.port }, 'gateway is serving');
     };
   };
 
   let startParts: () => Promise<void> = () => Promise.resolve();
+
+  /** What is stored of a credential in use may have changed. One that the store has lost ends nobody's connection. */
+  const credentialChanged = (id: string, token: AgentToken | null): void => {
+    const problem = token === null ? undefined : tokenProblem(token, clock.nowMs());
+    if (problem !== undefined) server.endPrincipal(id, problem);
+    else if (token !== null) server.changePrincipal(id, (current) => principalOf(token, current.certificateEndMs));
+    else if (config.agentAuth === 'mtls') server.changePrincipal(id, (current) => plainPrincipal(id, current.certificateEndMs));
+  };
+
+  /** Tokens and authorities that stand in files. */
+  const refreshFiles = (): void => {
+    try {
+      for (const id of fileTokens?.refresh() ?? []) server.endPrincipal(id, 'revoked');
+      if (config.clientCaFile !== undefined) authorities = readAuthorities(config.clientCaFile);
+    } catch (thrown) {
+      logger.error({ error: toError(thrown).message }, 'a file of tokens or authorities cannot be read, what it said stays in force');
+    }
+  };
 
   const refuseNewerSchema = async (): Promise<void> => {
     const version = Number((await redis.hget(keys.meta, 'schemaVersion')) ?? SCHEMA_VERSION);
@@ -366,6 +430,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
         await clock.sleep(STOP_POLL_MS);
       const clean = ((await writer?.stop(STOP_FLUSH_MS)) ?? true) && (manager?.claiming ?? 0) === 0;
       replica?.stop();
+      await tokens?.stop();
       await lease?.stop(clean).catch((thrown: unknown) => logger.warn({ error: toError(thrown).message }, 'lease was not given back'));
       await admin?.close();
       events.traces?.stop();

@@ -1,8 +1,10 @@
 -- Takes agents over for one gateway and returns their records.
 -- KEYS[1] any key of the shard (routing only)
--- ARGV    prefix, gateway, mode ('force' | 'polite'), silenceMs ('' for a connection, else an HTTP poll), uid...
+-- ARGV    prefix, gateway, mode ('force' | 'polite'), silenceMs ('' for a connection, else an HTTP poll), then per agent: uid, id of its
+--         credential, realm of that ('' = not bound)
 -- returns per uid: {'ok', epoch, formerOwner, flat record before the claim (empty when new)}
 --                  {'owned', owner, epoch} in mode polite, when another gateway holds it (nothing is changed)
+--                  {'foreign', token id} when the record is bound to another realm (nothing is changed)
 --                  {'alias', uid} when the agent was re-identified and its new record must be claimed instead
 
 local gateway = ARGV[2]
@@ -12,8 +14,8 @@ local replies = {}
 -- Time in which an agent that a gateway sent away is expected back.
 local MOVED_MS = 600000
 
-for i = 5, #ARGV do
-  local uid = ARGV[i]
+for i = 5, #ARGV, 3 do
+  local uid, token, realm = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local key = agent_key(uid)
   local alias = redis.call('GET', prefix .. 'alias:' .. uid)
   local flat = redis.call('HGETALL', key)
@@ -21,6 +23,8 @@ for i = 5, #ARGV do
   local owner = rec.owner or ''
   if alias and #flat == 0 then
     replies[#replies + 1] = { 'alias', alias }
+  elseif (rec.realm or '') ~= '' and rec.realm ~= realm and rec.token ~= token then
+    replies[#replies + 1] = { 'foreign', rec.token or '' }
   elseif polite and owner ~= '' and owner ~= 'http' and owner ~= gateway then
     replies[#replies + 1] = { 'owned', owner, rec.epoch or '0' }
   else

@@ -68,6 +68,13 @@ export interface AgentRecord {
   failed: Map<string, FailedHash>;
   pin: Pin | null;
   labels: Record<string, string>;
+  /** Id of the credential that the agent last connected with, '' when none was asked for. */
+  token: string;
+  /** What that credential binds the record to, see `realmOf`. */
+  realm: string;
+  /** Labels and groups of that credential. */
+  tokenLabels: Readonly<Record<string, string>>;
+  tokenGroups: readonly string[] | null;
   componentsHash: string;
   customCapabilities: string[];
   transport: 'ws' | 'http';
@@ -106,6 +113,10 @@ export const RECORD_FIELDS = [
   'failed',
   'pin',
   'labels',
+  'token',
+  'realm',
+  'tokenLabels',
+  'tokenGroups',
   'componentsHash',
   'customCapabilities',
   'transport',
@@ -186,6 +197,10 @@ export function parseRecord(uid: string, fields: Readonly<Record<string, string>
     failed: parseFailed(fields['failed'] ?? ''),
     pin: parseJson<Pin | null>(fields['pin'], null),
     labels: parseJson<Record<string, string>>(fields['labels'], {}),
+    token: fields['token'] ?? '',
+    realm: fields['realm'] ?? '',
+    tokenLabels: parseJson<Record<string, string>>(fields['tokenLabels'], {}),
+    tokenGroups: parseJson<string[] | null>(fields['tokenGroups'], null),
     componentsHash: fields['componentsHash'] ?? '',
     customCapabilities: parseJson<string[]>(fields['customCapabilities'], []),
     transport: fields['transport'] === 'http' ? 'http' : 'ws',
@@ -194,10 +209,18 @@ export function parseRecord(uid: string, fields: Readonly<Record<string, string>
   };
 }
 
-/** Flat attributes for selectors: identifying ones win, labels stand under `label.<name>`. */
-export function selectorAttributes(attributes: AgentAttributes, labels: Readonly<Record<string, string>>): Record<string, string> {
+const LABEL_PREFIX = 'label.';
+
+/**
+ * Flat attributes for selectors: identifying ones win. Labels stand under `label.<name>`, where nothing that an agent says
+ * counts; those of its credential win over those that operators gave it.
+ */
+export function selectorAttributes(record: Pick<AgentRecord, 'attributes' | 'labels' | 'tokenLabels'>): Record<string, string> {
+  const { attributes, labels, tokenLabels } = record;
   const flat: Record<string, string> = { ...attributes.nonIdentifying, ...attributes.identifying };
-  for (const [name, value] of Object.entries(labels)) flat[`label.${name}`] = value;
+  for (const name of Object.keys(flat)) if (name.startsWith(LABEL_PREFIX)) delete flat[name];
+  for (const [name, value] of Object.entries(labels)) flat[LABEL_PREFIX + name] = value;
+  for (const [name, value] of Object.entries(tokenLabels)) flat[LABEL_PREFIX + name] = value;
   return flat;
 }
 

@@ -14,6 +14,7 @@ import {
   textOption,
 } from './config-schema.ts';
 import { ConfigurationError } from './errors.ts';
+import { GATEWAY_SECURITY_OPTIONS } from './gateway-security-options.ts';
 import type { LogLevel } from './logger.ts';
 import { parseOtlpHeaders } from './tracing.ts';
 import type { TracingConfig } from './tracing.ts';
@@ -245,17 +246,18 @@ export const OPTIONS = {
     sentence: 'Whether the effective configs that agents report are stored.',
   }),
   OPAMP_GATEWAY_CUSTOM_CAPABILITIES: listOption({ default: [], readBy: GATEWAY, sentence: 'Custom capabilities announced to agents.' }),
+  ...GATEWAY_SECURITY_OPTIONS,
   OPAMP_AGENT_AUTH: choiceOption({
     default: 'none',
     choices: ['none', 'token', 'mtls'],
     readBy: GATEWAY,
-    sentence: 'How agents prove who they are.',
+    sentence: 'How agents prove who they are: not at all, by a bearer token, or by a client certificate.',
   }),
   OPAMP_AGENT_TOKENS_FILE: textOption({
     default: undefined,
     kind: 'file',
     readBy: GATEWAY,
-    sentence: 'File of the tokens that agents may use.',
+    sentence: 'File of tokens that agents may use beside those made through the API; read again when it changes.',
   }),
 
   OPAMP_COORDINATOR_ID: textOption({
@@ -382,6 +384,25 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'Interval at which the numbers of the whole fleet are read, for metrics and alerts.',
   }),
+  OPAMP_PUBLIC_ENDPOINT: textOption({
+    default: undefined,
+    kind: 'URL',
+    readBy: COORDINATOR,
+    sentence: 'Where agents reach the gateways, `wss://opamp.example.com/v1/opamp` for example; enrolment hands it out.',
+    check: (text) => (/^(?:wss?|https?):$/.test(URL.parse(text)?.protocol ?? '') ? undefined : 'a ws://, wss://, http:// or https:// URL'),
+  }),
+  OPAMP_PUBLIC_CA_FILE: textOption({
+    default: undefined,
+    kind: 'file',
+    readBy: COORDINATOR,
+    sentence: 'Authority (PEM) by which agents know that endpoint, where it is no public one; enrolment hands it out.',
+  }),
+  OPAMP_RETENTION_TOKENS: integerOption({
+    default: 30,
+    unit: 'days',
+    readBy: COORDINATOR,
+    sentence: 'How long a revoked or expired agent token is still listed; 0 = for ever.',
+  }),
   OPAMP_API_TOKENS_FILE: textOption({
     default: undefined,
     kind: 'file',
@@ -494,9 +515,9 @@ export function loggableValues(values: Readonly<Partial<EnvironmentValues>>): Re
 export function renderConfigurationTable(): string {
   const sections: [string, (readBy: readonly string[]) => boolean][] = [
     ['Gateway and coordinator', (readBy) => readBy.length > 1],
-    ['Gateway', (readBy) => readBy === GATEWAY],
-    ['Coordinator', (readBy) => readBy === COORDINATOR],
-    ['CLI', (readBy) => readBy === CLI],
+    ['Gateway', (readBy) => isOnly(readBy, 'gateway')],
+    ['Coordinator', (readBy) => isOnly(readBy, 'coordinator')],
+    ['CLI', (readBy) => isOnly(readBy, 'cli')],
   ];
   return sections
     .map(([title, belongs]) => {
@@ -540,4 +561,8 @@ export function readTracing(own: string | undefined, environment: EnvironmentSou
   } catch {
     throw new ConfigurationError(['OTEL_EXPORTER_OTLP_HEADERS: expected key=value pairs joined by commas']);
   }
+}
+
+function isOnly(readBy: readonly string[], reader: string): boolean {
+  return readBy.length === 1 && readBy[0] === reader;
 }

@@ -194,6 +194,8 @@ export interface DesiredInput {
   origin: string;
   /** Flat attributes, identifying ones winning, with server-side labels under `label.<name>`. */
   attributes: Readonly<Record<string, string>>;
+  /** The only groups it can be in, as its credential says; absent or null = every group. */
+  scope?: readonly string[] | null;
   pin: Pin | null;
   failed: ReadonlyMap<string, FailedHash>;
   /** Hash of its component list [OpAMP available_components.hash]; left out or empty when it has told none. */
@@ -219,9 +221,10 @@ export interface Desired {
   lacking: boolean;
 }
 
-/** The group of an agent with these attributes: the highest priority that matches, ties by name in byte order. */
-export function groupOf(spec: FleetSpec, attributes: Readonly<Record<string, string>>): GroupSpec | null {
+/** The group of an agent: of those in its scope, the highest priority that matches, ties by name in byte order. */
+function groupOf(spec: FleetSpec, { attributes, scope }: Pick<DesiredInput, 'attributes' | 'scope'>): GroupSpec | null {
   for (const group of spec.groups) {
+    if (scope !== undefined && scope !== null && !scope.includes(group.name)) continue;
     if (matches(selectorOf(group.selector), attributes)) return group;
   }
   return null;
@@ -274,7 +277,7 @@ function lacks(config: ConfigRef, agent: DesiredInput): boolean {
  * Pure.
  */
 export function desired(spec: FleetSpec, agent: DesiredInput): Desired {
-  const group = groupOf(spec, agent.attributes);
+  const group = groupOf(spec, agent);
   const rollout = group === null ? null : (spec.rollouts.get(group.name) ?? null);
   const inCohort = rollout !== null && agent.pin === null && isInCohort(rollout, agent);
   const lacking = rollout !== null && agent.pin === null && lacks(rollout.to, agent) && !agent.wasOffered(rollout.id);

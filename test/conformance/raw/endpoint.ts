@@ -11,6 +11,15 @@ export interface Endpoint {
   readonly secure: boolean;
   /** Value for the Host header. */
   readonly authority: string;
+  /** Certificates (PEM) of a TLS connection: whom to believe, and what to show. */
+  readonly tls?: TlsMaterial;
+}
+
+/** PEM texts. */
+export interface TlsMaterial {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = {
@@ -36,9 +45,9 @@ export const parseEndpoint = (url: string): Endpoint => {
 
 /** Opens a TCP (or TLS) connection. Rejects when it is refused or takes longer than `deadlineMs`. */
 export const connectSocket = async (endpoint: Endpoint, deadlineMs: number, insecure = false): Promise<Socket> => {
-  const { host, port, secure } = endpoint;
+  const { host, port, secure, tls = {} } = endpoint;
   const socket = secure
-    ? connectSecure({ host, port, rejectUnauthorized: !insecure, ALPNProtocols: ['http/1.1'] })
+    ? connectSecure({ host, port, rejectUnauthorized: !insecure, ALPNProtocols: ['http/1.1'], ...tls })
     : connectPlain({ host, port });
   socket.setNoDelay(true);
   const connected = new Promise<void>((resolve, reject) => {

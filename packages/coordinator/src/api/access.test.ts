@@ -106,7 +106,7 @@ describe('the table of routes', () => {
     const served = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replace('/api/v1', '').replaceAll(/\{(\w+)\}/g, ':$1')}`),
     );
-    expect(served.filter((route) => route !== 'GET /auth').toSorted()).toEqual(ROUTES.toSorted());
+    expect(served.filter((route) => !['GET /auth', 'POST /enrol'].includes(route)).toSorted()).toEqual(ROUTES.toSorted());
   });
 
   it('lets no role do more than a stronger one, but for the approval', () => {

@@ -1,4 +1,3 @@
-import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { agentCapabilityNames } from '@opamp-gateway/shared/capabilities';
 import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
@@ -21,8 +20,9 @@ export function toAgentView(record: AgentRecord, spec: FleetSpec): Record<string
     gateway: connected ? record.owner : null,
     transport: record.transport,
     group: groupWord(record),
-    attributes: selectorAttributes(record.attributes, {}),
+    attributes: { ...record.attributes.nonIdentifying, ...record.attributes.identifying },
     labels: record.labels,
+    credential: record.token === '' ? null : { id: record.token, labels: record.tokenLabels, groups: record.tokenGroups },
     health: { status: healthWord(record), since: timeOrNull(record.healthSinceMs) },
     config: {
       status: statusWord(record),

@@ -27,6 +27,8 @@ import { gatewayRoutes } from './routes/gateways.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { historyRoutes } from './routes/history.ts';
 import { rolloutRoutes } from './routes/rollouts.ts';
+import { enrolRoutes } from './routes/enrol.ts';
+import { tokenRoutes } from './routes/tokens.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -156,9 +158,18 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
         auditRoutes,
         alertRoutes,
         backupRoutes,
+        tokenRoutes,
       ]) {
         await api.register(async (scope) => routes(scope, dependencies));
       }
+    },
+    { prefix: API_PREFIX },
+  );
+  // Hosts that enrol have an enrolment token and nothing else.
+  await app.register(
+    async (open) => {
+      open.addHook('preValidation', prepareForValidation);
+      enrolRoutes(open, dependencies);
     },
     { prefix: API_PREFIX },
   );

@@ -7,6 +7,7 @@ import type { OidcVerifier } from '../access/oidc.ts';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import type { CommandBus } from '../bus/command-bus.ts';
 import type { RolloutService } from '../rollout/service.ts';
+import type { AgentTokenStore } from '../stores/agent-token-store.ts';
 import type { BackupStore } from '../stores/backup/backup-store.ts';
 import type { AuditLog } from '../stores/audit-log.ts';
 import type { ConfigStore } from '../stores/config-store.ts';
@@ -60,6 +61,10 @@ export interface ApiDependencies {
   agents: AgentReader;
   commands: CommandBus;
   rollouts: RolloutService;
+  /** Credentials of agents. */
+  agentTokens: AgentTokenStore;
+  /** Where agents reach the gateways, and the authority they know them by; undefined = nobody has said. */
+  publicEndpoint: { url: string; caPem: string | undefined } | undefined;
   gateways: GatewayLister;
   history: HistoryReader;
   alerts: AlertService;

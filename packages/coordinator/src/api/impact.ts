@@ -29,7 +29,8 @@ export interface Impact {
 export function desiredOf(spec: FleetSpec, record: AgentRecord): Desired {
   return desired(spec, {
     origin: record.origin,
-    attributes: selectorAttributes(record.attributes, record.labels),
+    attributes: selectorAttributes(record),
+    scope: record.tokenGroups,
     pin: record.pin,
     failed: record.failed,
     componentsHash: record.componentsHash,

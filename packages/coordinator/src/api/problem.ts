@@ -45,6 +45,11 @@ export const PROBLEMS = {
     title: 'The credential is not for this group',
     help: '`groups` names the groups that the credential is for. Use one for the group in question, or for all groups.',
   },
+  'enrolment-refused': {
+    status: 401,
+    title: 'The enrolment token is not accepted',
+    help: '`detail` says why: it is not known, revoked, expired, or spent. Make a new one: `opampctl tokens create NAME --enrolment`.',
+  },
   'route-not-found': { status: 404, title: 'There is no such path', help: 'See `/api/v1/openapi.json` for all paths.' },
   'config-not-found': {
     status: 404,
@@ -62,6 +67,7 @@ export const PROBLEMS = {
     title: 'There is no such rollout',
     help: '`GET /api/v1/rollouts` lists them; an ended one is kept for its retention time.',
   },
+  'token-not-found': { status: 404, title: 'There is no such credential of agents', help: '`GET /api/v1/tokens` lists them.' },
   'problem-not-found': { status: 404, title: 'There is no problem type of that name', help: 'docs/errors.md lists them all.' },
   'method-not-allowed': {
     status: 405,
@@ -92,6 +98,13 @@ export const PROBLEMS = {
     status: 409,
     title: 'Agents are connected',
     help: 'A backup with rollouts that go on is restored while no agent is connected: stop the gateways, restore, start them again.',
+  },
+  'token-exists': { status: 409, title: 'The certificate is listed already', help: 'Change the entry, or revoke it; `detail` has its id.' },
+  'token-revoked': { status: 409, title: 'The credential is revoked', help: 'A revoked credential stays so. Make a new one.' },
+  'no-endpoint': {
+    status: 409,
+    title: 'Nobody has said where agents connect',
+    help: 'Enrolment hands out the address of the gateways: set `OPAMP_PUBLIC_ENDPOINT` for every coordinator.',
   },
   'action-forbidden': {
     status: 409,
@@ -160,6 +173,11 @@ export const PROBLEMS = {
     help: 'See `errors[]`: each entry names a field. A field that is unknown or not built yet is refused, never ignored.',
   },
   'limit-exceeded': { status: 422, title: 'A limit is reached', help: 'docs/limits.md lists the limits. Delete what is no longer used.' },
+  'too-many-attempts': {
+    status: 429,
+    title: 'Too many attempts failed',
+    help: 'Wait for the time in `Retry-After`, and use a token that is good.',
+  },
   internal: {
     status: 500,
     title: 'Something went wrong here',

@@ -16,6 +16,7 @@ const ROLLOUT_WRITE: RouteRule = { permission: 'rollouts.write', touches: 'rollo
 const ROLLOUT_STOP: RouteRule = { permission: 'rollouts.stop', touches: 'rollout' };
 const AGENT_WRITE: RouteRule = { permission: 'agents.write', touches: 'agent' };
 const AGENT_COMMAND: RouteRule = { permission: 'agents.command', touches: 'agent' };
+const ACCESS: RouteRule = { permission: 'access.manage', touches: 'fleet' };
 const SHARED_READ: RouteRule = { permission: 'read', touches: 'shared' };
 const GATEWAY_MANAGE: RouteRule = { permission: 'gateways.manage', touches: 'fleet' };
 const LIST_READ: RouteRule = { permission: 'read', touches: 'list' };
@@ -74,6 +75,11 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
 
   'GET /backup': { permission: 'fleet.backup', touches: 'fleet' },
   'POST /restore': { permission: 'fleet.backup', touches: 'fleet' },
+  'GET /tokens': ACCESS,
+  'GET /tokens/:id': ACCESS,
+  'POST /tokens': ACCESS,
+  'PATCH /tokens/:id': ACCESS,
+  'DELETE /tokens/:id': ACCESS,
 
   'GET /gateways': SHARED_READ,
   'GET /alerts': { permission: 'read', touches: 'fleet' },

@@ -306,6 +306,13 @@ const AGENT_PROPERTIES = {
   group: nullable(text('Effective group; null when no selector matches.')),
   attributes: mapOf({ type: 'string' }, 'Both attribute lists, identifying ones winning.'),
   labels: mapOf({ type: 'string' }, 'Server-side labels, `label.<name>` in selectors.'),
+  credential: nullable(
+    view({
+      id: text('The token or certificate that it last connected with.'),
+      labels: mapOf({ type: 'string' }, 'Labels of that; they win over those of the agent.'),
+      groups: nullable(list(text('Group.'), 'The only groups that it can be in; null = every group.')),
+    }),
+  ),
   health: HEALTH,
   config: view({
     status: text('What the agent last said.', { enum: ['unset', 'applying', 'applied', 'failed'] }),

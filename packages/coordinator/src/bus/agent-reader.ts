@@ -33,6 +33,9 @@ const LISTED_FIELDS: readonly RecordField[] = [
   'failed',
   'pin',
   'labels',
+  'token',
+  'tokenLabels',
+  'tokenGroups',
   'componentsHash',
   'transport',
 ];

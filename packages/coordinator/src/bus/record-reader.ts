@@ -62,7 +62,7 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
   const samplesOf = async (members: readonly ConnectedMember[], query: HealthQuery, cohort: boolean): Promise<HealthSample[]> => {
     const found = await read(
       members.map((member) => member.uid),
-      ['health', 'connectedAt', 'attributes', 'labels', 'history'],
+      ['health', 'connectedAt', 'attributes', 'labels', 'history', 'tokenLabels'],
       query.rollout,
     );
     return [...found.values()].flatMap((record) => {
@@ -109,7 +109,18 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
     async candidates(members, spreadBy) {
       const found = await read(
         members.map((member) => member.uid),
-        ['capabilities', 'health', 'healthSince', 'connectedAt', 'pin', 'reportedHash', 'attributes', 'labels', 'componentsHash'],
+        [
+          'capabilities',
+          'health',
+          'healthSince',
+          'connectedAt',
+          'pin',
+          'reportedHash',
+          'attributes',
+          'labels',
+          'tokenLabels',
+          'componentsHash',
+        ],
       );
       return [...found.values()].map((record) => ({
         uid: record.uid,
@@ -156,18 +167,18 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
 }
 
 /** Fields behind {@link toFacts}. */
-const FACTS: readonly RecordField[] = ['attributes', 'labels', 'lastSeen', 'connectedAt'];
+const FACTS: readonly RecordField[] = ['attributes', 'labels', 'tokenLabels', 'lastSeen', 'connectedAt'];
 
 function toFacts(record: AgentRecord): AgentFacts {
   return {
     origin: record.origin,
-    attributes: selectorAttributes(record.attributes, record.labels),
+    attributes: selectorAttributes(record),
     absence: { fromMs: record.lastSeenMs, toMs: record.connectedAtMs },
   };
 }
 
 function stratumOf(record: AgentRecord, spreadBy: readonly string[]): string {
   if (spreadBy.length === 0) return '';
-  const attributes = selectorAttributes(record.attributes, record.labels);
+  const attributes = selectorAttributes(record);
   return spreadBy.map((name) => attributes[name] ?? '').join('\n');
 }

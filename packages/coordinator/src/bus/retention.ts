@@ -2,10 +2,12 @@ import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { createService } from '@opamp-gateway/shared/lifecycle';
 import type { Service } from '@opamp-gateway/shared/lifecycle';
 import type { Logger } from '@opamp-gateway/shared/logger';
+import { parseAgentToken } from '@opamp-gateway/shared/agent-token';
 import { deleteAgent } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import type { AuditLog } from '../stores/audit-log.ts';
+import { putToken } from '@opamp-gateway/shared/redis/token-scripts';
 import { fleetTimeMs } from './gateway-directory.ts';
 
 const DAY_MS = 86_400_000;
@@ -23,6 +25,8 @@ export interface RetentionDays {
   rollouts: number;
   /** Audit entries. */
   audit: number;
+  /** A revoked or expired credential of agents, from its end on. */
+  tokens: number;
 }
 
 /** What one round removed. */
@@ -102,6 +106,27 @@ export function createRetention(options: {
     }
   };
 
+  /** Certificates stay: their entry is what keeps a revoked one out. */
+  const expireTokens = async (cutoffMs: number): Promise<void> => {
+    let after = '-';
+    for (;;) {
+      const ids = await client.zrange(keys.tokenIds, after, '+', 'BYLEX', 'LIMIT', 0, BATCH);
+      const last = ids.at(-1);
+      if (last === undefined || stopped) return;
+      after = `(${last}`;
+      const texts = await client.hmget(keys.tokens, ...ids);
+      for (const [index, id] of ids.entries()) {
+        const text = texts[index] ?? null;
+        if (text === null) continue;
+        const { kind, revokedAtMs, expiresAtMs } = parseAgentToken(text);
+        const endedAtMs = Math.min(revokedAtMs ?? Number.POSITIVE_INFINITY, expiresAtMs ?? Number.POSITIVE_INFINITY);
+        if (kind === 'certificate' || endedAtMs > cutoffMs) continue;
+        if (await putToken(client, keys, { id, from: text, to: '' }))
+          await client.multi().hdel(keys.tokensUsed, id).hdel(keys.tokenUses, id).exec();
+      }
+    }
+  };
+
   const runOnce = async (): Promise<RetentionRound> => {
     const nowMs = await fleetTimeMs(client, keys);
     const result: RetentionRound = { agents: 0, rollouts: 0 };
@@ -110,6 +135,7 @@ export function createRetention(options: {
       result.agents = counts.reduce((sum, count) => sum + count, 0);
     }
     if (days.rollouts > 0) result.rollouts = await expireRollouts(nowMs - days.rollouts * DAY_MS);
+    if (days.tokens > 0) await expireTokens(nowMs - days.tokens * DAY_MS);
     if (days.audit > 0) await options.audit.trim(nowMs - days.audit * DAY_MS);
     if (result.agents > 0 || result.rollouts > 0) options.onExpired?.(result);
     if (result.agents > 0 || result.rollouts > 0) logger.info({ ...result }, 'what was kept long enough is removed');

@@ -5,6 +5,7 @@ import { toError } from '@opamp-gateway/shared/errors';
 import { newUid, shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
+import type { Principal } from '../principal.ts';
 import type { AgentRecords, Claim } from '../session/ports.ts';
 
 export interface AgentRecordsOptions {
@@ -22,6 +23,7 @@ export interface AgentRecordsOptions {
 
 interface ClaimRequest {
   uid: string;
+  principal: Principal;
   resolve(reply: ClaimReply): void;
   reject(error: Error): void;
 }
@@ -43,22 +45,24 @@ export class RedisAgentRecords implements AgentRecords {
     this.#options = options;
   }
 
-  async claim(uid: string, transport: 'ws' | 'http'): Promise<Claim> {
-    let reply = await this.#ask(uid, 'polite', transport);
+  async claim(uid: string, transport: 'ws' | 'http', principal: Principal): Promise<Claim> {
+    let reply = await this.#ask(uid, 'polite', transport, principal);
     if (reply.kind === 'owned') {
       await this.#waitForRelease(reply.owner, uid);
-      reply = await this.#ask(uid, 'force', transport);
+      reply = await this.#ask(uid, 'force', transport, principal);
     }
+    if (reply.kind === 'foreign') return { kind: 'foreign' };
     if (reply.kind === 'alias') return { kind: 'alias', uid: reply.uid };
     if (reply.kind === 'owned') throw new Error(`claim of ${uid} was refused`);
     return { kind: 'ok', uid, epoch: reply.epoch, formerOwner: reply.formerOwner, fields: reply.fields };
   }
 
-  async reclaim(uid: string, epoch: string): Promise<Claim | { kind: 'owned' }> {
-    let reply = await this.#ask(uid, 'polite', 'ws');
+  async reclaim(uid: string, epoch: string, principal: Principal): Promise<Claim | { kind: 'owned' }> {
+    let reply = await this.#ask(uid, 'polite', 'ws', principal);
     // An older claim than ours: the store went back to a copy that lacks ours, and the agent is still here.
-    if (reply.kind === 'owned' && Number(reply.epoch) < Number(epoch)) reply = await this.#ask(uid, 'force', 'ws');
-    if (reply.kind !== 'ok') return reply.kind === 'owned' ? { kind: 'owned' } : { kind: 'alias', uid: reply.uid };
+    if (reply.kind === 'owned' && Number(reply.epoch) < Number(epoch)) reply = await this.#ask(uid, 'force', 'ws', principal);
+    if (reply.kind === 'alias') return { kind: 'alias', uid: reply.uid };
+    if (reply.kind !== 'ok') return { kind: reply.kind };
     return { kind: 'ok', uid, epoch: reply.epoch, formerOwner: reply.formerOwner, fields: reply.fields };
   }
 
@@ -94,7 +98,7 @@ export class RedisAgentRecords implements AgentRecords {
     this.#released.delete(uid);
   }
 
-  #ask(uid: string, mode: 'force' | 'polite', transport: 'ws' | 'http'): Promise<ClaimReply> {
+  #ask(uid: string, mode: 'force' | 'polite', transport: 'ws' | 'http', principal: Principal): Promise<ClaimReply> {
     return new Promise((resolve, reject) => {
       const shard = shardOf(uid);
       const name = `${shard}:${mode}:${transport}`;
@@ -108,7 +112,7 @@ export class RedisAgentRecords implements AgentRecords {
           void this.#send(shard, started);
         });
       }
-      queue.requests.push({ uid, resolve, reject });
+      queue.requests.push({ uid, principal, resolve, reject });
     });
   }
 
@@ -118,6 +122,7 @@ export class RedisAgentRecords implements AgentRecords {
         gateway: this.#options.gatewayId,
         mode: queue.mode,
         uids: queue.requests.map((request) => request.uid),
+        credentials: queue.requests.map((request) => request.principal),
         ...(queue.transport === 'http' ? { silenceMs: this.#options.httpSilenceMs } : {}),
       });
       for (const [i, request] of queue.requests.entries()) {

@@ -27,6 +27,7 @@ export interface CommandChannelOptions {
   logger: Logger;
   gatewayId: string;
   onSpecLook(): void;
+  onTokensLook(): void;
   onCommand(command: GatewayCommand): void;
   /** (Re)subscribed: messages may have been missed, so everything they hint at is to be read. */
   onSubscribed(): void;
@@ -46,9 +47,10 @@ export class CommandChannel {
     const own = keys.channelGateway(gatewayId);
     subscriber.on('message', (channel: string, text: string) => {
       if (channel === keys.channelSpec) this.#options.onSpecLook();
+      else if (channel === keys.channelTokens) this.#options.onTokensLook();
       else if (channel === own) this.#receive(text);
     });
-    await subscriber.subscribe(keys.channelSpec, own);
+    await subscriber.subscribe(keys.channelSpec, keys.channelTokens, own);
     subscriber.on('ready', () => this.#options.onSubscribed());
   }
 

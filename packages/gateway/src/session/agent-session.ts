@@ -134,7 +134,7 @@ export class AgentSession {
 
   /** Flat attributes with labels, for selectors. */
   get attributes(): Record<string, string> {
-    return selectorAttributes(this.record.attributes, this.record.labels);
+    return selectorAttributes(this.record);
   }
 
   /** Puts the number of the last message into the write. */

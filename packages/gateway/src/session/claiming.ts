@@ -6,6 +6,7 @@ import { CLOSE_REASONS } from '../close-reasons.ts';
 import type { GatewayEvents } from '../events.ts';
 import { AgentSession, phaseOf } from './agent-session.ts';
 import type { QueuedMessage } from './agent-session.ts';
+import { adoptCredential, isForeign } from './credential.ts';
 import type { HealthWatch } from './health-watch.ts';
 import { interned } from './interning.ts';
 import type { OfferDesk } from './offer-desk.ts';
@@ -42,6 +43,8 @@ export interface ClaimingOptions {
   supersede(session: AgentSession): void;
   /** Answers UNAVAILABLE. */
   unavailable(session: AgentSession, message: string): void;
+  /** Answers that the record belongs to another credential. */
+  foreign(session: AgentSession): void;
 }
 
 /** Makes sessions live: takes the agent's record over, from whoever has it, and keeps what the agent says meanwhile. */
@@ -63,6 +66,10 @@ export class Claiming {
     const { registry } = this.#options;
     const session = new AgentSession(uid, first.message.instanceUid, outlet);
     const former = registry.owner(uid);
+    if (former?.phase === 'live' && isForeign(former.record, outlet.principal)) {
+      this.#options.foreign(session);
+      return;
+    }
     registry.add(session);
     this.enqueue(session, first);
     this.#underWay += 1;
@@ -100,27 +107,31 @@ export class Claiming {
     }
   }
 
-  /** Claims the record and makes the session live. Rejects when Redis is away. */
-  async load(session: AgentSession): Promise<void> {
+  /** Claims the record and makes the session live; false when it belongs to another credential. Rejects when Redis is away. */
+  async load(session: AgentSession): Promise<boolean> {
     const { records, registry } = this.#options;
-    const claim = await records.claim(session.uid, session.outlet.transport);
+    const { transport, principal } = session.outlet;
+    const claim = await records.claim(session.uid, transport, principal);
+    if (claim.kind === 'foreign') return false;
     if (claim.kind === 'alias') {
       // The agent was given another uid and came back with the old one.
       session.handedUid = claim.uid;
       const former = registry.owner(claim.uid);
       if (former !== undefined && former !== session) await this.giveUp(former);
-      const again = await records.claim(claim.uid, session.outlet.transport);
-      if (session.phase !== 'claiming') return;
+      const again = await records.claim(claim.uid, transport, principal);
+      if (again.kind === 'foreign') return false;
+      if (session.phase !== 'claiming') return true;
       if (again.kind === 'alias') throw new Error(`instance uid ${claim.uid} leads to another alias`);
-      if (session.outlet.transport === 'ws') {
+      if (transport === 'ws') {
         registry.remove(session);
         session.uid = again.uid;
         registry.add(session);
       } else session.uid = again.uid;
       this.#adopt(session, again.epoch, again.fields);
-      return;
+      return true;
     }
     if (session.phase === 'claiming') this.#adopt(session, claim.epoch, claim.fields);
+    return true;
   }
 
   /** Claims the record of a live session again: the lease was gone, or the store is another one. Never rejects. */
@@ -128,7 +139,7 @@ export class Claiming {
     if (session.phase !== 'live') return;
     const { desk, records, spec, writer } = this.#options;
     try {
-      const claim = await records.reclaim(session.uid, session.epoch);
+      const claim = await records.reclaim(session.uid, session.epoch, session.outlet.principal);
       const phase = phaseOf(session);
       if (claim.kind === 'ok' && phase === 'closed') {
         // Its connection ended meanwhile; the release that was written then had the old epoch.
@@ -137,7 +148,7 @@ export class Claiming {
         writer.markDirty(session);
       }
       if (phase !== 'live' || claim.kind === 'alias') return;
-      if (claim.kind === 'owned') {
+      if (claim.kind === 'owned' || claim.kind === 'foreign') {
         // While this gateway was away the agent moved; a message on this connection would prove a second one.
         this.#options.supersede(session);
         return;
@@ -171,7 +182,11 @@ export class Claiming {
           events.takenOver('connection');
         }
         if (session.phase !== 'claiming') return;
-        await this.load(session);
+        if (!(await this.load(session))) {
+          for (const _ of session.queue ?? []) this.#options.foreign(session);
+          this.#options.forget(session);
+          return;
+        }
         break;
       } catch (thrown) {
         events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
@@ -203,6 +218,7 @@ export class Claiming {
     const now = clock.nowMs();
     session.epoch = epoch;
     session.record = parseRecord(session.uid, fields);
+    if (adoptCredential(session)) writer.markDirty(session);
     interned.record(session.record);
     session.takesConfig = fields['takes'] === undefined ? undefined : fields['takes'] === '1';
     session.facetText = interned.text('facets', fields['facets'] ?? '');

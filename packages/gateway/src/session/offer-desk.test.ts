@@ -5,6 +5,7 @@ import { EMPTY_SPEC } from '@opamp-gateway/shared/fleet-spec';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { describe, expect, it } from 'vitest';
 import { GatewayEvents } from '../events.ts';
+import { ANYBODY } from '../principal.ts';
 import { AgentSession } from './agent-session.ts';
 import { OfferDesk } from './offer-desk.ts';
 
@@ -63,6 +64,7 @@ function createSession(uid = '0190f000-0000-7000-8000-000000000001'): AgentSessi
   const outlet = {
     transport: 'ws' as const,
     remoteAddress: '',
+    principal: ANYBODY,
     sentAway: false,
     attachment: undefined,
     send: () => true,

@@ -109,6 +109,7 @@ export class OfferDesk {
     const outcome = desired(spec, {
       origin: record.origin,
       attributes: session.attributes,
+      scope: record.tokenGroups,
       pin: record.pin,
       failed: record.failed,
       componentsHash: record.componentsHash,

@@ -1,5 +1,6 @@
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { CloseReason } from '../close-reasons.ts';
+import type { Principal } from '../principal.ts';
 import type { AgentSession } from './agent-session.ts';
 
 /** Where answers to one agent go: a WebSocket connection, or one HTTP exchange. */
@@ -8,6 +9,8 @@ export interface Outlet {
   readonly remoteAddress: string;
   /** True once this server has ended the connection for reasons of its own: not the agent's doing, nor that of its config. */
   readonly sentAway: boolean;
+  /** Whose connection it is; what the credential allows may change while it is open. */
+  readonly principal: Principal;
   /** Place of the session registry. */
   attachment: unknown;
   /**
@@ -30,17 +33,21 @@ export interface SessionWriter {
 /** Outcome of taking over an agent's record. */
 export type Claim =
   | { kind: 'ok'; uid: string; epoch: string; formerOwner: string; fields: Record<string, string> }
+  | { kind: 'foreign' }
   | { kind: 'alias'; uid: string };
 
 /** Records in the store; a claim is atomic, and afterwards nobody with an older epoch can write. */
 export interface AgentRecords {
-  /** Takes the agent over, asking a live gateway that holds it to flush and release first. Rejects when Redis is away. */
-  claim(uid: string, transport: 'ws' | 'http'): Promise<Claim>;
+  /**
+   * Takes the agent over, asking a live gateway that holds it to flush and release first; `foreign` when the record is bound to
+   * another credential. Rejects when Redis is away.
+   */
+  claim(uid: string, transport: 'ws' | 'http', principal: Principal): Promise<Claim>;
   /**
    * Takes the agent over again unless another gateway has claimed it after `epoch`, the last claim from here (`owned`). Rejects when
    * Redis is away.
    */
-  reclaim(uid: string, epoch: string): Promise<Claim | { kind: 'owned' }>;
+  reclaim(uid: string, epoch: string, principal: Principal): Promise<Claim | { kind: 'owned' }>;
   /** The uid handed out for `uid`: the same one every time ('' = one that belongs to nobody yet). Rejects when Redis is away. */
   newUidFor(uid: string): Promise<string>;
   /** Removes the record of a temporary uid that is away and has no open row. */

@@ -1,5 +1,6 @@
 import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-record';
 import type { AgentSession } from './agent-session.ts';
+import { credentialFields } from './credential.ts';
 import type { OfferDesk } from './offer-desk.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 
@@ -24,6 +25,7 @@ export function rewriteAll(session: AgentSession, context: { spec: SpecSource; d
     componentsHash: record.componentsHash,
     customCapabilities: JSON.stringify(record.customCapabilities),
     transport: record.transport,
+    ...credentialFields(record),
   });
   if (record.healthy !== undefined) {
     set.health = record.healthy ? '1' : '0';

@@ -12,6 +12,7 @@ import type { QueuedMessage } from './agent-session.ts';
 
 import { AgentCommands } from './agent-commands.ts';
 import { AWAIT_REPORT_MS, Claiming } from './claiming.ts';
+import { adoptCredential, isForeign } from './credential.ts';
 import { FullStateLimiter } from './full-state.ts';
 import { HealthWatch } from './health-watch.ts';
 import { identify } from './identify.ts';
@@ -109,6 +110,7 @@ export class SessionManager {
       forget: (session) => this.#forget(session),
       supersede: (session) => this.#supersede(session),
       unavailable: (session, message) => this.#unavailable(session, message),
+      foreign: (session) => this.#foreign(session),
     });
     this.#statuses = new StatusDesk({
       clock: options.clock,
@@ -308,6 +310,15 @@ export class SessionManager {
     this.desk.evaluate(session, 'session');
   }
 
+  /** What the credential of a connection allows has changed. */
+  principalChanged(outlet: Outlet): void {
+    for (const session of this.registry.allOn(outlet)) {
+      if (session.phase !== 'live' || !adoptCredential(session)) continue;
+      this.#options.writer.markDirty(session);
+      this.desk.evaluate(session, 'session');
+    }
+  }
+
   /** The uid of a message; answers BAD_REQUEST and returns undefined when it has none that an agent may use. */
   #identify(outlet: Outlet, decoded: Decoded): string | undefined {
     const identified = identify(decoded);
@@ -322,6 +333,12 @@ export class SessionManager {
     outlet.send(encodeError(wireUid, { kind: 'badRequest', message }));
   }
 
+  /** The record belongs to another credential; nothing of it is touched. */
+  #foreign({ outlet, uid, wireUid }: AgentSession): void {
+    this.#options.events.rejected('foreign_uid', { uid, from: outlet.remoteAddress, credential: outlet.principal.id });
+    outlet.send(encodeError(wireUid, { kind: 'badRequest', message: 'this instance_uid belongs to an agent with another credential' }));
+  }
+
   #unavailable(session: AgentSession, message: string): void {
     session.outlet.send(encodeError(session.wireUid, { kind: 'unavailable', message, retryAfterMs: this.#options.retryAfterMs }));
   }
@@ -331,8 +348,12 @@ export class SessionManager {
       const session = new AgentSession(uid, message.instanceUid.slice(), outlet);
       try {
         const former = this.registry.owner(uid);
-        if (former !== undefined) await this.#claiming.giveUp(former);
-        await this.#claiming.load(session);
+        const isRefused = former?.phase === 'live' && isForeign(former.record, outlet.principal);
+        if (former !== undefined && !isRefused) await this.#claiming.giveUp(former);
+        if (isRefused || !(await this.#claiming.load(session))) {
+          this.#foreign(session);
+          return;
+        }
         this.#process(session, message, digest);
         await session.reidentifying;
         await this.#options.writer.settled(session);

@@ -66,6 +66,13 @@ export class SessionRegistry {
     if (sessions.size === 0) outlet.attachment = undefined;
   }
 
+  /** Owning sessions in a phase. */
+  count(phase: AgentSession['phase']): number {
+    let count = 0;
+    for (const session of this.#byUid.values()) if (session.phase === phase) count += 1;
+    return count;
+  }
+
   /** Owning sessions, in no particular order. */
   sessions(): IterableIterator<AgentSession> {
     return this.#byUid.values();

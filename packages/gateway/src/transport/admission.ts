@@ -1,18 +1,32 @@
-import { timingSafeEqual, createHash } from 'node:crypto';
+import type { AuthVerdict, Credentials, Principal } from '../principal.ts';
+import { AddressLimits } from './address-limits.ts';
+import type { AddressLimitOptions } from './address-limits.ts';
+
+/** Least pause before an upgrade is tried again whose credential was not in memory. */
+const LOADING_RETRY_SECONDS = 1;
 
 /** Verdict on a connection attempt or poll, given before anything else is done. */
-export type Admission = { ok: true } | { ok: false; status: 401 | 503; reason: string; retryAfterSeconds?: number };
+export type Admission = { ok: true; principal: Principal } | Refusal;
 
-export interface AdmissionOptions {
+/** A refusal; 503 comes with the seconds to wait, 401 with what is wrong with the credential, which the client is not told. */
+export type Refusal = { ok: false; status: 401 | 503; reason: string; why?: string; retryAfterSeconds?: number };
+
+/** Who asks. */
+export interface Applicant extends Credentials {
+  readonly address: string;
+}
+
+export interface AdmissionOptions extends AddressLimitOptions {
+  /** WebSocket connections and HTTP exchanges at one time. */
   maxConnections: number;
   /** Upgrades per second, 0 = unlimited. */
   connectRate: number;
   /** Range of the randomised Retry-After, seconds. */
   retryAfterSeconds: readonly [number, number];
-  /** Accepted bearer tokens; undefined = no authentication. */
-  tokens: readonly string[] | undefined;
   /** Agents whose records are being loaded. */
   loading(): number;
+  /** Says who it is; rejects when that cannot be found out now. */
+  authenticate(credentials: Credentials): AuthVerdict | Promise<AuthVerdict>;
   /** False while the gateway cannot serve (Redis away, draining, not started). */
   ready(): boolean;
   nowMs(): number;
@@ -21,24 +35,23 @@ export interface AdmissionOptions {
 /** Most agents that may be loading when another connects: after an outage everybody comes to whoever is ready first. */
 const MAX_LOADING = 1_000;
 
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
 /**
  * Refuses before the upgrade: a client that is accepted and then closed comes back at once, one that gets 503 with
  * Retry-After waits. The value is randomised here because clients add no jitter of their own.
  */
 export class AdmissionControl {
   readonly #options: AdmissionOptions;
-  readonly #tokens: Buffer[] | undefined;
+  readonly #addresses: AddressLimits;
   #connections = 0;
+  #exchanges = 0;
+  /** Exchanges whose credential is being looked up. */
+  #pending = 0;
   #allowance: number;
   #atMs: number;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    this.#tokens = options.tokens?.map(digest);
+    this.#addresses = new AddressLimits(options);
     this.#allowance = options.connectRate;
     this.#atMs = options.nowMs();
   }
@@ -47,29 +60,62 @@ export class AdmissionControl {
     return this.#connections;
   }
 
-  opened(): void {
+  /** HTTP exchanges under way. */
+  get exchanges(): number {
+    return this.#exchanges;
+  }
+
+  opened(address: string): void {
     this.#connections += 1;
+    this.#addresses.opened(address, this.#options.nowMs());
   }
 
-  closed(): void {
+  closed(address: string): void {
     this.#connections -= 1;
+    this.#addresses.closed(address);
   }
 
-  /** Judges a WebSocket upgrade. Load first, for it is the cheapest to find out. */
-  admitUpgrade(authorization: string): Admission {
-    if (!this.#options.ready()) return this.#busy('not_ready');
-    if (this.#connections >= this.#options.maxConnections) return this.#busy('max_connections');
-    if (!this.#authenticated(authorization)) return { ok: false, status: 401, reason: 'unauthorized' };
-    if (this.#options.loading() >= MAX_LOADING) return this.#busy('loading');
-    if (!this.#takeConnect()) return this.#busy('connect_rate');
-    return { ok: true };
+  /**
+   * Judges a WebSocket upgrade. Load first, for it is the cheapest to find out. An upgrade has to be answered at once, so who has
+   * a credential that must be looked up first is asked to come again in a second.
+   */
+  admitUpgrade(applicant: Applicant): Admission {
+    const early = this.#overload() ?? this.#crowded(applicant.address, true);
+    if (early !== undefined) return early;
+    const verdict = this.#options.authenticate(applicant);
+    if (!(verdict instanceof Promise)) return this.#conclude(verdict, true);
+    verdict.catch(() => undefined);
+    return { ok: false, status: 503, reason: 'credential_loading', retryAfterSeconds: LOADING_RETRY_SECONDS };
   }
 
-  /** Judges one HTTP poll. */
-  admitRequest(authorization: string): Admission {
-    if (!this.#options.ready()) return this.#busy('not_ready');
-    if (!this.#authenticated(authorization)) return { ok: false, status: 401, reason: 'unauthorized' };
-    return { ok: true };
+  /** Judges one HTTP exchange, when need be after its credential was looked up. */
+  admitRequest(applicant: Applicant): Admission | Promise<Admission> {
+    const early = this.#overload() ?? this.#crowded(applicant.address, false);
+    if (early !== undefined) return early;
+    const verdict = this.#options.authenticate(applicant);
+    if (!(verdict instanceof Promise)) return this.#conclude(verdict, false);
+    this.#pending += 1;
+    return verdict
+      .then(
+        (late) => (this.#options.ready() ? this.#conclude(late, false) : this.#busy('not_ready')),
+        () => this.#busy('store_unavailable'),
+      )
+      .finally(() => {
+        this.#pending -= 1;
+      });
+  }
+
+  /** An admitted exchange begins; the result ends it, once. */
+  beginExchange(address: string): () => void {
+    this.#exchanges += 1;
+    this.#addresses.opened(address, this.#options.nowMs());
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      this.#exchanges -= 1;
+      this.#addresses.closed(address);
+    };
   }
 
   /** A Retry-After for answers made elsewhere. */
@@ -78,18 +124,25 @@ export class AdmissionControl {
     return from + Math.floor(Math.random() * (to - from + 1));
   }
 
-  #busy(reason: string): Admission {
-    return { ok: false, status: 503, reason, retryAfterSeconds: this.retryAfterSeconds() };
+  #overload(): Refusal | undefined {
+    if (!this.#options.ready()) return this.#busy('not_ready');
+    return this.#connections + this.#exchanges + this.#pending >= this.#options.maxConnections ? this.#busy('max_connections') : undefined;
   }
 
-  #authenticated(authorization: string): boolean {
-    if (this.#tokens === undefined) return true;
-    const match = /^bearer\s+(\S+)\s*$/i.exec(authorization);
-    if (match === null) return false;
-    const given = digest(match[1] ?? '');
-    let found = false;
-    for (const token of this.#tokens) found = timingSafeEqual(token, given) || found;
-    return found;
+  #crowded(address: string, isUpgrade: boolean): Refusal | undefined {
+    const limit = this.#addresses.admit(address, this.#options.nowMs(), isUpgrade);
+    return limit === undefined ? undefined : this.#busy(limit);
+  }
+
+  #conclude(verdict: AuthVerdict, isUpgrade: boolean): Admission {
+    if (!verdict.ok) return { ok: false, status: 401, reason: 'unauthorized', why: verdict.reason };
+    if (isUpgrade && this.#options.loading() >= MAX_LOADING) return this.#busy('loading');
+    if (isUpgrade && !this.#takeConnect()) return this.#busy('connect_rate');
+    return { ok: true, principal: verdict.principal };
+  }
+
+  #busy(reason: string): Refusal {
+    return { ok: false, status: 503, reason, retryAfterSeconds: this.retryAfterSeconds() };
   }
 
   #takeConnect(): boolean {

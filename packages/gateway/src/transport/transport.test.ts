@@ -1,14 +1,23 @@
 import { describe, expect, it } from 'vitest';
+import { plainPrincipal } from '../principal.ts';
+import { AddressLimits } from './address-limits.ts';
 import { AdmissionControl } from './admission.ts';
-import type { AdmissionOptions } from './admission.ts';
+import type { Admission, AdmissionOptions, Applicant } from './admission.ts';
 import { acceptsGzip, isProtobuf } from './http-headers.ts';
+import { parseNetworks, PeerReader, readCertificateHeader } from './peer.ts';
+import type { PeerOptions } from './peer.ts';
+
+const PRINCIPAL = plainPrincipal('t1');
+const APPLICANT: Applicant = { address: '192.0.2.1', authorization: '', certificate: '', forwarded: false };
 
 function admission(over: Partial<AdmissionOptions> = {}): AdmissionControl {
   return new AdmissionControl({
     maxConnections: 2,
     connectRate: 0,
+    maxPerAddress: 0,
+    ratePerAddress: 0,
     retryAfterSeconds: [30, 60],
-    tokens: undefined,
+    authenticate: () => ({ ok: true, principal: PRINCIPAL }),
     loading: () => 0,
     ready: () => true,
     nowMs: () => 0,
@@ -16,53 +25,167 @@ function admission(over: Partial<AdmissionOptions> = {}): AdmissionControl {
   });
 }
 
+/** A verdict that is given at once. */
+function atOnce(verdict: Admission | Promise<Admission>): Admission {
+  if (verdict instanceof Promise) throw new Error('the verdict is late');
+  return verdict;
+}
+
 describe('AdmissionControl', () => {
-  it('refuses with 503 and a spread Retry-After above the connection limit', () => {
+  it('refuses with 503 and a spread Retry-After above the connection limit, exchanges included', () => {
     const control = admission();
-    control.opened();
-    control.opened();
+    control.opened('a');
+    const end = control.beginExchange('b');
     const values = new Set<number>();
     for (let i = 0; i < 200; i += 1) {
-      const verdict = control.admitUpgrade('');
-      expect(verdict).toMatchObject({ ok: false, status: 503 });
+      const verdict = atOnce(i % 2 === 0 ? control.admitUpgrade(APPLICANT) : control.admitRequest(APPLICANT));
+      expect(verdict).toMatchObject({ ok: false, status: 503, reason: 'max_connections' });
       if (!verdict.ok) values.add(verdict.retryAfterSeconds ?? 0);
     }
     expect(Math.min(...values)).toBeGreaterThanOrEqual(30);
     expect(Math.max(...values)).toBeLessThanOrEqual(60);
     expect(values.size).toBeGreaterThan(5);
-    control.closed();
-    expect(control.admitUpgrade('')).toEqual({ ok: true });
+    end();
+    end();
+    expect(control.exchanges).toBe(0);
+    expect(control.admitUpgrade(APPLICANT)).toEqual({ ok: true, principal: PRINCIPAL });
+    control.closed('a');
+    expect(control.connections).toBe(0);
   });
 
   it('refuses while the gateway is not ready', () => {
-    expect(admission({ ready: () => false }).admitRequest('')).toMatchObject({ ok: false, status: 503 });
+    expect(admission({ ready: () => false }).admitRequest(APPLICANT)).toMatchObject({ ok: false, status: 503 });
   });
 
   it('refuses connections while many agents are still being loaded, and takes polls', () => {
     let loading = 999;
     const control = admission({ loading: () => loading });
-    expect(control.admitUpgrade('')).toEqual({ ok: true });
+    expect(control.admitUpgrade(APPLICANT)).toEqual({ ok: true, principal: PRINCIPAL });
     loading = 1_000;
-    expect(control.admitUpgrade('')).toMatchObject({ ok: false, status: 503, reason: 'loading' });
-    expect(control.admitRequest('')).toEqual({ ok: true });
+    expect(control.admitUpgrade(APPLICANT)).toMatchObject({ ok: false, status: 503, reason: 'loading' });
+    expect(control.admitRequest(APPLICANT)).toEqual({ ok: true, principal: PRINCIPAL });
   });
 
   it('limits upgrades per second', () => {
     let now = 0;
     const control = admission({ connectRate: 2, nowMs: () => now });
-    expect([1, 2, 3].map(() => control.admitUpgrade('').ok)).toEqual([true, true, false]);
+    expect([1, 2, 3].map(() => control.admitUpgrade(APPLICANT).ok)).toEqual([true, true, false]);
     now = 500;
-    expect(control.admitUpgrade('').ok).toBe(true);
-    expect(control.admitUpgrade('').ok).toBe(false);
+    expect(control.admitUpgrade(APPLICANT).ok).toBe(true);
+    expect(control.admitUpgrade(APPLICANT).ok).toBe(false);
   });
 
-  it('asks for one of the tokens', () => {
-    const control = admission({ tokens: ['alpha', 'beta'] });
-    expect(control.admitUpgrade('Bearer beta')).toEqual({ ok: true });
-    expect(control.admitRequest('bearer alpha')).toEqual({ ok: true });
-    for (const header of ['', 'Bearer', 'Bearer gamma', 'Basic beta', 'Bearer beta2']) {
-      expect(control.admitUpgrade(header)).toMatchObject({ ok: false, status: 401 });
+  it('answers 401 for bad credentials, and 503 when they cannot be looked up', async () => {
+    const denied = admission({ authenticate: () => ({ ok: false, reason: 'unknown_token' }) });
+    expect(denied.admitUpgrade(APPLICANT)).toEqual({ ok: false, status: 401, reason: 'unauthorized', why: 'unknown_token' });
+    expect(denied.admitRequest(APPLICANT)).toEqual({ ok: false, status: 401, reason: 'unauthorized', why: 'unknown_token' });
+    const away = admission({ authenticate: () => Promise.reject(new Error('the store is away')) });
+    expect(await away.admitRequest(APPLICANT)).toMatchObject({ ok: false, status: 503, reason: 'store_unavailable' });
+  });
+
+  it('lets an exchange wait while its credential is looked up, and sends an upgrade away for a second', async () => {
+    let answer = (): void => undefined;
+    const control = admission({
+      maxConnections: 1,
+      authenticate: () =>
+        new Promise((resolve) => {
+          answer = () => resolve({ ok: true, principal: PRINCIPAL });
+        }),
+    });
+    expect(control.admitUpgrade(APPLICANT)).toEqual({ ok: false, status: 503, reason: 'credential_loading', retryAfterSeconds: 1 });
+    const first = control.admitRequest(APPLICANT);
+    expect(control.admitUpgrade(APPLICANT)).toMatchObject({ ok: false, status: 503, reason: 'max_connections' });
+    answer();
+    expect(await first).toEqual({ ok: true, principal: PRINCIPAL });
+  });
+
+  it('limits one address and leaves others alone', () => {
+    let now = 0;
+    const control = admission({ maxConnections: 100, maxPerAddress: 2, ratePerAddress: 4, nowMs: () => now });
+    const other = { ...APPLICANT, address: '192.0.2.2' };
+    for (let i = 0; i < 2; i += 1) {
+      expect(control.admitUpgrade(APPLICANT).ok).toBe(true);
+      control.opened(APPLICANT.address);
     }
+    expect(control.admitUpgrade(APPLICANT)).toMatchObject({ status: 503, reason: 'address_connections' });
+    expect(control.admitRequest(APPLICANT)).toMatchObject({ status: 503, reason: 'address_connections' });
+    expect(control.admitUpgrade(other).ok).toBe(true);
+    control.closed(APPLICANT.address);
+    expect(control.admitUpgrade(APPLICANT).ok).toBe(true);
+    expect(control.admitUpgrade(APPLICANT).ok).toBe(true);
+    expect(control.admitUpgrade(APPLICANT)).toMatchObject({ status: 503, reason: 'address_rate' });
+    // A poll is no new connection.
+    expect(atOnce(control.admitRequest(APPLICANT)).ok).toBe(true);
+    now = 250;
+    expect(control.admitUpgrade(APPLICANT).ok).toBe(true);
+  });
+
+  it('forgets addresses that are gone', () => {
+    const limits = new AddressLimits({ maxPerAddress: 1, ratePerAddress: 1 });
+    for (let i = 0; i < 120_000; i += 1) limits.admit(`2001:db8::${i}`, i, true);
+    expect(limits.size).toBeLessThanOrEqual(50_000);
+  });
+});
+
+describe('PeerReader', () => {
+  const reader = (over: Partial<PeerOptions> = {}): PeerReader =>
+    new PeerReader({
+      trustedProxies: ['10.0.0.0/8', '2001:db8::/32'],
+      forwardedForHeader: 'x-forwarded-for',
+      clientCertHeader: 'ssl-client-cert',
+      clientVerifyHeader: '',
+      proxyProtocol: true,
+      ...over,
+    });
+  const read = (from: PeerReader, remoteAddress: string, headers: Record<string, string> = {}, proxiedAddress = '') =>
+    from.read({ remoteAddress, proxiedAddress, certificate: '', header: (name) => headers[name] ?? '' });
+
+  it('believes nobody unless told to', () => {
+    const off = reader({ trustedProxies: [], forwardedForHeader: '', clientCertHeader: '', proxyProtocol: false });
+    const peer = read(off, '10.1.1.1', { 'x-forwarded-for': '1.2.3.4', 'ssl-client-cert': 'x' }, '5.6.7.8');
+    expect(peer).toEqual({ address: '10.1.1.1', certificate: '', forwarded: false, untrusted: false });
+  });
+
+  it('ignores what an untrusted hop says, and says so', () => {
+    for (const peer of [
+      read(reader(), '192.0.2.1', { 'x-forwarded-for': '1.2.3.4' }),
+      read(reader(), '192.0.2.1', { 'ssl-client-cert': 'x' }),
+      read(reader(), '192.0.2.1', {}, '1.2.3.4'),
+    ])
+      expect(peer).toEqual({ address: '192.0.2.1', certificate: '', forwarded: false, untrusted: true });
+    expect(read(reader(), '192.0.2.1').untrusted).toBe(false);
+  });
+
+  it('takes the last address of the chain that is no proxy of ours', () => {
+    expect(read(reader(), '10.1.1.1', { 'x-forwarded-for': '6.6.6.6, 1.2.3.4, 10.2.2.2' }).address).toBe('1.2.3.4');
+    expect(read(reader(), '10.1.1.1', { 'x-forwarded-for': 'nonsense' }).address).toBe('10.1.1.1');
+    expect(read(reader(), '0000:0000:0000:0000:0000:ffff:0a01:0101', { 'x-forwarded-for': '[2001:dead::1]:99' }).address).toBe(
+      '2001:dead::1',
+    );
+    expect(read(reader(), '10.1.1.1', {}, '1.2.3.4').address).toBe('1.2.3.4');
+    // The PROXY protocol came from ours, the header from the client itself.
+    expect(read(reader(), '10.1.1.1', { 'x-forwarded-for': '6.6.6.6' }, '1.2.3.4').address).toBe('1.2.3.4');
+  });
+
+  it('takes a forwarded certificate only when the proxy has verified it', () => {
+    const verifying = reader({ clientVerifyHeader: 'ssl-client-verify' });
+    expect(read(verifying, '10.1.1.1', { 'ssl-client-cert': 'QUJD', 'ssl-client-verify': 'NONE' }).forwarded).toBe(false);
+    expect(read(verifying, '10.1.1.1', { 'ssl-client-cert': 'QUJD', 'ssl-client-verify': 'SUCCESS' })).toMatchObject({
+      forwarded: true,
+      certificate: '-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n',
+    });
+  });
+
+  it('reads the ways in which proxies write certificates', () => {
+    const pem = '-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n';
+    expect(readCertificateHeader(encodeURIComponent(pem))).toBe(pem);
+    expect(readCertificateHeader(`Hash=1;Cert="x",By=spiffe://a;Hash=2;Cert="${encodeURIComponent(pem)}";Subject="CN=a"`)).toBe(pem);
+    expect(readCertificateHeader('QUJD')).toBe(pem);
+    expect(readCertificateHeader('%zz')).toBe('%zz');
+  });
+
+  it.each(['10.0.0.0/33', 'proxy.local', '10.0.0.0/', '::1/129', '10.0.0.0/-1'])('refuses %s as a network', (text) => {
+    expect(() => parseNetworks([text])).toThrow(text);
   });
 });
 

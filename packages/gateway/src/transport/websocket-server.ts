@@ -1,36 +1,27 @@
-import { gunzip, gzipSync } from 'node:zlib';
+import { createServer } from 'node:net';
 import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
 import type * as uWebSockets from 'uWebSockets.js';
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket, us_socket_context_t, WebSocket } from 'uWebSockets.js';
 import { CLOSE_REASONS } from '../close-reasons.ts';
 import type { CloseReason } from '../close-reasons.ts';
-import type { GatewayEvents } from '../events.ts';
-import type { AdmissionControl } from './admission.ts';
-import { acceptsGzip, isProtobuf } from './http-headers.ts';
+import type { Principal } from '../principal.ts';
+import { answer, refuse } from './answers.ts';
+import { HttpPosts } from './http-posts.ts';
+import type { HttpPostOptions } from './http-posts.ts';
+import type { TransportOutlet } from './outlet.ts';
+import type { Peer, PeerReader } from './peer.ts';
+import { checkTlsFiles, stampOf } from './tls-files.ts';
+import type { TlsFiles } from './tls-files.ts';
 
-/** A connection or exchange as the layers above see it. */
-export interface TransportOutlet {
-  readonly transport: 'ws' | 'http';
-  readonly remoteAddress: string;
-  /** Whether this server has ended it to send the agent elsewhere. */
-  readonly sentAway: boolean;
-  /** A place for whoever is told of messages; nothing here reads it. */
-  attachment: unknown;
-  /** `tail` follows `message` in the same message. Both are copied or written before this returns. */
-  send(message: Uint8Array, tail?: Uint8Array): boolean;
-  close(reason: CloseReason): void;
-}
-
-export interface WebSocketServerOptions {
+export interface WebSocketServerOptions extends Omit<HttpPostOptions, 'peerOf'> {
   host: string;
   port: number;
   path: string;
   clock: Clock;
-  events: GatewayEvents;
-  admission: AdmissionControl;
-  /** Limit of one message, uncompressed, header included; both directions. */
-  maxMessageBytes: number;
+  peers: PeerReader;
+  /** Files (PEM) for TLS; undefined = plain text. */
+  tls: TlsFiles | undefined;
   /** Most bytes buffered for a peer that does not read; beyond it the connection is closed. */
   maxBackpressureBytes: number;
   pingIntervalMs: number;
@@ -40,15 +31,17 @@ export interface WebSocketServerOptions {
   identifyTimeoutMs: number;
   /** WebSocket message, header included. The bytes are only valid during the call. */
   onMessage(outlet: TransportOutlet, bytes: Uint8Array): void;
-  /** HTTP body, decompressed. Resolves when `outlet.send` was called or nothing is to be said. Rejects = 503. */
-  onHttpBody(outlet: TransportOutlet, bytes: Uint8Array): Promise<void>;
   onClosed(outlet: TransportOutlet): void;
+  /** What the credential of an open connection allows has changed. */
+  onPrincipalChanged(outlet: TransportOutlet): void;
 }
 
 /** One WebSocket. Times are tenths of a second since the server listens, which take no memory of their own. */
 class Connection implements TransportOutlet {
   readonly transport = 'ws';
   readonly remoteAddress: string;
+  principal: Principal;
+  readonly home: Endpoint;
   attachment: unknown = undefined;
   ws: WebSocket<UserData> | undefined;
   lastSeenTenths: number;
@@ -61,10 +54,12 @@ class Connection implements TransportOutlet {
   waitingTenths = 0;
   readonly #server: WebSocketServer;
 
-  constructor(server: WebSocketServer, ws: WebSocket<UserData>, remoteAddress: string, nowTenths: number) {
+  constructor(server: WebSocketServer, ws: WebSocket<UserData>, { address, principal, home }: UserData, nowTenths: number) {
     this.#server = server;
     this.ws = ws;
-    this.remoteAddress = remoteAddress;
+    this.remoteAddress = address;
+    this.principal = principal;
+    this.home = home;
     this.lastSeenTenths = nowTenths;
     this.openedTenths = nowTenths;
   }
@@ -83,7 +78,28 @@ class Connection implements TransportOutlet {
 
 interface UserData {
   connection: Connection | undefined;
-  remoteAddress: string;
+  address: string;
+  principal: Principal;
+  home: Endpoint;
+}
+
+/** One application of the library: with TLS, one for each set of certificates that still has connections. */
+interface Endpoint {
+  readonly app: TemplatedApp;
+  connections: number;
+  retiredAtMs: number;
+}
+
+/** A port that nobody listens on now. */
+async function freePort(host: string): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen({ host, port: 0 }, () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
 }
 
 type UwsModule = typeof uWebSockets;
@@ -94,8 +110,12 @@ const TENTH_MS = 100;
 const SCRATCH_BYTES = 512 * 1024;
 /** A peer that has taken nothing of what waits for it for so long is cut off. */
 const STALLED_TENTHS = 300;
-/** Most bytes of a body beyond the limit that are read and dropped before the connection is closed. */
-const MAX_DRAINED_BYTES = 8 * 1024 * 1024;
+/** Interval at which certificate files are looked at. */
+const TLS_LOOK_MS = 5_000;
+/** Time after which an endpoint with former certificates and no WebSocket is given up; kept-alive HTTP connections end before. */
+const RETIRED_KEEP_MS = 60_000;
+/** Connections closed per turn of the event loop. */
+const CLOSE_CHUNK = 256;
 
 /** Loads the native WebSocket library, or says clearly what fits this platform. */
 async function loadUws(): Promise<UwsModule> {
@@ -113,13 +133,21 @@ async function loadUws(): Promise<UwsModule> {
 /** The OpAMP endpoint: WebSocket and plain HTTP on one port and path. The only module that knows the WebSocket library. */
 export class WebSocketServer {
   readonly #options: WebSocketServerOptions;
+  readonly #posts: HttpPosts;
   readonly #connections = new Set<Connection>();
   /** Connections with bytes that the kernel did not take. */
   readonly #waiting = new Set<Connection>();
   readonly #startedAtMs: number;
   #scratch = new Uint8Array(4096);
   #uws: UwsModule | undefined;
-  #app: TemplatedApp | undefined;
+  #endpoint: Endpoint | undefined;
+  #retired: Endpoint[] = [];
+  readonly #byPrincipal = new Map<string, Set<Connection>>();
+  #tlsStamp = '';
+  #tlsLookedMs = 0;
+  #stopped = false;
+  /** The port is to be listened on again. */
+  #relisten = false;
   #listenSocket: us_listen_socket | undefined;
   #timer: ClockTimer | undefined;
   #port = 0;
@@ -127,6 +155,7 @@ export class WebSocketServer {
   constructor(options: WebSocketServerOptions) {
     this.#options = options;
     this.#startedAtMs = options.clock.nowMs();
+    this.#posts = new HttpPosts({ ...options, peerOf: (res, req) => this.#peerOf(res, req) });
   }
 
   /** The port that is listened on. */
@@ -141,41 +170,50 @@ export class WebSocketServer {
 
   async listen(): Promise<void> {
     this.#uws = await loadUws();
-    const { path, maxMessageBytes } = this.#options;
-    this.#app = this.#uws
-      .App()
-      .ws<UserData>(path, {
-        // The library resets the connection without a Close frame above its own limit, so ours is tested first, in the callback.
-        maxPayloadLength: Math.min(2 * maxMessageBytes, 0x7fffffff),
-        maxBackpressure: this.#options.maxBackpressureBytes,
-        closeOnBackpressureLimit: true,
-        // Its own pings leave the peer at most 16 s, and a supervisor that restarts its collector answers later than that.
-        sendPingsAutomatically: false,
-        idleTimeout: 0,
-        upgrade: (res, req, context) => this.#upgrade(res, req, context),
-        open: (ws) => this.#open(ws),
-        message: (ws, message, isBinary) => this.#message(ws, message, isBinary),
-        ping: (ws) => this.#seen(ws),
-        pong: (ws) => this.#seen(ws),
-        drain: (ws) => this.#drained(ws),
-        close: (ws) => this.#close(ws),
-      })
-      .post(path, (res, req) => this.#post(res, req))
-      .any(path, (res) => {
-        this.#answer(
-          res,
-          '426 Upgrade Required',
-          { Upgrade: 'websocket' },
-          'this is an OpAMP endpoint: WebSocket, or POST of application/x-protobuf\n',
-        );
-      })
-      .any('/*', (res) => {
-        this.#answer(res, '404 Not Found', {}, 'not found\n');
-      });
+    if (this.#options.tls !== undefined) {
+      checkTlsFiles(this.#options.tls);
+      this.#tlsStamp = stampOf(this.#options.tls);
+    }
+    const { host, port, tls } = this.#options;
+    // A port that the library was left to choose cannot be listened on a second time while it has connections.
+    await this.#open(tls !== undefined && port === 0 ? await freePort(host) : port);
+    this.#timer = this.#options.clock.every(1_000, () => this.#sweep());
+  }
+
+  /** Ids of the credentials that open connections were accepted with. */
+  principalsInUse(): Iterable<string> {
+    return this.#byPrincipal.keys();
+  }
+
+  /** What a credential allows has changed: its connections go on with that. */
+  changePrincipal(id: string, change: (current: Principal) => Principal): void {
+    for (const connection of [...(this.#byPrincipal.get(id) ?? [])]) {
+      const next = change(connection.principal);
+      if (JSON.stringify(next) === JSON.stringify(connection.principal)) continue;
+      connection.principal = next;
+      this.#options.onPrincipalChanged(connection);
+    }
+  }
+
+  /** A credential is no longer good: its connections are closed. */
+  endPrincipal(id: string, why: string): void {
+    const connections = [...(this.#byPrincipal.get(id) ?? [])];
+    if (connections.length === 0) return;
+    this.#options.events.principalEnded(id, why, connections.length);
+    const closeSome = (): void => {
+      for (const connection of connections.splice(0, CLOSE_CHUNK)) connection.close(CLOSE_REASONS.credentialEnded);
+      if (connections.length > 0) setImmediate(closeSome);
+    };
+    closeSome();
+  }
+
+  async #open(port: number): Promise<void> {
+    const endpoint = this.#build();
+    this.#endpoint = endpoint;
     await new Promise<void>((resolve, reject) => {
-      const { host, port } = this.#options;
+      const { host } = this.#options;
       // Option 1: the port is ours alone; by default two gateways could share it without noticing.
-      const listen = this.#app?.listen.bind(this.#app) as unknown as (
+      const listen = endpoint.app.listen.bind(endpoint.app) as unknown as (
         host: string,
         port: number,
         option: number,
@@ -191,11 +229,57 @@ export class WebSocketServer {
         resolve();
       });
     });
-    this.#timer = this.#options.clock.every(1_000, () => this.#sweep());
+  }
+
+  #build(): Endpoint {
+    const uws = this.#uws;
+    if (uws === undefined) throw new Error('the WebSocket library is not loaded');
+    const { path, maxMessageBytes, tls } = this.#options;
+    const app =
+      tls === undefined
+        ? uws.App()
+        : uws.SSLApp({
+            cert_file_name: tls.certFile,
+            key_file_name: tls.keyFile,
+            ssl_prefer_low_memory_usage: true,
+            ...(tls.clientCaFile === undefined ? {} : { ca_file_name: tls.clientCaFile }),
+          });
+    const endpoint: Endpoint = { app, connections: 0, retiredAtMs: 0 };
+    app
+      .ws<UserData>(path, {
+        // The library resets the connection without a Close frame above its own limit, so ours is tested first, in the callback.
+        maxPayloadLength: Math.min(2 * maxMessageBytes, 0x7fffffff),
+        maxBackpressure: this.#options.maxBackpressureBytes,
+        closeOnBackpressureLimit: true,
+        // Its own pings leave the peer at most 16 s, and a supervisor that restarts its collector answers later than that.
+        sendPingsAutomatically: false,
+        idleTimeout: 0,
+        upgrade: (res, req, context) => this.#upgrade(res, req, context, endpoint),
+        open: (ws) => this.#opened(ws),
+        message: (ws, message, isBinary) => this.#message(ws, message, isBinary),
+        ping: (ws) => this.#seen(ws),
+        pong: (ws) => this.#seen(ws),
+        drain: (ws) => this.#drained(ws),
+        close: (ws) => this.#close(ws),
+      })
+      .post(path, (res, req) => this.#posts.handle(res, req))
+      .any(path, (res) => {
+        answer(
+          res,
+          '426 Upgrade Required',
+          { Upgrade: 'websocket' },
+          'this is an OpAMP endpoint: WebSocket, or POST of application/x-protobuf\n',
+        );
+      })
+      .any('/*', (res) => {
+        answer(res, '404 Not Found', {}, 'not found\n');
+      });
+    return endpoint;
   }
 
   /** No new connections; those that are open go on. */
   stopAccepting(): void {
+    this.#relisten = false;
     if (this.#listenSocket === undefined) return;
     this.#uws?.us_listen_socket_close(this.#listenSocket);
     this.#listenSocket = undefined;
@@ -205,22 +289,86 @@ export class WebSocketServer {
   stop(reason: CloseReason): void {
     this.#timer?.cancel();
     this.stopAccepting();
+    this.#stopped = true;
     for (const connection of [...this.#connections]) connection.close(reason);
-    this.#app?.close();
-    this.#app = undefined;
+    for (const endpoint of this.#retired) endpoint.app.close();
+    this.#retired = [];
+    this.#endpoint?.app.close();
+    this.#endpoint = undefined;
   }
 
-  #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
-    const { admission, events } = this.#options;
-    const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
-    const verdict = admission.admitUpgrade(req.getHeader('authorization'));
-    if (!verdict.ok) {
-      events.rejected(verdict.reason, { from: remoteAddress });
-      this.#refuse(res, verdict, true);
+  /**
+   * New certificates: new connections get them, open ones go on. The port is listened on anew in the same turn, so that at most
+   * a connection that was just being made is refused, and made again by its agent.
+   */
+  #lookAtCertificates(now: number): void {
+    const { tls, events } = this.#options;
+    if (tls === undefined || this.#stopped || now - this.#tlsLookedMs < TLS_LOOK_MS) return;
+    this.#tlsLookedMs = now;
+    if (this.#relisten) {
+      this.#openAgain();
       return;
     }
+    for (const endpoint of this.#retired.filter(
+      ({ connections, retiredAtMs }) => connections === 0 && now - retiredAtMs > RETIRED_KEEP_MS,
+    )) {
+      endpoint.app.close();
+      this.#retired = this.#retired.filter((other) => other !== endpoint);
+    }
+    const stamp = stampOf(tls);
+    if (stamp === this.#tlsStamp) return;
+    this.#tlsStamp = stamp;
+    try {
+      checkTlsFiles(tls);
+    } catch (thrown) {
+      events.certificatesUnusable(toError(thrown));
+      return;
+    }
+    // A gateway that drains has stopped listening, and does not begin again.
+    if (this.#listenSocket === undefined || this.#endpoint === undefined) return;
+    this.#endpoint.retiredAtMs = now;
+    this.#retired.push(this.#endpoint);
+    this.stopAccepting();
+    this.#openAgain();
+  }
+
+  /** Somebody else may have taken the port in between: then it is tried again with the next look. */
+  #openAgain(): void {
+    const { events } = this.#options;
+    this.#relisten = true;
+    this.#open(this.#port).then(
+      () => {
+        this.#relisten = false;
+        events.certificatesRead();
+      },
+      (thrown: unknown) => events.certificatesUnusable(toError(thrown)),
+    );
+  }
+
+  #peerOf(res: HttpResponse, req: HttpRequest): Peer {
+    const certificate = (res as HttpResponse & { getX509Certificate?(): string }).getX509Certificate;
+    const peer = this.#options.peers.read({
+      remoteAddress: Buffer.from(res.getRemoteAddressAsText()).toString('latin1'),
+      proxiedAddress: Buffer.from(res.getProxiedRemoteAddressAsText()).toString('latin1'),
+      certificate: this.#options.tls === undefined ? '' : (certificate?.call(res) ?? ''),
+      header: (name) => req.getHeader(name),
+    });
+    if (peer.untrusted) this.#options.events.forwardingIgnored(peer.address);
+    return peer;
+  }
+
+  #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t, home: Endpoint): void {
+    const { admission, events } = this.#options;
+    const { address, certificate, forwarded } = this.#peerOf(res, req);
+    const verdict = admission.admitUpgrade({ address, certificate, forwarded, authorization: req.getHeader('authorization') });
+    if (!verdict.ok) {
+      events.rejected(verdict.reason, { from: address, why: verdict.why });
+      refuse(res, verdict, true);
+      return;
+    }
+    // At once, and never later: an upgrade from within `cork` can leave the library with a connection that it closes.
     res.upgrade<UserData>(
-      { connection: undefined, remoteAddress },
+      { connection: undefined, address, principal: verdict.principal, home },
       req.getHeader('sec-websocket-key'),
       req.getHeader('sec-websocket-protocol'),
       req.getHeader('sec-websocket-extensions'),
@@ -228,18 +376,19 @@ export class WebSocketServer {
     );
   }
 
-  /** A refused POST keeps its connection: closing it while the body is on its way would reset it, and the status would be lost. */
-  #refuse(res: HttpResponse, verdict: { status: 401 | 503; retryAfterSeconds?: number }, close = false): void {
-    if (verdict.status === 401) this.#answer(res, '401 Unauthorized', { 'WWW-Authenticate': 'Bearer' }, '', close);
-    else this.#answer(res, '503 Service Unavailable', { 'Retry-After': String(verdict.retryAfterSeconds ?? 30) }, '', close);
-  }
-
-  #open(ws: WebSocket<UserData>): void {
+  #opened(ws: WebSocket<UserData>): void {
     const data = ws.getUserData();
-    const connection = new Connection(this, ws, data.remoteAddress, this.#nowTenths());
+    const connection = new Connection(this, ws, data, this.#nowTenths());
     data.connection = connection;
     this.#connections.add(connection);
-    this.#options.admission.opened();
+    connection.home.connections += 1;
+    const { id } = connection.principal;
+    if (id !== '') {
+      const others = this.#byPrincipal.get(id);
+      if (others === undefined) this.#byPrincipal.set(id, new Set([connection]));
+      else others.add(connection);
+    }
+    this.#options.admission.opened(connection.remoteAddress);
   }
 
   /** Sends a message of one or two parts. The library copies what the kernel does not take at once. */
@@ -311,7 +460,12 @@ export class WebSocketServer {
     connection.ws = undefined;
     this.#connections.delete(connection);
     this.#waiting.delete(connection);
-    this.#options.admission.closed();
+    connection.home.connections -= 1;
+    const { id } = connection.principal;
+    const others = this.#byPrincipal.get(id);
+    others?.delete(connection);
+    if (others?.size === 0) this.#byPrincipal.delete(id);
+    this.#options.admission.closed(connection.remoteAddress);
     this.#options.events.connectionClosed(connection.closedByUs ? 'server' : 'agent');
     this.#options.onClosed(connection);
   }
@@ -319,6 +473,8 @@ export class WebSocketServer {
   /** Pings the quiet, ends the dead, those that read nothing, and those that never said who they are. */
   #sweep(): void {
     const now = this.#nowTenths();
+    const nowMs = this.#options.clock.nowMs();
+    this.#lookAtCertificates(nowMs);
     const { pingIntervalMs, pongTimeoutMs, identifyTimeoutMs } = this.#options;
     // Whoever is closed here leaves the set while it is walked, which a set allows.
     for (const connection of this.#waiting) {
@@ -329,6 +485,9 @@ export class WebSocketServer {
       if (!connection.identified && (now - connection.openedTenths) * TENTH_MS > identifyTimeoutMs) {
         this.#options.events.rejected('not_identified', { from: connection.remoteAddress });
         connection.close(CLOSE_REASONS.notIdentified);
+      } else if (connection.principal.expiresAtMs <= nowMs) {
+        this.#options.events.principalEnded(connection.principal.id, 'expired', 1);
+        connection.close(CLOSE_REASONS.credentialEnded);
       } else if (quietMs > pongTimeoutMs) this.#abandon(connection, 'silence');
       else if (quietMs > pingIntervalMs && Math.floor(quietMs / pingIntervalMs) !== Math.floor((quietMs - 1_000) / pingIntervalMs)) {
         connection.ws?.ping();
@@ -342,121 +501,4 @@ export class WebSocketServer {
     connection.closedByUs = true;
     connection.ws?.close();
   }
-
-  #post(res: HttpResponse, req: HttpRequest): void {
-    const exchange = { aborted: false };
-    res.onAborted(() => {
-      exchange.aborted = true;
-    });
-    const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
-    const { admission, events, maxMessageBytes } = this.#options;
-    const gzipReply = acceptsGzip(req.getHeader('accept-encoding'));
-    const encoding = req.getHeader('content-encoding').trim().toLowerCase();
-    if (!isProtobuf(req.getHeader('content-type'))) {
-      this.#answer(res, '415 Unsupported Media Type', {}, 'Content-Type must be application/x-protobuf\n');
-      return;
-    }
-    if (encoding !== '' && encoding !== 'identity' && encoding !== 'gzip') {
-      this.#answer(res, '415 Unsupported Media Type', { 'Accept-Encoding': 'gzip' }, 'Content-Encoding must be gzip or identity\n');
-      return;
-    }
-    const verdict = admission.admitRequest(req.getHeader('authorization'));
-    if (!verdict.ok) {
-      events.rejected(verdict.reason, { from: remoteAddress });
-      this.#refuse(res, verdict);
-      return;
-    }
-    if (Number(req.getHeader('content-length') || 0) > maxMessageBytes + MAX_DRAINED_BYTES) {
-      this.#tooLarge(res, remoteAddress, true);
-      return;
-    }
-    const chunks: Buffer[] = [];
-    let received = 0;
-    let done = false;
-    res.onData((chunk, isLast) => {
-      if (done) return;
-      received += chunk.byteLength;
-      if (received > maxMessageBytes) {
-        // What is still on its way is read and dropped, within bounds: closing before would reset the connection, the
-        // status would be lost, and a client would send the same bytes again.
-        chunks.length = 0;
-        if (!isLast && received <= maxMessageBytes + MAX_DRAINED_BYTES) return;
-        done = true;
-        this.#tooLarge(res, remoteAddress, !isLast);
-        return;
-      }
-      // The library takes the memory back when this callback returns.
-      chunks.push(Buffer.from(new Uint8Array(chunk)));
-      if (!isLast) return;
-      done = true;
-      const body = Buffer.concat(chunks);
-      if (encoding !== 'gzip') {
-        void this.#exchange(res, exchange, body, { gzipReply, remoteAddress });
-        return;
-      }
-      gunzip(body, { maxOutputLength: maxMessageBytes }, (error, inflated) => {
-        if (exchange.aborted) return;
-        if (error === null) void this.#exchange(res, exchange, inflated, { gzipReply, remoteAddress });
-        else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
-          res.cork(() => this.#tooLarge(res, remoteAddress, false));
-        else res.cork(() => this.#answer(res, '400 Bad Request', {}, 'the body is not gzip\n'));
-      });
-    });
-  }
-
-  #tooLarge(res: HttpResponse, remoteAddress: string, close: boolean): void {
-    this.#options.events.rejected('message_too_big', { from: remoteAddress });
-    this.#answer(res, '413 Content Too Large', {}, '', close);
-  }
-
-  async #exchange(
-    res: HttpResponse,
-    exchange: { aborted: boolean },
-    body: Buffer,
-    options: { gzipReply: boolean; remoteAddress: string },
-  ): Promise<void> {
-    let reply: Uint8Array | undefined;
-    const outlet: TransportOutlet = {
-      transport: 'http',
-      remoteAddress: options.remoteAddress,
-      sentAway: false,
-      attachment: undefined,
-      send: (message, tail) => {
-        const length = message.length + (tail?.length ?? 0);
-        if (exchange.aborted || reply !== undefined || length > this.#options.maxMessageBytes) return false;
-        reply = new Uint8Array(length);
-        reply.set(message);
-        if (tail !== undefined) reply.set(tail, message.length);
-        return true;
-      },
-      close: () => undefined,
-    };
-    try {
-      await this.#options.onHttpBody(outlet, body);
-    } catch (thrown) {
-      this.#options.events.rejected('store_unavailable', { error: toError(thrown).message });
-      if (!exchange.aborted) {
-        res.cork(() => this.#refuse(res, { status: 503, retryAfterSeconds: this.#options.admission.retryAfterSeconds() }));
-      }
-      return;
-    }
-    if (exchange.aborted) return;
-    const bytes = reply ?? new Uint8Array(0);
-    const zipped = options.gzipReply && bytes.length > 0;
-    const headers: Record<string, string> = { 'Content-Type': 'application/x-protobuf' };
-    if (zipped) headers['Content-Encoding'] = 'gzip';
-    const malformed = isErrorWithoutUid(bytes);
-    res.cork(() => this.#answer(res, malformed ? '400 Bad Request' : '200 OK', headers, zipped ? gzipSync(bytes) : bytes));
-  }
-
-  #answer(res: HttpResponse, status: string, headers: Record<string, string>, body: string | Uint8Array, close = false): void {
-    res.writeStatus(status);
-    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
-    res.end(body, close);
-  }
-}
-
-/** A BAD_REQUEST that names no agent: the body was not even protobuf, or had no usable uid. [OpAMP Bad Request] */
-function isErrorWithoutUid(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x12;
 }

@@ -8,7 +8,14 @@ import type { RedisClient } from './scripts.ts';
 export type ClaimReply =
   | { kind: 'ok'; epoch: string; formerOwner: string; fields: Record<string, string> }
   | { kind: 'owned'; owner: string; epoch: string }
+  | { kind: 'foreign'; token: string }
   | { kind: 'alias'; uid: string };
+
+/** What an agent proved itself with: id of the credential, and the realm that it binds records to. */
+export interface ClaimCredential {
+  id: string;
+  realm: string;
+}
 
 function toFields(flat: readonly string[]): Record<string, string> {
   const fields: Record<string, string> = {};
@@ -18,23 +25,31 @@ function toFields(flat: readonly string[]): Record<string, string> {
 
 /**
  * Claims agents of one shard for a gateway: new epoch, owner, counters to the connected column, and the record as it
- * stands after the claim. `polite` leaves agents alone that another gateway holds.
+ * stands after the claim. `polite` leaves agents alone that another gateway holds. `credentials` are those of the agents, by place.
  */
 export async function claimAgents(
   client: RedisClient,
   shard: ShardKeys,
-  claim: { gateway: string; mode: 'force' | 'polite'; silenceMs?: number; uids: readonly string[] },
+  claim: {
+    gateway: string;
+    mode: 'force' | 'polite';
+    silenceMs?: number;
+    uids: readonly string[];
+    credentials?: readonly ClaimCredential[];
+  },
 ): Promise<ClaimReply[]> {
   const silence = claim.silenceMs === undefined ? '' : String(claim.silenceMs);
+  const agents = claim.uids.flatMap((uid, i) => [uid, claim.credentials?.[i]?.id ?? '', claim.credentials?.[i]?.realm ?? '']);
   const replies = (await runScript(
     client,
     SCRIPTS.claim,
     [shard.agents],
-    [shard.prefix, claim.gateway, claim.mode, silence, ...claim.uids],
-  )) as (['ok', string, string, string[]] | ['owned', string, string] | ['alias', string])[];
+    [shard.prefix, claim.gateway, claim.mode, silence, ...agents],
+  )) as (['ok', string, string, string[]] | ['owned', string, string] | ['foreign' | 'alias', string])[];
   return replies.map((reply) => {
     if (reply[0] === 'ok') return { kind: 'ok', epoch: reply[1], formerOwner: reply[2], fields: toFields(reply[3]) };
-    return reply[0] === 'owned' ? { kind: 'owned', owner: reply[1], epoch: reply[2] } : { kind: 'alias', uid: reply[1] };
+    if (reply[0] === 'owned') return { kind: 'owned', owner: reply[1], epoch: reply[2] };
+    return reply[0] === 'foreign' ? { kind: 'foreign', token: reply[1] } : { kind: 'alias', uid: reply[1] };
   });
 }
 

@@ -111,6 +111,16 @@ export function createKeys(prefix = 'opamp') {
     idempotency: (key: string): string => `${tag}:idempotency:${key}`,
     gateways: `${tag}:gateways`,
     gateway: (id: string): string => `${tag}:gateway:${id}`,
+    /** hash: id -> credential of agents. */
+    tokens: `${tag}:tokens`,
+    /** zset with score 0: every credential's id in byte order, the cursor of listings. */
+    tokenIds: `${tag}:tokens:ids`,
+    /** zset: id -> revision of its last change, by which gateways notice. */
+    tokenChanges: `${tag}:tokens:changes`,
+    /** hash: id -> Unix ms at which it was last presented. */
+    tokensUsed: `${tag}:tokens:used`,
+    /** hash: id of an enrolment token -> how often it was exchanged. */
+    tokenUses: `${tag}:tokens:uses`,
     audit: `${tag}:audit`,
     /** Number and hash of the last audit entry. */
     auditHead: `${tag}:audit:head`,
@@ -135,6 +145,7 @@ export function createKeys(prefix = 'opamp') {
     components: (hash: string): string => `${tag}:components:${hash}`,
     blob: (hash: string): string => `${prefix}:blob:${hash}`,
     channelSpec: `${prefix}:spec`,
+    channelTokens: `${prefix}:tokens`,
     channelGateway: (id: string): string => `${prefix}:gateway:${id}`,
     /** Where gateways answer the commands of one coordinator. */
     channelCoordinator: (id: string): string => `${prefix}:coordinator:${id}`,

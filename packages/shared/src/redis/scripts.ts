@@ -59,6 +59,9 @@ export const SCRIPTS = {
   settleAlert: load('settle-alert', false),
   retryAlerts: load('retry-alerts', false),
   raiseAlert: load('raise-alert', false),
+  putToken: load('put-token', false),
+  enrol: load('enrol', false),
+  useTokens: load('use-tokens', false),
 } as const;
 
 /** How long a call is repeated while its slot is on its way to another cluster node. */

@@ -320,7 +320,7 @@ function filterFieldsOf(query: ListQuery, { scope }: Identity): readonly RecordF
     'health',
     'reportedStatus',
     'transport',
-    ...(selector === undefined ? [] : (['attributes', 'labels'] as const)),
+    ...(selector === undefined ? [] : (['attributes', 'labels', 'tokenLabels'] as const)),
   ];
 }
 
@@ -342,6 +342,6 @@ function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) =
       const row = record.rows.get(rollout);
       if (row === undefined || (status !== undefined && row.status !== status)) return false;
     } else if (status !== undefined && statusWord(record) !== status) return false;
-    return selector === undefined || matches(selector, selectorAttributes(record.attributes, record.labels));
+    return selector === undefined || matches(selector, selectorAttributes(record));
   };
 }

@@ -345,7 +345,7 @@ type ValidateBody = { yaml?: string; files?: ConfigFiles; selector?: string; gro
 
 /** Agents of the caller's groups that a selector matches. */
 function ownMatches(selector: Selector, identity: Identity): (record: AgentRecord) => boolean {
-  return (record) => covers(identity, groupWord(record)) && matches(selector, selectorAttributes(record.attributes, record.labels));
+  return (record) => covers(identity, groupWord(record)) && matches(selector, selectorAttributes(record));
 }
 
 type VersionWithBodies = Omit<ConfigVersion, 'files'> & { files: ConfigFiles };

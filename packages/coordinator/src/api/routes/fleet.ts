@@ -158,7 +158,7 @@ export function fleetRoutes(app: FastifyInstance, { groups, agents, gateways, au
       const accept = (record: AgentRecord): boolean =>
         covers(identity, groupWord(record)) &&
         (group === undefined || (groupWord(record) ?? NO_GROUP) === group) &&
-        (selected === undefined || matches(selected, selectorAttributes(record.attributes, record.labels)));
+        (selected === undefined || matches(selected, selectorAttributes(record)));
       const isForAll = selector === undefined && group === undefined && identity.scope === '*';
       return await share(JSON.stringify(['drift', scopeList(identity.scope), selector, group, compare, limit]), async () =>
         surveyDrift({ agents, configs }, await groups.spec(), { compare, limit, accept: isForAll ? undefined : accept }),
