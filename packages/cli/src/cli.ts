@@ -42,7 +42,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     .description('Configs, groups, agents and rollouts of an OpAMP fleet')
     .option('--url <url>', 'where the REST API is; wins over OPAMP_API_URL')
     .option('--context <name>', 'named address and token to use, see `opampctl context`; wins over OPAMP_API_URL')
-    .option('--json', 'print what the API answers')
+    .option('--json', 'print what the API answers; a list is an array of all its items')
     .version(ownVersion(), '--version', 'print the release')
     .addHelpText('after', EPILOGUE)
     .showHelpAfterError('(--help shows how it is used)');

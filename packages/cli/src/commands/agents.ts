@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Agent, Drift } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
@@ -115,6 +116,21 @@ export function addAgentCommands(program: Command, context: Context): void {
     });
 
   agents
+    .command('message')
+    .description('send an agent a custom message')
+    .argument('<uid>', 'instance uid')
+    .argument('<capability>', 'custom capability, as the agent announced it')
+    .argument('<type>', 'type of the message, as the capability defines it')
+    .option('--data <text>', 'what it carries')
+    .option('--data-file <file>', 'the same from a file, - for standard input')
+    .action(async (uid: string, capability: string, messageType: string, options: { data?: string; dataFile?: string }) => {
+      const data = await readData(context, options);
+      const body = { capability, messageType, ...(data.length === 0 ? {} : { dataBase64: data.toString('base64') }) };
+      const answer = await context.api.send('POST', `${pathOf(uid)}/custom-messages`, body);
+      context.show(answer, () => 'sent\n');
+    });
+
+  agents
     .command('delete')
     .description('forget an agent that is away')
     .argument('<uid>', 'instance uid')
@@ -122,6 +138,19 @@ export function addAgentCommands(program: Command, context: Context): void {
       await context.api.send('DELETE', pathOf(uid));
       context.show({ deleted: uid }, () => `agent ${uid} is forgotten\n`);
     });
+}
+
+async function readData(context: Context, { data, dataFile }: { data?: string; dataFile?: string }): Promise<Buffer> {
+  if (data !== undefined && dataFile !== undefined) throw new CliError('--data and --data-file are one too many');
+  if (dataFile === undefined) return Buffer.from(data ?? '');
+  if (dataFile === '-') return Buffer.from(await context.terminal.readStdin());
+  try {
+    return await readFile(dataFile);
+  } catch (error) {
+    throw new CliError(`${dataFile} cannot be read: ${error instanceof Error ? error.message : String(error)}`, undefined, {
+      cause: error,
+    });
+  }
 }
 
 interface AgentDetail extends Agent {

@@ -4,6 +4,7 @@ import type { Group, GroupPolicy, Impact } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { repeatable } from '../repeat.ts';
+import { renderFields } from '../table.ts';
 
 interface SetOptions {
   selector?: string;
@@ -74,6 +75,15 @@ export function addGroupCommands(program: Command, context: Context): void {
   });
 
   group
+    .command('get')
+    .description('one group')
+    .argument('<name>', 'name of the group')
+    .action(async (name: string) => {
+      const answer = await context.api.get<Group>(`/groups/${encodeURIComponent(name)}`);
+      context.show(answer, () => renderFields(fieldsOf(answer)));
+    });
+
+  group
     .command('delete')
     .description('delete a group; its agents fall to the next that matches')
     .argument('<name>', 'name of the group')
@@ -89,6 +99,20 @@ export function addGroupCommands(program: Command, context: Context): void {
       );
       return context.show({ deleted: name }, () => `group ${name} is deleted\n`);
     });
+}
+
+function fieldsOf(group: Group): [string, string][] {
+  const { counts } = group;
+  return [
+    ['group', group.name],
+    ['selector', group.selector === '' ? '(every agent)' : group.selector],
+    ['priority', String(group.priority)],
+    ['mode', group.mode],
+    ['configs', policyText(group.policy).replace(/^, /, '') || 'as usual'],
+    ['stable', group.stable === null ? '-' : `${group.stable.name}@${group.stable.version}`],
+    ['rollout', group.activeRollout ?? '-'],
+    ['agents', `${counts.agents}, ${counts.connected} connected, ${counts.health['unhealthy'] ?? 0} unhealthy`],
+  ];
 }
 
 /** The API's names of the switches. */

@@ -60,6 +60,7 @@ export function addRolloutCommands(program: Command, context: Context): void {
   const pathOf = (id: string): string => `/rollouts/${encodeURIComponent(id)}`;
 
   addStart(rollout, context);
+  addTune(rollout, context);
 
   rollout
     .command('watch')
@@ -166,6 +167,26 @@ export function addRolloutCommands(program: Command, context: Context): void {
   }
 }
 
+function addTune(rollout: Command, context: Context): void {
+  rollout
+    .command('tune')
+    .description('change maxInFlight, rate, failure or onFailure of a running rollout')
+    .argument('<id>', 'id of the rollout')
+    .requiredOption('--strategy <json|file>', 'only the fields to change, as JSON or as a file of it')
+    .option('--reason <text>', 'why')
+    .option('--rev <n>', 'only if the rollout still has this revision')
+    .action(async (id: string, { strategy, reason, rev }: { strategy: string; reason?: string; rev?: string }) => {
+      const patch = strategy.trimStart().startsWith('{') ? parseJson(strategy, '--strategy') : await readStrategy(strategy);
+      const answer = await context.api.send<Rollout>(
+        'PATCH',
+        `/rollouts/${encodeURIComponent(id)}`,
+        { strategy: patch, ...(reason === undefined ? {} : { reason }) },
+        rev === undefined ? {} : { 'if-match': `"${parseCount(rev, '--rev')}"` },
+      );
+      context.show(answer, () => `rollout ${id} is tuned (revision ${answer.rev})\n`);
+    });
+}
+
 function addStart(rollout: Command, context: Context): void {
   rollout
     .command('start')
@@ -231,10 +252,16 @@ async function readStrategy(text: string): Promise<unknown> {
       { cause: error },
     );
   }
+  return parseJson(content, text);
+}
+
+function parseJson(content: string, source: string): unknown {
   try {
     return JSON.parse(content) as unknown;
   } catch (error) {
-    throw new CliError(`${text} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error });
+    throw new CliError(`${source} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, undefined, {
+      cause: error,
+    });
   }
 }
 
