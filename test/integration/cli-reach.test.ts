@@ -61,6 +61,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   'POST /gateways/rebalance': ['gateways', 'rebalance'],
   'GET /backup': ['backup', '--output', 'BACKUP'],
   'GET /audit': ['audit'],
+  'GET /audit/verify': ['audit', 'verify'],
   'GET /alerts': ['alerts', 'list'],
   'GET /alerts/targets': ['alerts', 'targets'],
   'POST /alerts/retry': ['alerts', 'retry', '--all'],

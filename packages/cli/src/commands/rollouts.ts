@@ -34,6 +34,12 @@ interface StartOptions extends WatchFlags {
   dryRun?: boolean;
 }
 
+/** What the words of a warning mean. */
+const WARNINGS: Readonly<Record<string, string>> = {
+  no_way_back: ': it is the first rollout of the group, so there is no version to go back to; --baseline names one',
+  agents_skipped: ': agents whose build lacks a component are passed by; `opampctl rollout get` counts them',
+};
+
 /** Options of commands that wait for rollouts. */
 export interface WatchFlags {
   timeout?: string;
@@ -213,7 +219,7 @@ function addStart(rollout: Command, context: Context): void {
         return;
       }
       const answer = await context.api.send<{ id: string; warnings?: string[]; created: boolean }>('POST', '/rollouts', body, headers);
-      for (const warning of answer.warnings ?? []) context.note(`warning: ${warning}`);
+      for (const warning of answer.warnings ?? []) context.note(`warning: ${warning}${WARNINGS[warning] ?? ''}`);
       if (options.watch !== true) {
         context.show(answer, () => `${answer.id}\n`);
         return;
