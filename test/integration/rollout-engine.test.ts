@@ -279,7 +279,12 @@ describe('a rollout against Redis', () => {
       from: b.stable,
       to: b.to,
       agents: { connected: 40, takesConfig: 40, unverified: 0, unsupported: 0, alreadyThere: 0, estimated: false },
-      waves: [{ agents: 2 }, { agents: 20 }, { agents: 40 }],
+      waves: [
+        { agents: 2, adds: 2, approval: 'none', onFailure: 'rollback' },
+        { agents: 20, adds: 18 },
+        { agents: 40, adds: 20 },
+      ],
+      schedule: { windowOpen: null },
       conflict: null,
       warnings: [],
     });
@@ -287,6 +292,43 @@ describe('a rollout against Redis', () => {
     expect(await redis.client.exists(b.keys.rollouts, b.keys.rolloutsActive)).toBe(0);
     const bad = await b.service.create({ ...body, config: { name: 'base', version: 99 } }, { actor: 'tester', dryRun: true });
     expect(bad).toMatchObject({ kind: 'problem', status: 404, errors: [{ path: 'config' }] });
+  });
+
+  it('previews who is away, pinned, in which stratum, and what a wave of labels reaches', async () => {
+    const b = await bench(40);
+    await b.gateway.connect(uidsOf(20, 100), { region: 'us', ring: 'early' });
+    await b.gateway.disconnect(uidsOf(5));
+    const [pinned = ''] = uidsOf(1, 30);
+    await b.gateway.pin(pinned);
+    const strategy = {
+      ...FAST,
+      spreadBy: ['region'],
+      waves: [{ size: { count: 2 } }, { size: { labels: 'ring=early' } }, { size: { percent: 100 } }],
+      schedule: { windows: [{ days: [], from: '22:00', to: '22:00', timeZone: 'UTC' }] },
+    };
+    const outcome = await b.service.create(
+      { group: 'prod', config: { name: 'base', version: 2 }, strategy },
+      { actor: 'tester', dryRun: true },
+    );
+    if (outcome.kind !== 'preview') throw new Error(JSON.stringify(outcome));
+    const { agents, waves, schedule, canary } = outcome.preview;
+    expect(agents).toMatchObject({
+      connected: 55,
+      takesConfig: 54,
+      away: 5,
+      pinned: 1,
+      unsupported: 0,
+      byStratum: [
+        { stratum: { region: 'eu' }, agents: 34 },
+        { stratum: { region: 'us' }, agents: 20 },
+      ],
+      byVersion: [{ version: '', agents: 54 }],
+      byLabel: [],
+    });
+    // 20 of 54 have the label, about one of them a canary already.
+    expect(waves.map((wave) => wave.agents)).toEqual([2, 21, 54]);
+    expect(canary).toMatchObject({ strata: 2, strataCovered: 2 });
+    expect(schedule.windowOpen).toBe(true);
   });
 
   it('takes the named agents first, and only those', async () => {

@@ -390,6 +390,14 @@ export class SimFleet implements FleetReader, RolloutStore {
     return { cohort: [], control: [] };
   }
 
+  async away(): Promise<number> {
+    return 0;
+  }
+
+  async pinned(): Promise<number> {
+    return 0;
+  }
+
   async failureGroups(): ReturnType<FleetReader['failureGroups']> {
     return { total: 0, omitted: 0, byMessage: [], byVersion: [], byStratum: [] };
   }

@@ -99,6 +99,7 @@ export class FakeGateway {
       await this.#flush(agent, [], {
         group,
         takesConfig: true,
+        facets: [`group=${group}`],
         set: {
           capabilities: CAPABILITIES,
           attributes: JSON.stringify({ identifying: {}, nonIdentifying: agent.attributes }),
@@ -107,6 +108,12 @@ export class FakeGateway {
         },
       });
     }
+  }
+
+  /** Gives an agent a config of its own, which takes it out of those that a rollout reaches. */
+  async pin(uid: string): Promise<void> {
+    const pin = JSON.stringify({ id: 'p1', config: { name: 'own', version: 1, hash: 'aa' } });
+    await this.#flush(this.#agent(uid), [], { takesConfig: false, set: { pin } });
   }
 
   /** Ends agents' connections. */

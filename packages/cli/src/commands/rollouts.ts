@@ -51,8 +51,13 @@ interface Preview {
   group: string;
   from: { name: string; version: number } | null;
   to: { name: string; version: number };
-  agents: Record<string, unknown>;
-  waves: { agents: number; soak: string }[];
+  agents: Record<string, unknown> & {
+    byVersion?: { version: string; agents: number }[];
+    byLabel?: { label: string; agents: number }[];
+    byStratum?: { stratum: Record<string, string>; agents: number }[];
+  };
+  waves: { agents: number; soak: string; approval?: string }[];
+  schedule?: { startsAt: string };
   eta: string;
   conflict: string | null;
   preflight?: Preflight | null;
@@ -294,6 +299,17 @@ export function toWatchOptions({ timeout, interval, waitHeld }: WatchFlags): Wat
   };
 }
 
+/** One line of counts, none when there is nothing to count; the largest eight. */
+function counted<Entry extends { agents: number }>(
+  name: string,
+  entries: readonly Entry[] | undefined,
+  text: (entry: Entry) => string,
+): [string, string][] {
+  if (entries === undefined || entries.length === 0) return [];
+  const shown = entries.slice(0, 8).map((entry) => `${text(entry)} ${entry.agents}`);
+  return [[name, `${shown.join(', ')}${entries.length > 8 ? `, and ${entries.length - 8} more` : ''}`]];
+}
+
 function previewFields(preview: Preview): [string, string][] {
   return [
     ['group', preview.group],
@@ -301,10 +317,21 @@ function previewFields(preview: Preview): [string, string][] {
     [
       'agents',
       Object.entries(preview.agents)
+        .filter(([, value]) => !Array.isArray(value))
         .map(([name, value]) => `${name} ${String(value)}`)
         .join(', '),
     ],
-    ...preview.waves.map(({ agents, soak }, index) => [`wave ${index + 1}`, `${agents} agents, soak ${soak}`] as [string, string]),
+    ...counted('versions', preview.agents.byVersion, ({ version }) => (version === '' ? '(none)' : version)),
+    ...counted('labels', preview.agents.byLabel, ({ label }) => label),
+    ...counted('strata', preview.agents.byStratum, ({ stratum }) => Object.values(stratum).join('/')),
+    ...preview.waves.map(
+      ({ agents, soak, approval = 'none' }, index) =>
+        [`wave ${index + 1}`, `${agents} agents, soak ${soak}${approval === 'none' ? '' : `, approval ${approval} it`}`] as [
+          string,
+          string,
+        ],
+    ),
+    ...(preview.schedule === undefined ? [] : [['starts', preview.schedule.startsAt] as [string, string]]),
     ['takes at least', preview.eta],
     ...(preview.conflict === null ? [] : [['conflict', `rollout ${preview.conflict} is active`] as [string, string]]),
     ...(preview.preflight?.lines ?? []).map((line) => ['components', line] as [string, string]),

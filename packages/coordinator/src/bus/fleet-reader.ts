@@ -36,6 +36,9 @@ const LIST_KEEP_MS = 60_000;
 /** How long the share of pollers in a group too large to list is believed. */
 const SHARE_MAX_AGE_MS = 15_000;
 
+/** Members of each shard that are looked at for pins. */
+const PIN_SAMPLE = 1_000;
+
 /** A mark is left so often, and missing for so long it means that nobody reached the store. */
 const BEAT_MS = 1_000;
 const BEAT_GAP_MS = 6_000;
@@ -161,6 +164,26 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
     },
 
     connected,
+
+    async away(group) {
+      const counts = await eachShard((shard) => client.hget(shard.facets, `group=${group}|0`));
+      return counts.reduce((sum, count) => sum + Number(count ?? 0), 0);
+    },
+
+    async pinned(group) {
+      const samples = (await eachShard((shard) => client.hrandfield(shard.members(group), PIN_SAMPLE, 'WITHVALUES'))) as string[][];
+      const sizes = await eachShard((shard) => client.hlen(shard.members(group)));
+      const counts = await Promise.all(
+        samples.map(async (flat, index) => {
+          const members = pairs(flat).map(([uid, text]) => parseMember(uid, text));
+          const others = members.filter((member) => !member.takesConfig).map(({ uid, origin }) => ({ uid, origin, http: false }));
+          const found = await records.candidates(others, []);
+          const scale = members.length === 0 ? 0 : Math.max(1, (sizes[index] ?? 0) / members.length);
+          return scale * found.filter(({ pinned }) => pinned).length;
+        }),
+      );
+      return Math.round(counts.reduce((sum, count) => sum + count, 0));
+    },
 
     async members(group, limit) {
       const total = await connected(group);

@@ -85,6 +85,10 @@ export interface FleetReader {
   finish(id: string): Promise<Record<string, number>>;
   /** Connected members of a group, those among them that take no config. */
   connected(group: string): Promise<number>;
+  /** Known members of a group that are connected to no gateway. */
+  away(group: string): Promise<number>;
+  /** Of the connected members that take no config from the group: how many have a pin. Estimated from a sample in large groups. */
+  pinned(group: string): Promise<number>;
   /**
    * Connected members of a group that take configs; only counted when there are more than `limit`. May be some seconds old
    * in large groups.

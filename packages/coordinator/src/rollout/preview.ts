@@ -1,4 +1,5 @@
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import { matches, parseSelector } from '@opamp-gateway/shared/selector';
 import { toError } from '@opamp-gateway/shared/errors';
 import { formatDuration } from './duration.ts';
 import type { RolloutEngine } from './engine.ts';
@@ -8,6 +9,7 @@ import { chooseCanary, maxInFlightOf, shareOf } from './plan.ts';
 import type { ConfigVerdict, FleetReader, GateAsker, RolloutStore } from './ports.ts';
 import { RANKED_LIMIT } from './ranking.ts';
 import type { RolloutRequest } from './request.ts';
+import { isOpen, nextOpenMs } from './schedule.ts';
 import type { RolloutPreview } from './service.ts';
 import type { Strategy, WaveStrategy } from './strategy.ts';
 import { toSizeView, toStrategyView } from './strategy-view.ts';
@@ -16,6 +18,8 @@ import { toSizeView, toStrategyView } from './strategy-view.ts';
 const ACKNOWLEDGE_MS = 5_000;
 /** Canaries that a preview names. */
 const SHOWN_CANARIES = 20;
+/** Versions, labels and strata that a preview counts. */
+const MAX_COUNTED = 50;
 
 /** Builds what answers `?dryRun=true`. */
 export function createPreviewer({
@@ -58,8 +62,10 @@ export function createPreviewer({
       { verdict, problems }: { verdict: ConfigVerdict | undefined; problems: string[] },
     ): Promise<RolloutPreview> {
       const { strategy } = request;
-      const [connected, members, conflict, nowMs] = await Promise.all([
+      const [connected, away, pinned, members, conflict, nowMs] = await Promise.all([
         fleet.connected(request.group),
+        fleet.away(request.group),
+        fleet.pinned(request.group),
         fleet.members(request.group, RANKED_LIMIT),
         store.activeOf(request.group),
         fleet.nowMs(),
@@ -80,7 +86,11 @@ export function createPreviewer({
       });
       const scale = candidates.length === 0 ? 0 : takesConfig / candidates.length;
       const count = (is: (candidate: (typeof candidates)[number]) => boolean): number => Math.round(scale * candidates.filter(is).length);
-      const sizes = strategy.waves.map((wave) => agentsOf(wave, takesConfig));
+      const facts = await fleet.facts(candidates.map((candidate) => candidate.uid));
+      const attributes = [...facts.values()].map((own) => own.attributes);
+      const sizes = cumulativeSizes(strategy, takesConfig, attributes, scale);
+      const byStratum = tally(candidates.map((candidate) => candidate.stratum));
+      const startMs = nextOpenMs(strategy.windows, Math.max(nowMs, strategy.startAtMs ?? nowMs));
       const cohort = sizes.at(-2) ?? 0;
       return {
         group: request.group,
@@ -91,17 +101,35 @@ export function createPreviewer({
           connected,
           takesConfig,
           unverified: count((candidate) => !candidate.canAcknowledge),
-          unsupported: Math.max(0, connected - takesConfig),
+          unsupported: Math.max(0, connected - takesConfig - pinned),
+          away,
+          pinned,
           unhealthy: count((candidate) => candidate.healthy === false),
           alreadyThere: count((candidate) => candidate.reportedHash === resolved.to.hash),
+          byVersion: tally(attributes.map((own) => own['service.version'] ?? '')).map(([version, agents]) => ({
+            version,
+            agents: Math.round(scale * agents),
+          })),
+          byLabel: tally(attributes.flatMap(labelsOf)).map(([label, agents]) => ({ label, agents: Math.round(scale * agents) })),
+          byStratum:
+            strategy.spreadBy.length === 0
+              ? []
+              : byStratum.map(([key, agents]) => ({ stratum: stratumView(strategy.spreadBy, key), agents: Math.round(scale * agents) })),
           sampled: candidates.length,
           estimated: candidates.length < takesConfig,
         },
         waves: strategy.waves.map((wave, index) => ({
           size: toSizeView(wave.size),
           agents: sizes[index] ?? 0,
+          adds: Math.max(0, (sizes[index] ?? 0) - (sizes[index - 1] ?? 0)),
           soak: formatDuration(wave.soakMs),
+          approval: wave.approval,
+          onFailure: wave.onFailure,
         })),
+        schedule: {
+          startsAt: new Date(Number.isFinite(startMs) ? startMs : nowMs).toISOString(),
+          windowOpen: strategy.windows.length === 0 ? null : strategy.windows.some((window) => isOpen(window, nowMs)),
+        },
         canary: {
           agents: (first?.size.kind === 'agents' ? first.size.agents : choice.chosen.map((candidate) => candidate.uid)).slice(
             0,
@@ -140,6 +168,46 @@ function healthPreview(cohort: number, control: number): RolloutPreview['gates']
     outcome: enough ? 'pass' : 'notApplicable',
     detail: enough ? '' : `${cohort} agents with the new config and ${control} without before the last wave`,
   };
+}
+
+/** Counts of equal texts, the most frequent first, at most 50. */
+function tally(texts: readonly string[]): [string, number][] {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts].toSorted(([left, a], [right, b]) => b - a || (left < right ? -1 : 1)).slice(0, MAX_COUNTED);
+}
+
+function labelsOf(attributes: Readonly<Record<string, string>>): string[] {
+  return Object.entries(attributes).flatMap(([name, value]) =>
+    name.startsWith('label.') ? [`${name.slice('label.'.length)}=${value}`] : [],
+  );
+}
+
+function stratumView(spreadBy: readonly string[], key: string): Record<string, string> {
+  const values = key.split('\n');
+  return Object.fromEntries(spreadBy.map((name, index) => [name, values[index] ?? '']));
+}
+
+/**
+ * Agents that are inside after each wave. A wave of `labels` adds its share of whom its selector matches and who was not inside
+ * before; how many were is not known exactly, so the shares are taken for independent of each other.
+ */
+function cumulativeSizes(
+  strategy: Strategy,
+  members: number,
+  attributes: readonly Readonly<Record<string, string>>[],
+  scale: number,
+): number[] {
+  let inside = 0;
+  return strategy.waves.map((wave) => {
+    if (wave.size.kind === 'labels') {
+      const selector = parseSelector(wave.size.selector);
+      const matching = scale * attributes.filter((own) => matches(selector, own)).length;
+      const share = wave.size.percent / 100;
+      inside += Math.round(matching * share * (members === 0 ? 0 : 1 - inside / members));
+    } else inside = Math.max(inside, agentsOf(wave, members));
+    return Math.min(members, inside);
+  });
 }
 
 /** Agents that a wave reaches in all, of `members`. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatTimeOfDay, isOpen, isTimeZone, parseTimeOfDay } from './schedule.ts';
+import { formatTimeOfDay, isOpen, isTimeZone, nextOpenMs, parseTimeOfDay } from './schedule.ts';
 import type { MaintenanceWindow } from './schedule.ts';
 
 function window(over: Partial<MaintenanceWindow>, from = '22:00', to = '06:00'): MaintenanceWindow {
@@ -71,5 +71,20 @@ describe('a window', () => {
     expect(isOpen(window({ days: ['thu'] }, '00:00', '24:00'), at('2030-01-10T23:59:59Z'))).toBe(true);
     expect(isOpen(window({ days: ['thu'] }, '00:00', '24:00'), at('2030-01-11T00:00:00Z'))).toBe(false);
     expect(isOpen(window({}, '06:00', '06:00'), at('2030-01-10T05:00:00Z'))).toBe(true);
+  });
+});
+
+describe('the next opening', () => {
+  const night: MaintenanceWindow = { days: [], fromMinutes: 22 * 60, toMinutes: 6 * 60, timeZone: 'UTC' };
+  const friday: MaintenanceWindow = { ...night, days: ['fri'], timeZone: 'Europe/Berlin' };
+
+  it.each([
+    [[], '2030-01-10T12:00:00Z', '2030-01-10T12:00:00Z'],
+    [[night], '2030-01-10T23:00:00Z', '2030-01-10T23:00:00Z'],
+    [[night], '2030-01-10T12:00:00Z', '2030-01-10T22:00:00Z'],
+    [[friday], '2030-01-12T12:00:00Z', '2030-01-18T21:00:00Z'],
+    [[friday, night], '2030-01-12T12:00:00Z', '2030-01-12T22:00:00Z'],
+  ] as const)('%#', (windows, from, expected) => {
+    expect(new Date(nextOpenMs(windows, Date.parse(from))).toISOString()).toBe(expected.replace('Z', '.000Z'));
   });
 });

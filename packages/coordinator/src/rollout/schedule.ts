@@ -90,14 +90,32 @@ function instantOf(wall: number, timeZone: string): number {
 
 /** Whether an instant lies in a window. A window that begins in a skipped hour begins when the clocks have been put forward. */
 export function isOpen(window: MaintenanceWindow, nowMs: number): boolean {
-  const { days, fromMinutes, toMinutes, timeZone } = window;
-  const today = Math.floor(wallMs(nowMs, timeZone) / DAY_MS) * DAY_MS;
-  const lengthMinutes = toMinutes > fromMinutes ? toMinutes - fromMinutes : toMinutes - fromMinutes + 24 * 60;
+  const today = Math.floor(wallMs(nowMs, window.timeZone) / DAY_MS) * DAY_MS;
   return [today - DAY_MS, today].some((date) => {
-    const weekday = WEEKDAYS[new Date(date).getUTCDay()] as Weekday;
-    if (days.length > 0 && !days.includes(weekday)) return false;
-    const startMs = instantOf(date + fromMinutes * MINUTE_MS, timeZone);
-    const endMs = instantOf(date + (fromMinutes + lengthMinutes) * MINUTE_MS, timeZone);
-    return nowMs >= startMs && nowMs < (endMs > startMs ? endMs : startMs + lengthMinutes * MINUTE_MS);
+    const opening = openingOn(window, date);
+    return opening !== undefined && nowMs >= opening.startMs && nowMs < opening.endMs;
   });
+}
+
+/** When a window is open that begins on a local date, given as midnight written in UTC; undefined on other days. */
+function openingOn(
+  { days, fromMinutes, toMinutes, timeZone }: MaintenanceWindow,
+  date: number,
+): { startMs: number; endMs: number } | undefined {
+  const weekday = WEEKDAYS[new Date(date).getUTCDay()] as Weekday;
+  if (days.length > 0 && !days.includes(weekday)) return undefined;
+  const lengthMinutes = toMinutes > fromMinutes ? toMinutes - fromMinutes : toMinutes - fromMinutes + 24 * 60;
+  const startMs = instantOf(date + fromMinutes * MINUTE_MS, timeZone);
+  const endMs = instantOf(date + (fromMinutes + lengthMinutes) * MINUTE_MS, timeZone);
+  return { startMs, endMs: endMs > startMs ? endMs : startMs + lengthMinutes * MINUTE_MS };
+}
+
+/** The first instant from `fromMs` on at which one of the windows is open; `fromMs` itself when there are none. */
+export function nextOpenMs(windows: readonly MaintenanceWindow[], fromMs: number): number {
+  if (windows.length === 0 || windows.some((window) => isOpen(window, fromMs))) return fromMs;
+  const starts = windows.flatMap((window) => {
+    const today = Math.floor(wallMs(fromMs, window.timeZone) / DAY_MS) * DAY_MS;
+    return Array.from({ length: 9 }, (_, day) => openingOn(window, today + day * DAY_MS)?.startMs ?? Number.POSITIVE_INFINITY);
+  });
+  return Math.min(...starts.filter((startMs) => startMs >= fromMs));
 }

@@ -184,11 +184,32 @@ export interface RolloutPreview {
     unsupported: number;
     unhealthy: number;
     alreadyThere: number;
+    /** Known members that no gateway reaches; `offline` says what becomes of them. */
+    away: number;
+    /** Connected members with a config of their own, which the rollout does not touch. */
+    pinned: number;
+    /** Of those that take configs, by collector version, the most frequent first; '' = none said. At most 50. */
+    byVersion: { version: string; agents: number }[];
+    /** By server-side label, as `name=value`. At most 50. */
+    byLabel: { label: string; agents: number }[];
+    /** By the attributes of `spreadBy`; empty without. At most 50. */
+    byStratum: { stratum: Record<string, string>; agents: number }[];
     /** How many records were read for the three numbers above; `estimated` when not all. */
     sampled: number;
     estimated: boolean;
   };
-  waves: { size: WaveSizeView; agents: number; soak: string }[];
+  waves: {
+    size: WaveSizeView;
+    /** Agents that have been offered it when the wave is through, those of the waves before included. */
+    agents: number;
+    /** Of these, agents that this wave adds. */
+    adds: number;
+    soak: string;
+    approval: 'none' | 'before' | 'after';
+    onFailure: 'pause' | 'rollback';
+  }[];
+  /** When it would start, and whether a maintenance window is open then; null without windows. */
+  schedule: { startsAt: string; windowOpen: boolean | null };
   canary: { agents: string[]; strata: number; strataCovered: number };
   /** Duration text: shortest time in which the rollout can finish. */
   eta: string;
