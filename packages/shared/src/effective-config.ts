@@ -31,7 +31,10 @@ export function encodeEffectiveConfig(files: Readonly<Record<string, { body: Uin
     const body = file.body.length > left ? file.body.subarray(0, left) : file.body;
     if (body.length < file.body.length) document.truncated = true;
     left -= body.length;
-    document.files[name.slice(0, 1024)] = { body: Buffer.from(body).toString('utf8'), contentType: file.contentType.slice(0, 256) };
+    document.files[name.slice(0, 1024)] = {
+      body: Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'),
+      contentType: file.contentType.slice(0, 256),
+    };
   }
   const text = JSON.stringify(document);
   const packed = deflateRawSync(text, text.length <= SMALL_CHARS ? SMALL_DEFLATE : {});
