@@ -1,39 +1,77 @@
 import { lazy, type ReactNode, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react';
-import { useQueryClient } from '@tanstack/react-query';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
-import { currentLink, hasToken, onLinkChange, signIn, signOut } from './api/client.ts';
+import { type Permission, useMay, useMe } from './api/access.ts';
+import { currentLink, hasToken, onLinkChange, signOut } from './api/client.ts';
 import { Empty, Time } from './parts/basics.tsx';
+import { ThemeButton } from './parts/theme.tsx';
 import { AgentPage } from './pages/agent-page.tsx';
 import { AgentsPage } from './pages/agents-page.tsx';
+import { AuditPage } from './pages/audit-page.tsx';
 import { FleetPage } from './pages/fleet-page.tsx';
+import { GatewaysPage } from './pages/gateways-page.tsx';
+import { GroupsPage } from './pages/groups-page.tsx';
 import { RolloutPage } from './pages/rollout-page.tsx';
 import { RolloutsPage } from './pages/rollouts-page.tsx';
+import { SettingsPage } from './pages/settings-page.tsx';
+import { TokensPage } from './pages/tokens-page.tsx';
+import { SignedIn, SignIn } from './sign-in/sign-in.tsx';
 
 // The editor is the largest part: only who opens a config loads it.
 const ConfigsPage = lazy(async () => ({ default: (await import('./pages/configs-page.tsx')).ConfigsPage }));
 const ConfigPage = lazy(async () => ({ default: (await import('./pages/config-page.tsx')).ConfigPage }));
 
-const PAGES = [
-  ['/', 'Fleet'],
-  ['/agents', 'Agents'],
-  ['/configs', 'Configs'],
-  ['/rollouts', 'Rollouts'],
-] as const;
+/** Pages by what is looked for there; a page that the role may not read is not offered. */
+const SECTIONS: readonly {
+  readonly title: string;
+  readonly pages: readonly (readonly [path: string, name: string, needs?: Permission])[];
+}[] = [
+  {
+    title: 'Fleet',
+    pages: [
+      ['/', 'Fleet'],
+      ['/agents', 'Agents'],
+      ['/groups', 'Groups'],
+      ['/gateways', 'Gateways'],
+    ],
+  },
+  {
+    title: 'Change',
+    pages: [
+      ['/configs', 'Configs'],
+      ['/rollouts', 'Rollouts'],
+    ],
+  },
+  {
+    title: 'Administration',
+    pages: [
+      ['/audit', 'Audit', 'audit.read'],
+      ['/tokens', 'Tokens', 'access.manage'],
+      ['/settings', 'Settings'],
+    ],
+  },
+];
+const PAGES = SECTIONS.flatMap(({ pages }) => pages);
+
+const isAt = (location: string, path: string): boolean => (path === '/' ? location === '/' : location.startsWith(path));
 
 /** The frame of every page: navigation, the state of the link, and what the address asks for. */
 export function App() {
   const link = useSyncExternalStore(onLinkChange, currentLink);
   const [location] = useLocation();
+  const may = useMay();
   const main = useRef<HTMLElement>(null);
   const before = useRef(location);
+  const [isMenuOpen, setMenuOpen] = useState(false);
 
   useEffect(() => {
-    const page = PAGES.find(([path]) => (path === '/' ? location === '/' : location.startsWith(path)));
+    const page = PAGES.find(([path]) => isAt(location, path));
     document.title = `${page?.[1] ?? 'Not found'} · OpAMP fleet`;
     if (before.current !== location) main.current?.focus();
+    setMenuOpen(false);
     before.current = location;
   }, [location]);
 
+  if (location === '/signed-in') return <SignedIn />;
   if (link.needsToken) return <SignIn wasRefused={link.tokenRefused} />;
   return (
     <>
@@ -46,18 +84,34 @@ export function App() {
             <span className="brand-mark" aria-hidden="true" />
             OpAMP fleet
           </span>
-          <div className="nav-links">
-            {PAGES.map(([path, name]) => {
-              const isHere = path === '/' ? location === '/' : location.startsWith(path);
-              return (
-                <Link key={path} href={path} aria-current={isHere ? 'page' : undefined}>
-                  {name}
-                </Link>
-              );
-            })}
+          <div id="pages" className={isMenuOpen ? 'nav-links is-open' : 'nav-links'}>
+            {SECTIONS.map(({ title, pages }) => (
+              <div key={title} className="nav-section">
+                <span className="nav-title" aria-hidden="true">
+                  {title}
+                </span>
+                {pages.map(([path, name, needs]) =>
+                  needs !== undefined && !may(needs, 'fleet') ? null : (
+                    <Link key={path} href={path} aria-current={isAt(location, path) ? 'page' : undefined}>
+                      {name}
+                    </Link>
+                  ),
+                )}
+              </div>
+            ))}
           </div>
           <div className="nav-foot">
+            <Who />
             <ThemeButton />
+            <button
+              type="button"
+              className="menu-button"
+              aria-expanded={isMenuOpen}
+              aria-controls="pages"
+              onClick={() => setMenuOpen(!isMenuOpen)}
+            >
+              Menu
+            </button>
             {hasToken() ? (
               <button type="button" className="quiet" onClick={signOut}>
                 Sign out
@@ -80,6 +134,11 @@ export function App() {
                 <Route path="/" component={FleetPage} />
                 <Route path="/agents" component={AgentsPage} />
                 <Route path="/agents/:uid">{({ uid }) => <AgentPage key={uid} uid={uid} />}</Route>
+                <Route path="/groups" component={GroupsPage} />
+                <Route path="/gateways" component={GatewaysPage} />
+                <Route path="/audit" component={AuditPage} />
+                <Route path="/tokens" component={TokensPage} />
+                <Route path="/settings" component={SettingsPage} />
                 <Route path="/configs" component={ConfigsPage} />
                 <Route path="/configs/:name">{({ name }) => <ConfigPage key={name} name={decodeURIComponent(name)} />}</Route>
                 <Route path="/rollouts" component={RolloutsPage} />
@@ -122,62 +181,14 @@ function LinkMarker(): ReactNode {
   );
 }
 
-function ThemeButton() {
-  const [theme, setTheme] = useState<'light' | 'dark'>(() => (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'));
-  const other = theme === 'dark' ? 'light' : 'dark';
+/** Who the API takes the viewer for, and as what. */
+function Who() {
+  const me = useMe().data;
+  if (me === undefined || me.kind === 'anonymous') return null;
   return (
-    <button
-      type="button"
-      className="quiet"
-      aria-label={`Change to ${other} colours`}
-      onClick={() => {
-        document.documentElement.dataset['theme'] = other;
-        setTheme(other);
-      }}
-    >
-      {theme === 'dark' ? '☀ Light' : '☾ Dark'}
-    </button>
-  );
-}
-
-function SignIn({ wasRefused }: { readonly wasRefused: boolean }) {
-  const [token, setToken] = useState('');
-  const client = useQueryClient();
-  return (
-    <main className="sign-in">
-      <form
-        className="card"
-        onSubmit={(event) => {
-          event.preventDefault();
-          signIn(token.trim());
-          void client.resetQueries();
-        }}
-      >
-        <span className="brand-mark" aria-hidden="true" />
-        <h1>OpAMP fleet</h1>
-        <p className="lead">This coordinator asks for an API token.</p>
-        <label htmlFor="token">API token</label>
-        <input
-          id="token"
-          type="password"
-          value={token}
-          autoComplete="off"
-          required
-          aria-describedby="token-help"
-          onChange={(event) => setToken(event.target.value)}
-        />
-        {wasRefused ? (
-          <p className="problem" role="alert">
-            This token is not known.
-          </p>
-        ) : null}
-        <p id="token-help" className="muted">
-          From the file that OPAMP_API_TOKENS_FILE names. It is kept in the memory of this page only: a reload forgets it.
-        </p>
-        <button type="submit" className="primary">
-          Sign in
-        </button>
-      </form>
-    </main>
+    <Link href="/settings" className="who" title={`Signed in as ${me.name}, ${me.role}`}>
+      <span className="who-name">{me.name}</span>
+      <span className="sub">{me.role}</span>
+    </Link>
   );
 }

@@ -68,11 +68,31 @@ const CONFIG_STATUSES: Readonly<Record<string, Word>> = {
   failed: { text: 'Failed', tone: 'bad' },
 };
 
+/** What connected agents run against what is desired, as the gateways count it. */
+const SYNC: Readonly<Record<string, Word>> = {
+  synced: { text: 'Runs what it should', tone: 'good' },
+  drifted: { text: 'Runs something else', tone: 'warn' },
+  failed: { text: 'Refused it', tone: 'bad' },
+  unverified: { text: 'Cannot say', tone: 'idle' },
+  unsupported: { text: 'Takes no config', tone: 'idle' },
+  none: { text: 'Nothing is desired', tone: 'idle' },
+};
+
 const DRIFT: Readonly<Record<string, Word>> = {
   none: { text: 'Runs what it should', tone: 'good' },
   drifted: { text: 'Drifted', tone: 'warn' },
   pending: { text: 'Not applied yet', tone: 'busy' },
   unknown: { text: 'Cannot be told', tone: 'idle' },
+};
+
+const GATES: Readonly<Record<string, Word>> = {
+  pending: { text: 'Not asked yet', tone: 'idle' },
+  wait: { text: 'Waits', tone: 'busy' },
+  pass: { text: 'Passed', tone: 'good' },
+  fail: { text: 'Failed', tone: 'bad' },
+  notApplicable: { text: 'Does not apply', tone: 'idle' },
+  inconclusive: { text: 'Cannot tell', tone: 'warn' },
+  error: { text: 'Could not be asked', tone: 'bad' },
 };
 
 const HOLDS: Readonly<Record<string, string>> = {
@@ -125,7 +145,15 @@ export function holdWord(reason: string): string {
   return HOLDS[reason] ?? reason;
 }
 
-const TABLES = { phase: PHASES, wave: WAVE_PHASES, health: HEALTH, config: CONFIG_STATUSES, drift: DRIFT } as const;
+const TABLES = {
+  phase: PHASES,
+  wave: WAVE_PHASES,
+  health: HEALTH,
+  config: CONFIG_STATUSES,
+  drift: DRIFT,
+  gate: GATES,
+  sync: SYNC,
+} as const;
 
 /** Word and colour of a value of one kind; an unknown value speaks for itself. */
 export function wordOf(kind: keyof typeof TABLES, value: string): Word {
@@ -143,6 +171,39 @@ const EVENT_WORDS: Readonly<Record<string, string>> = {
 /** Name of an event as people read it: `wave.passed` is "wave passed". */
 export function eventWord(type: string): string {
   return EVENT_WORDS[type] ?? type.replaceAll(/[._]/g, ' ');
+}
+
+const AUDIT_WORDS: Readonly<Record<string, string>> = {
+  'agent.custom-message': 'sent a message',
+  'agent.delete': 'forgot',
+  'agent.labels': 'labelled',
+  'agent.pin': 'pinned',
+  'agent.restart': 'restarted',
+  'agent.unpin': 'unpinned',
+  'config.force': 'stored with errors',
+  'config.put': 'stored',
+  'fleet.freeze': 'froze',
+  'fleet.unfreeze': 'unfroze',
+  'group.delete': 'deleted',
+  'group.put': 'changed',
+  'group.trailing_held': 'stopped late offers',
+  'rollout.create': 'started',
+  'rollout.pause': 'paused',
+  'rollout.resume': 'resumed',
+  'rollout.promote': 'promoted',
+  'rollout.abort': 'aborted',
+  'rollout.rollback': 'rolled back',
+  'rollout.retry': 'retried',
+  'rollout.cancel': 'cancelled',
+  'rollout.tune': 'tuned',
+  'token.create': 'made',
+  'token.update': 'changed',
+  'token.revoke': 'revoked',
+};
+
+/** What an audit entry says that somebody did. */
+export function auditWord(action: string): string {
+  return AUDIT_WORDS[action] ?? action.replaceAll(/[._-]/g, ' ');
 }
 
 /** `1,234`. */

@@ -1,5 +1,5 @@
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
-import { agentCapabilityNames } from '@opamp-gateway/shared/capabilities';
+import { acceptsRemoteConfig, agentCapabilityNames, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
@@ -73,6 +73,20 @@ export function toAgentDetail(
 /** `healthy`, `unhealthy`, or `unknown` when it never reported. */
 export function healthWord(record: Pick<AgentRecord, 'healthy'>): HealthWord {
   return record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy';
+}
+
+/** What an agent runs against what is desired, in the words by which gateways count it. */
+export const SYNC_WORDS = ['synced', 'drifted', 'failed', 'unverified', 'unsupported', 'none'] as const;
+export type SyncWord = (typeof SYNC_WORDS)[number];
+
+/** `drifted`: it says that it runs another config; `unverified`: it cannot say; `unsupported`: it takes none; `none`: none is desired. */
+export function syncWord(record: AgentRecord, spec: FleetSpec): SyncWord {
+  const { config } = desiredOf(spec, record);
+  if (config === null) return 'none';
+  if (!acceptsRemoteConfig(record.capabilities)) return 'unsupported';
+  if (!reportsRemoteConfig(record.capabilities)) return 'unverified';
+  if (record.reportedHash !== config.hash) return 'drifted';
+  return record.reportedStatus === 'APPLIED' ? 'synced' : record.reportedStatus === 'FAILED' ? 'failed' : 'drifted';
 }
 
 /** What the agent last said of a config, in lower case. */

@@ -17,7 +17,21 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** Addresses of pages: the page itself looks at the address, the file is always the same. */
-const PAGES = ['/', '/agents', '/agents/:uid', '/configs', '/configs/:name', '/rollouts', '/rollouts/:id'];
+const PAGES = [
+  '/',
+  '/agents',
+  '/agents/:uid',
+  '/audit',
+  '/configs',
+  '/configs/:name',
+  '/gateways',
+  '/groups',
+  '/rollouts',
+  '/rollouts/:id',
+  '/settings',
+  '/signed-in',
+  '/tokens',
+];
 
 /** `connect` are origins beside our own that the page may talk to. */
 function contentSecurityPolicy(connect: readonly string[]): string {

@@ -3,14 +3,17 @@ import { ApiProblem, call, queryText } from './client.ts';
 import type {
   Abilities,
   Agent,
+  AgentCredential,
   AgentDetail,
+  AuditEntry,
   ConfigDiff,
   ConfigVersion,
   DriftSurvey,
-  Failure,
+  Failures,
   Fleet,
   Gateway,
   Group,
+  History,
   Page,
   Rollout,
 } from './types.ts';
@@ -20,6 +23,7 @@ const CALM_MS = 3_000;
 const SLOW_MS = 15_000;
 /** For answers that cost the coordinator some work. */
 const SURVEY_MS = 30_000;
+const MINUTE_MS = 60_000;
 const MAX_RETRY_MS = 4_000;
 /** Statuses that say "later", not "no". */
 const PASSING = new Set([401, 502, 503, 504]);
@@ -105,6 +109,19 @@ export function useAgent(uid: string): UseQueryResult<AgentDetail> {
   });
 }
 
+/** The last day, a point every five minutes; `withGateways` brings a column for each. */
+export function useHistory(withGateways: boolean): UseQueryResult<History> {
+  return useGet(['history', withGateways], `/fleet/history${queryText({ gateways: withGateways ? 'true' : undefined })}`, MINUTE_MS);
+}
+
+export function useAudit(query: Readonly<Record<string, string | number | undefined>>): UseQueryResult<Page<AuditEntry>> {
+  const text = queryText(query);
+  return useGet(['audit', text], `/audit${text}`, query['cursor'] === undefined ? SLOW_MS : false);
+}
+
+export const useAgentCredentials = (): UseQueryResult<Page<AgentCredential>> =>
+  useGet(['agent-credentials'], '/tokens?limit=1000', SLOW_MS);
+
 export function useVersions(name: string): UseQueryResult<Page<ConfigVersion>> {
   return useGet(['versions', name], `/configs/${part(name)}/versions?limit=200`, SLOW_MS, name !== '');
 }
@@ -132,6 +149,6 @@ export function useRollout(id: string): UseQueryResult<Rollout> {
   });
 }
 
-export function useFailures(id: string, isRunning: boolean): UseQueryResult<Page<Failure>> {
+export function useFailures(id: string, isRunning: boolean): UseQueryResult<Failures> {
   return useGet(['failures', id], `/rollouts/${part(id)}/failures`, isRunning ? CALM_MS : SLOW_MS);
 }

@@ -46,6 +46,7 @@ export interface Fleet {
     readonly away: number;
     readonly health: Counts;
     readonly status: Counts;
+    readonly sync: Counts;
     readonly versions: Counts;
   };
   readonly rollouts: readonly {
@@ -127,6 +128,7 @@ export interface DriftSurvey {
 
 export interface Abilities {
   readonly agents: number;
+  readonly estimated: boolean;
   readonly acceptsRemoteConfig: number;
   readonly reportsRemoteConfig: number;
   readonly reportsEffectiveConfig: number;
@@ -169,6 +171,18 @@ export interface Wave {
   readonly members: number | null;
   readonly startedAt: string | null;
   readonly passedAt: string | null;
+  readonly gates?: readonly Gate[];
+  readonly approvals?: readonly { readonly what: 'before' | 'after'; readonly by: string; readonly at: string; readonly reason: string }[];
+}
+
+/** What a gate said last. */
+export interface Gate {
+  readonly gate: string;
+  readonly outcome: string;
+  readonly detail: string;
+  readonly at: string | null;
+  readonly evidence: string;
+  readonly asked: number;
 }
 
 export interface Rollout {
@@ -211,6 +225,23 @@ export interface Failure {
   readonly error: string;
 }
 
+interface FailureGroup {
+  readonly count: number;
+  readonly examples: readonly string[];
+}
+
+export interface FailureGroups {
+  readonly total: number;
+  readonly omitted: number;
+  readonly byMessage: readonly (FailureGroup & { readonly status: string; readonly message: string })[];
+  readonly byVersion: readonly (FailureGroup & { readonly version: string })[];
+  readonly byStratum: readonly (FailureGroup & { readonly stratum: Readonly<Record<string, string>> })[];
+}
+
+export interface Failures extends Page<Failure> {
+  readonly groups?: FailureGroups;
+}
+
 export interface RolloutPreview {
   readonly from: ConfigRef | null;
   readonly to: ConfigRef;
@@ -220,4 +251,47 @@ export interface RolloutPreview {
   readonly eta: string;
   readonly conflict: string | null;
   readonly warnings: readonly string[];
+}
+
+/** The last day in columns of equal length; null where nobody recorded. */
+export interface History {
+  readonly from: string;
+  readonly stepMinutes: number;
+  readonly connected: readonly (number | null)[];
+  readonly unhealthy: readonly (number | null)[];
+  readonly gateways: Readonly<Record<string, readonly (number | null)[]>>;
+}
+
+export interface AuditEntry {
+  readonly id: string;
+  readonly at: string;
+  readonly actor: string;
+  readonly action: string;
+  readonly target: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** What an agent signs in with. */
+export interface AgentCredential {
+  readonly id: string;
+  readonly kind: 'agent' | 'enrolment' | 'certificate';
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly groups: readonly string[] | null;
+  readonly state: 'active' | 'revoked' | 'expired' | 'spent';
+  readonly createdAt: string;
+  readonly createdBy: string;
+  readonly expiresAt: string | null;
+  readonly revokedAt: string | null;
+  readonly lastUsedAt: string | null;
+  readonly uses: number | null;
+  readonly maxUses: number | null;
+}
+
+/** What a change of a group would do. */
+export interface Impact {
+  readonly agentsChanging: number;
+  readonly estimated: boolean;
+  readonly agents: number;
+  readonly activeRollout?: string | null;
 }

@@ -1,13 +1,15 @@
-import { lazy, Suspense, useState } from 'react';
-import { useQueryClient } from '@tanstack/react-query';
+import { lazy, Suspense } from 'react';
 import { Link } from 'wouter';
+import { useMay } from '../api/access.ts';
 import { call } from '../api/client.ts';
-import { useAgent, useConfigs, useVersion, useVersions } from '../api/queries.ts';
+import { useAgent, useVersion } from '../api/queries.ts';
 import type { AgentDetail, HealthNode } from '../api/types.ts';
-import { ActionButton, Dialog } from '../parts/action-dialog.tsx';
-import { Answer, Badge, Card, Empty, Facts, PageHead, ProblemBox, Time, WordBadge } from '../parts/basics.tsx';
+import { ActionButton } from '../parts/action-dialog.tsx';
+import { Answer, Badge, Card, Empty, Facts, PageHead, Time, WordBadge } from '../parts/basics.tsx';
 import { agentName, capabilityWord, configText, statusWord } from '../words.ts';
 import { ConnectionWord } from './agents-page.tsx';
+import { LabelButton } from './label-dialog.tsx';
+import { PinButtons } from './pin-dialog.tsx';
 
 const CodeView = lazy(async () => ({ default: (await import('../parts/code.tsx')).CodeView }));
 const CodeDiff = lazy(async () => ({ default: (await import('../parts/code.tsx')).CodeDiff }));
@@ -26,11 +28,20 @@ export function AgentPage({ uid }: { readonly uid: string }) {
 
 function Details({ agent }: { readonly agent: AgentDetail }) {
   const { config, pin } = agent;
+  const may = useMay();
   return (
     <>
       <PageHead title={agentName(agent)} lead={<code>{agent.uid}</code>}>
-        <PinButtons agent={agent} />
-        {agent.connected && agent.transport === 'ws' && agent.capabilities.includes('AcceptsRestartCommand') ? (
+        {may('agents.write', { group: agent.group }) ? (
+          <>
+            <LabelButton agent={agent} />
+            <PinButtons agent={agent} />
+          </>
+        ) : null}
+        {may('agents.command', { group: agent.group }) &&
+        agent.connected &&
+        agent.transport === 'ws' &&
+        agent.capabilities.includes('AcceptsRestartCommand') ? (
           <ActionButton
             action={{
               label: 'Restart',
@@ -227,98 +238,5 @@ function History({ agent }: { readonly agent: AgentDetail }) {
         </li>
       ))}
     </ol>
-  );
-}
-
-function PinButtons({ agent }: { readonly agent: AgentDetail }) {
-  const [isOpen, setOpen] = useState(false);
-  const client = useQueryClient();
-  const refresh = async (): Promise<void> => await client.invalidateQueries({ queryKey: ['agent', agent.uid] });
-  return (
-    <>
-      {agent.pin === null ? null : (
-        <ActionButton
-          action={{
-            label: 'Remove the pin',
-            withReason: false,
-            effect: 'This one agent follows its group again.',
-            run: async () => {
-              await call(`/agents/${agent.uid}/pin`, { method: 'DELETE' });
-              await refresh();
-            },
-          }}
-        />
-      )}
-      {agent.capabilities.includes('AcceptsRemoteConfig') ? (
-        <button type="button" onClick={() => setOpen(true)}>
-          {agent.pin === null ? 'Pin a config' : 'Pin another config'}
-        </button>
-      ) : null}
-      {isOpen ? <PinDialog agent={agent} refresh={refresh} onClose={() => setOpen(false)} /> : null}
-    </>
-  );
-}
-
-function PinDialog({
-  agent,
-  refresh,
-  onClose,
-}: {
-  readonly agent: AgentDetail;
-  readonly refresh: () => Promise<void>;
-  readonly onClose: () => void;
-}) {
-  const configs = useConfigs().data?.items ?? [];
-  const [chosen, setName] = useState(agent.config.desired?.name ?? '');
-  const name = chosen === '' ? (configs[0]?.name ?? '') : chosen;
-  const versions = useVersions(name).data?.items ?? [];
-  const [version, setVersion] = useState('');
-  const [error, setError] = useState<Error>();
-  const pin = async (): Promise<void> => {
-    try {
-      await call(`/agents/${agent.uid}/pin`, {
-        method: 'PUT',
-        body: { config: { name, version: Number(version === '' ? versions[0]?.version : version) } },
-      });
-      await refresh();
-      onClose();
-    } catch (problem) {
-      setError(problem as Error);
-    }
-  };
-  return (
-    <Dialog title="Pin a config" onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void pin();
-        }}
-      >
-        <p className="effect">This one agent gets its own config, and no rollout of its group moves it until the pin is removed.</p>
-        <label htmlFor="pin-config">Config</label>
-        <select id="pin-config" value={name} onChange={(event) => setName(event.target.value)}>
-          {configs.map((config) => (
-            <option key={config.name}>{config.name}</option>
-          ))}
-        </select>
-        <label htmlFor="pin-version">Version</label>
-        <select id="pin-version" value={version} onChange={(event) => setVersion(event.target.value)}>
-          {versions.map((item) => (
-            <option key={item.version} value={String(item.version)}>
-              v{item.version} {item.message}
-            </option>
-          ))}
-        </select>
-        {error === undefined ? null : <ProblemBox error={error} />}
-        <footer className="dialog-foot">
-          <button type="button" onClick={onClose}>
-            Keep as it is
-          </button>
-          <button type="submit" className="primary" disabled={versions.length === 0}>
-            Pin
-          </button>
-        </footer>
-      </form>
-    </Dialog>
   );
 }

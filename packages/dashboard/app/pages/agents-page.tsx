@@ -7,7 +7,7 @@ import { Answer, Badge, Empty, PageHead, Time, WordBadge } from '../parts/basics
 import { agentName, configText, ROW_STATUSES, statusWord, wordOf } from '../words.ts';
 
 const PAGE_SIZE = 50;
-const FILTERS = ['selector', 'group', 'status', 'health', 'gateway', 'connected', 'rollout'] as const;
+const FILTERS = ['selector', 'group', 'status', 'health', 'gateway', 'connected', 'sync', 'rollout'] as const;
 type Filter = (typeof FILTERS)[number];
 
 /** Agents that fit the filters in the address, a page at a time. */
@@ -124,6 +124,13 @@ function Filters({
       <Choice name="Connection" value={filters.connected} onChange={(value) => change('connected', value)}>
         <option value="true">Connected</option>
         <option value="false">Away</option>
+      </Choice>
+      <Choice name="Against desired" value={filters.sync} onChange={(value) => change('sync', value)}>
+        {['synced', 'drifted', 'failed', 'unverified', 'unsupported', 'none'].map((sync) => (
+          <option key={sync} value={sync}>
+            {wordOf('sync', sync).text}
+          </option>
+        ))}
       </Choice>
       <button type="submit" className="primary">
         Find

@@ -1,5 +1,6 @@
 import { useState } from 'react';
 import { useLocation, useSearch } from 'wouter';
+import { useMay } from '../api/access.ts';
 import { queryText } from '../api/client.ts';
 import { useDiff, useVersion, useVersions } from '../api/queries.ts';
 import type { ConfigVersion } from '../api/types.ts';
@@ -20,6 +21,7 @@ function History({ name, versions }: { readonly name: string; readonly versions:
   const [, go] = useLocation();
   const [isEditing, setEditing] = useState(false);
   const [isStarting, setStarting] = useState(false);
+  const may = useMay();
   const newest = versions[0]?.version ?? 1;
   const shown = Number(parameters.get('version') ?? newest);
   const against = parameters.has('against') ? Number(parameters.get('against')) : undefined;
@@ -34,14 +36,16 @@ function History({ name, versions }: { readonly name: string; readonly versions:
         title={name}
         lead={`${versions.length === 200 ? 'The newest 200' : versions.length} ${versions.length === 1 ? 'version' : 'versions'}`}
       >
-        {hasOneFile ? (
+        {hasOneFile && may('configs.write', 'shared') ? (
           <button type="button" onClick={() => setEditing(true)}>
             Edit v{shown}
           </button>
         ) : null}
-        <button type="button" className="primary" onClick={() => setStarting(true)}>
-          Roll out v{shown}
-        </button>
+        {may('rollouts.write', 'shared') ? (
+          <button type="button" className="primary" onClick={() => setStarting(true)}>
+            Roll out v{shown}
+          </button>
+        ) : null}
       </PageHead>
       {isEditing ? (
         <Dialog title={`New version of ${name}, from v${shown}`} wide onClose={() => setEditing(false)}>

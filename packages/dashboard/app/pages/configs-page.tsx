@@ -1,5 +1,6 @@
 import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
+import { useMay } from '../api/access.ts';
 import { useConfigs } from '../api/queries.ts';
 import { Dialog } from '../parts/action-dialog.tsx';
 import { Answer, Badge, Empty, PageHead, Time } from '../parts/basics.tsx';
@@ -30,13 +31,16 @@ service:
 /** The newest version of every config. */
 export function ConfigsPage() {
   const [isOpen, setOpen] = useState(false);
+  const mayStore = useMay()('configs.write', 'shared');
   const [, go] = useLocation();
   return (
     <>
       <PageHead title="Configs" lead="A version never changes; a rollout moves a group to it.">
-        <button type="button" className="primary" onClick={() => setOpen(true)}>
-          New config
-        </button>
+        {mayStore ? (
+          <button type="button" className="primary" onClick={() => setOpen(true)}>
+            New config
+          </button>
+        ) : null}
       </PageHead>
       {isOpen ? (
         <Dialog title="New config" wide onClose={() => setOpen(false)}>
@@ -47,9 +51,13 @@ export function ConfigsPage() {
         {({ items }) =>
           items.length === 0 ? (
             <Empty title="There is no config yet">
-              <button type="button" className="primary" onClick={() => setOpen(true)}>
-                Write the first one
-              </button>
+              {mayStore ? (
+                <button type="button" className="primary" onClick={() => setOpen(true)}>
+                  Write the first one
+                </button>
+              ) : (
+                <p className="muted">Somebody who may store configs has to write the first one.</p>
+              )}
             </Empty>
           ) : (
             <div className="card table-scroll">

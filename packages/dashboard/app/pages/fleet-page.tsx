@@ -1,23 +1,27 @@
 import { useState } from 'react';
-import { useQueryClient } from '@tanstack/react-query';
 import { Link, useLocation } from 'wouter';
-import { call, queryText } from '../api/client.ts';
-import { useAbilities, useDrift, useFleet, useGateways, useGroups, useRollouts } from '../api/queries.ts';
+import { useMay } from '../api/access.ts';
+import { queryText } from '../api/client.ts';
+import { useAbilities, useDrift, useFleet, useGateways, useGroups, useHistory, useRollouts } from '../api/queries.ts';
 import type { Fleet, Gateway, Group } from '../api/types.ts';
-import { ActionButton } from '../parts/action-dialog.tsx';
 import { Answer, Badge, Card, Empty, PageHead, Time } from '../parts/basics.tsx';
-import { LiveChart } from '../parts/live-chart.tsx';
+import { Freeze } from '../parts/freeze.tsx';
+import { HistoryChart } from '../parts/history-chart.tsx';
 import { CountBars, StatusBar } from '../parts/status-bar.tsx';
 import { agentsText, configText, numberText, sumOf, wordOf } from '../words.ts';
+import { GatewayState } from './gateways-page.tsx';
 import { membersOf } from './waves.tsx';
+
+const GATEWAYS_SHOWN = 5;
 
 /** The whole fleet at a glance. */
 export function FleetPage() {
   const fleet = useFleet();
+  const may = useMay();
   return (
     <>
       <PageHead title="Fleet" lead={fleet.data === undefined ? undefined : <FleetLead fleet={fleet.data} />}>
-        {fleet.data === undefined ? null : <Freeze fleet={fleet.data} />}
+        {fleet.data !== undefined && may('fleet.freeze', 'fleet') ? <Freeze fleet={fleet.data} /> : null}
       </PageHead>
       <AgentSearch />
       <Answer query={fleet}>
@@ -30,49 +34,73 @@ export function FleetPage() {
             ) : null}
             <Numbers fleet={data} />
             <ActiveRollouts fleet={data} />
+            <Connections />
             <div className="columns">
-              <Card title="Groups">
-                <Groups />
-              </Card>
-              <Card title="Gateways">
-                <Gateways />
-              </Card>
-              <Card title="Versions of connected agents">
-                <CountBars
-                  counts={data.agents.versions}
-                  total={data.agents.connected}
-                  linkOf={(value) => (value === '' ? '/agents' : `/agents${queryText({ selector: `service.version=${value}` })}`)}
-                />
-              </Card>
-              <Card title="What agents say of their config">
-                <CountBars
-                  counts={data.agents.status}
-                  total={data.agents.connected}
-                  nameOf={(value) => wordOf('config', value).text}
-                  linkOf={(value) => `/agents${queryText({ status: value, connected: 'true' })}`}
-                />
-              </Card>
-              <Card title="Against what they should run">
-                <DriftReport />
-              </Card>
-              <Card title="What connected agents can do">
-                <AbilityReport />
-              </Card>
+              <div className="stack">
+                <Card title="Groups" aside={<Link href="/groups">All groups</Link>}>
+                  <Groups />
+                </Card>
+                <Card title="Against what is desired">
+                  <CountBars
+                    counts={data.agents.sync}
+                    total={data.agents.connected}
+                    nameOf={(value) => wordOf('sync', value).text}
+                    toneOf={(value) => wordOf('sync', value).tone}
+                    linkOf={(value) => `/agents${queryText({ sync: value, connected: 'true' })}`}
+                  />
+                </Card>
+                <Card title="Effective configs, compared by meaning">
+                  <DriftReport />
+                </Card>
+              </div>
+              <div className="stack">
+                <Card title="Gateways" aside={<Link href="/gateways">All gateways</Link>}>
+                  <Gateways />
+                </Card>
+                <Card title="What agents say of their config">
+                  <CountBars
+                    counts={data.agents.status}
+                    total={data.agents.connected}
+                    nameOf={(value) => wordOf('config', value).text}
+                    toneOf={(value) => wordOf('config', value).tone}
+                    linkOf={(value) => `/agents${queryText({ status: value, connected: 'true' })}`}
+                  />
+                </Card>
+                <Card title="Versions of connected agents">
+                  <CountBars
+                    counts={data.agents.versions}
+                    total={data.agents.connected}
+                    linkOf={(value) => (value === '' ? '/agents' : `/agents${queryText({ selector: `service.version=${value}` })}`)}
+                  />
+                </Card>
+                <Card title="What connected agents can do">
+                  <AbilityReport />
+                </Card>
+              </div>
             </div>
-            <Card title="Connected agents while this page is open">
-              <LiveChart
-                label="Agents"
-                at={fleet.dataUpdatedAt}
-                series={[
-                  { label: 'connected', value: data.agents.connected, color: 'accent' },
-                  { label: 'unhealthy', value: data.agents.health['unhealthy'] ?? 0, color: 'bad' },
-                ]}
-              />
-            </Card>
           </>
         )}
       </Answer>
     </>
+  );
+}
+
+/** The last day, from what the coordinators noted by the minute. */
+function Connections() {
+  return (
+    <Card title="Connections over the last day" aside={<span className="muted">the worst of every five minutes</span>}>
+      <Answer query={useHistory(false)}>
+        {(history) => (
+          <HistoryChart
+            history={history}
+            lines={[
+              { label: 'connected', color: 'accent', values: history.connected, isFilled: true },
+              { label: 'unhealthy', color: 'bad', values: history.unhealthy },
+            ]}
+          />
+        )}
+      </Answer>
+    </Card>
   );
 }
 
@@ -84,28 +112,6 @@ function FleetLead({ fleet }: { readonly fleet: Fleet }) {
       {gateways.alive === 1 ? 'gateway' : 'gateways'}
       {gateways.draining > 0 ? `, ${gateways.draining} going down` : ''}
     </>
-  );
-}
-
-function Freeze({ fleet }: { readonly fleet: Fleet }) {
-  const client = useQueryClient();
-  const { frozen, agents } = fleet;
-  return (
-    <ActionButton
-      key={String(frozen)}
-      kind={frozen ? 'primary' : 'plain'}
-      action={{
-        label: frozen ? 'Unfreeze the fleet' : 'Freeze the fleet',
-        isDangerous: !frozen,
-        effect: frozen
-          ? `Offers go on for all ${agentsText(agents.total)}, and running rollouts advance again.`
-          : `None of the ${agentsText(agents.total)} is offered a new config, in any rollout, until you unfreeze. Rollbacks go on.`,
-        run: async (reason) => {
-          await call(`/fleet/${frozen ? 'unfreeze' : 'freeze'}`, { method: 'POST', body: { reason } });
-          await client.invalidateQueries({ queryKey: ['fleet'] });
-        },
-      }}
-    />
   );
 }
 
@@ -144,12 +150,14 @@ function AgentSearch() {
 }
 
 function Numbers({ fleet }: { readonly fleet: Fleet }) {
-  const { connected, away, health, status } = fleet.agents;
+  const { connected, away, health, status, sync } = fleet.agents;
   const numbers = [
     ['Connected', connected, '/agents?connected=true', 'accent'],
     ['Healthy', health['healthy'] ?? 0, '/agents?health=healthy&connected=true', 'good'],
     ['Unhealthy', health['unhealthy'] ?? 0, '/agents?health=unhealthy&connected=true', 'bad'],
     ['Config failed', status['failed'] ?? 0, '/agents?status=failed&connected=true', 'bad'],
+    ['Drifted', sync['drifted'] ?? 0, '/agents?sync=drifted&connected=true', 'warn'],
+    ['Unverified', sync['unverified'] ?? 0, '/agents?sync=unverified&connected=true', 'idle'],
     ['Away', away, '/agents?connected=false', 'idle'],
   ] as const;
   return (
@@ -203,7 +211,9 @@ function Groups() {
       {({ items }) =>
         items.length === 0 ? (
           <Empty title="There are no groups yet">
-            <p className="muted">A group is a selector, for example env=prod. Make one with opampctl or PUT /api/v1/groups.</p>
+            <p className="muted">
+              A group is a selector, for example env=prod. <Link href="/groups">Make one</Link>.
+            </p>
           </Empty>
         ) : (
           <div className="table-scroll">
@@ -272,7 +282,7 @@ function DriftReport() {
 function AbilityReport() {
   return (
     <Answer query={useAbilities()}>
-      {({ agents, acceptsRemoteConfig, reportsRemoteConfig, reportsEffectiveConfig, reportsHealth }) => {
+      {({ agents, estimated, acceptsRemoteConfig, reportsRemoteConfig, reportsEffectiveConfig, reportsHealth }) => {
         const unverified = Math.max(0, acceptsRemoteConfig - reportsRemoteConfig);
         return (
           <>
@@ -286,6 +296,7 @@ function AbilityReport() {
               }}
             />
             <p className="sub">
+              {estimated ? `Of ${numberText(agents)} agents chosen by chance. ` : ''}
               {unverified === 0
                 ? 'Every agent that takes configs says how it went.'
                 : `${agentsText(unverified)} take configs and cannot say how it went: they stay unverified.`}
@@ -332,11 +343,20 @@ function Gateways() {
       {({ items }) => {
         if (items.length === 0) return <Empty title="No gateway is running" />;
         const most = Math.max(1, ...items.map(({ connected }) => connected));
+        // Those that need a look first.
+        const shown = items
+          .toSorted((left, right) => Number(left.alive) - Number(right.alive) || right.connected - left.connected)
+          .slice(0, GATEWAYS_SHOWN);
         return (
           <ul className="gateways">
-            {items.map((gateway) => (
+            {shown.map((gateway) => (
               <GatewayLine key={gateway.id} gateway={gateway} most={most} />
             ))}
+            {items.length > shown.length ? (
+              <li>
+                <Link href="/gateways">and {numberText(items.length - shown.length)} more</Link>
+              </li>
+            ) : null}
           </ul>
         );
       }}
@@ -345,13 +365,13 @@ function Gateways() {
 }
 
 function GatewayLine({ gateway, most }: { readonly gateway: Gateway; readonly most: number }) {
-  const { id, version, alive, draining, connected, unhealthy, backlog, startedAt } = gateway;
+  const { id, version, connected, unhealthy, backlog, startedAt } = gateway;
   const waiting = sumOf(backlog);
   return (
     <li>
       <div className="gateway-head">
         <Link href={`/agents${queryText({ gateway: id })}`}>{id}</Link>
-        {!alive ? <Badge tone="bad">Lease ended</Badge> : draining ? <Badge tone="warn">Draining</Badge> : <Badge tone="good">Alive</Badge>}
+        <GatewayState gateway={gateway} />
         <strong className="push">{numberText(connected)}</strong>
       </div>
       <span className="bar thin" aria-hidden="true">

@@ -1,15 +1,26 @@
+import { useState } from 'react';
 import { useLocation } from 'wouter';
+import { type Permission, useMay } from '../api/access.ts';
 import { call } from '../api/client.ts';
 import type { Rollout } from '../api/types.ts';
 import { type Action, ActionButton } from '../parts/action-dialog.tsx';
 import { agentsText, configText, FAILING, sumOf } from '../words.ts';
+import { TuneDialog } from './tune-dialog.tsx';
 import { expectedSizes } from './waves.tsx';
 
 /** Holds that a person lifts by resuming. */
 const RESUMABLE: ReadonlySet<string> = new Set(['manual', 'threshold', 'deadline', 'gate_error', 'gate_inconclusive']);
 const UNDER_WAY = ['offered', 'applying', 'verifying'];
 
-type Offer = Omit<Action, 'run'> & { readonly call: string; readonly kind: 'plain' | 'primary' | 'danger' };
+type Offer = Omit<Action, 'run'> & {
+  readonly call: string;
+  readonly kind: 'plain' | 'primary' | 'danger';
+  /** One of these is needed. */
+  readonly needs: readonly Permission[];
+};
+
+const STOPS = ['rollouts.stop'] as const;
+const STEERS = ['rollouts.write'] as const;
 
 /** What can be done with a rollout as it stands, with the number of agents that each touches. */
 function offersOf(rollout: Rollout, members: number): Offer[] {
@@ -28,6 +39,7 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
     if (!isHeldByPerson)
       offers.push({
         call: 'pause',
+        needs: STOPS,
         label: 'Pause',
         kind: 'plain',
         effect: `Nobody new is offered it: ${agentsText(untouched)} wait. ${agentsText(underWay)} under way finish.`,
@@ -35,16 +47,19 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
     if (holds.some((hold) => RESUMABLE.has(hold)))
       offers.push({
         call: 'resume',
+        needs: STEERS,
         label: 'Resume',
         kind: 'primary',
         effect: `It goes on to ${agentsText(untouched)}, once all gates pass again.`,
       });
     const wave = waves[waveIndex];
-    if (holds.includes('approval') || holds.includes('gate_inconclusive') || holds.includes('gate_error') || wave?.phase === 'soaking') {
+    const waitsForApproval = holds.includes('approval');
+    if (waitsForApproval || holds.includes('gate_inconclusive') || holds.includes('gate_error') || wave?.phase === 'soaking') {
       const next = expectedSizes(waves, members)[wave?.phase === 'pending' ? waveIndex : waveIndex + 1] ?? 0;
       offers.push({
         call: 'promote',
-        label: 'Promote',
+        needs: waitsForApproval ? ['rollouts.approve'] : STEERS,
+        label: waitsForApproval ? 'Approve' : 'Promote',
         kind: 'primary',
         effect:
           next === 0
@@ -53,11 +68,18 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
       });
     }
     if (failing > 0)
-      offers.push({ call: 'retry', label: 'Retry', kind: 'plain', effect: `${agentsText(failing)} that failed are offered it once more.` });
-    if (touched > 0) offers.push({ call: 'abort', label: 'Abort', kind: 'danger', isDangerous: true, effect: back });
+      offers.push({
+        call: 'retry',
+        needs: STEERS,
+        label: 'Retry',
+        kind: 'plain',
+        effect: `${agentsText(failing)} that failed are offered it once more.`,
+      });
+    if (touched > 0) offers.push({ call: 'abort', needs: STOPS, label: 'Abort', kind: 'danger', isDangerous: true, effect: back });
     else
       offers.push({
         call: 'cancel',
+        needs: STEERS,
         label: 'Cancel',
         kind: 'danger',
         isDangerous: true,
@@ -67,6 +89,7 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
   if (phase === 'succeeded' && from !== null)
     offers.push({
       call: 'rollback',
+      needs: STEERS,
       label: 'Roll back',
       kind: 'danger',
       isDangerous: true,
@@ -86,9 +109,18 @@ export function RolloutActions({
   readonly onDone: () => void;
 }) {
   const [, go] = useLocation();
+  const may = useMay();
+  const [isTuning, setTuning] = useState(false);
+  const offers = offersOf(rollout, members).filter(({ needs }) => needs.some((permission) => may(permission, { group: rollout.group })));
   return (
     <>
-      {offersOf(rollout, members).map(({ call: name, kind, ...action }) => (
+      {rollout.phase === 'running' && may('rollouts.write', { group: rollout.group }) ? (
+        <button type="button" onClick={() => setTuning(true)}>
+          Pace and limits
+        </button>
+      ) : null}
+      {isTuning ? <TuneDialog rollout={rollout} onClose={() => setTuning(false)} onDone={onDone} /> : null}
+      {offers.map(({ call: name, kind, needs: _needs, ...action }) => (
         <ActionButton
           key={name}
           kind={kind}

@@ -2,16 +2,16 @@ import { useQueryClient } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import { queryText } from '../api/client.ts';
 import { useRolloutEvents } from '../api/event-stream.ts';
-import { hasEnded, useFailures, useGroups, useRollout } from '../api/queries.ts';
-import type { Failure, Rollout, RolloutEvent } from '../api/types.ts';
-import { Answer, Badge, Card, Empty, Facts, PageHead, Time, WordBadge } from '../parts/basics.tsx';
+import { hasEnded, useGroups, useRollout } from '../api/queries.ts';
+import type { Rollout, RolloutEvent } from '../api/types.ts';
+import { Answer, Card, Empty, Facts, PageHead, Time, WordBadge } from '../parts/basics.tsx';
 import { LiveChart } from '../parts/live-chart.tsx';
 import { StatusLegend } from '../parts/status-bar.tsx';
-import { agentsText, configText, eventWord, FAILING, holdWord, numberText, statusWord, sumOf, WARNINGS } from '../words.ts';
+import { configText, eventWord, FAILING, holdWord, numberText, sumOf, WARNINGS } from '../words.ts';
+import { FailuresCard } from './failures.tsx';
+import { GatesCard } from './gates.tsx';
 import { RolloutActions } from './rollout-actions.tsx';
 import { membersOf, Waves } from './waves.tsx';
-
-const EXAMPLES = 5;
 
 /** One rollout, as it happens. */
 export function RolloutPage({ id }: { readonly id: string }) {
@@ -107,7 +107,8 @@ function Live({
       <Card title="Waves" aside={<StatusLegend counts={rollout.counts} />}>
         <Waves rollout={rollout} groupSize={isOver ? 0 : connected} />
       </Card>
-      <Failures rollout={rollout} />
+      <FailuresCard rollout={rollout} />
+      <GatesCard rollout={rollout} />
       {isOver ? null : (
         <Card title="While this page is open">
           <LiveChart
@@ -174,47 +175,6 @@ function Number({ name, value, tone }: { readonly name: string; readonly value: 
 function ConfigLink({ config }: { readonly config: Rollout['from'] }) {
   if (config === null) return <span className="muted">nothing proven yet</span>;
   return <Link href={`/configs/${config.name}${queryText({ version: config.version })}`}>{configText(config)}</Link>;
-}
-
-/** Failures with the same status and error, with a few agents as examples. */
-function Failures({ rollout }: { readonly rollout: Rollout }) {
-  const failures = useFailures(rollout.id, !hasEnded(rollout));
-  const items = failures.data?.items ?? [];
-  if (items.length === 0) return null;
-  const kinds = new Map<string, Failure[]>();
-  for (const failure of items) {
-    const key = `${failure.status}\n${failure.error}`;
-    kinds.set(key, [...(kinds.get(key) ?? []), failure]);
-  }
-  return (
-    <Card title="What went wrong" aside={<Badge tone="bad">{agentsText(items.length)}</Badge>}>
-      <ul className="failures">
-        {[...kinds.entries()]
-          .toSorted(([, left], [, right]) => right.length - left.length)
-          .map(([key, [first, ...rest]]) =>
-            first === undefined ? null : (
-              <li key={key}>
-                <div>
-                  <strong>{numberText(rest.length + 1)}</strong> {statusWord(first.status)}
-                </div>
-                <div>
-                  <p className="error-text">{first.error === '' ? 'without a message' : first.error}</p>
-                  <span className="sub">
-                    for example{' '}
-                    {[first, ...rest].slice(0, EXAMPLES).map(({ uid }) => (
-                      <Link key={uid} href={`/agents/${uid}`}>
-                        …{uid.slice(-12)}
-                      </Link>
-                    ))}
-                    {rest.length + 1 > EXAMPLES ? ` and ${numberText(rest.length + 1 - EXAMPLES)} more` : ''}
-                  </span>
-                </div>
-              </li>
-            ),
-          )}
-      </ul>
-    </Card>
-  );
 }
 
 function Timeline({ events }: { readonly events: readonly RolloutEvent[] }) {

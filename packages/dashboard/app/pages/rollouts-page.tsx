@@ -1,5 +1,6 @@
 import { useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
+import { useMay } from '../api/access.ts';
 import { queryText } from '../api/client.ts';
 import { useGroups, useRollouts } from '../api/queries.ts';
 import { Dialog } from '../parts/action-dialog.tsx';
@@ -17,6 +18,7 @@ export function RolloutsPage() {
   const parameters = new URLSearchParams(useSearch());
   const [, go] = useLocation();
   const [isStarting, setStarting] = useState(false);
+  const mayStart = useMay()('rollouts.write', 'shared');
   const filters = { group: parameters.get('group') ?? '', phase: parameters.get('phase') ?? '' };
   const cursor = parameters.get('cursor') ?? undefined;
   const groups = useGroups().data?.items ?? [];
@@ -25,9 +27,11 @@ export function RolloutsPage() {
   return (
     <>
       <PageHead title="Rollouts">
-        <button type="button" className="primary" onClick={() => setStarting(true)}>
-          Start a rollout
-        </button>
+        {mayStart ? (
+          <button type="button" className="primary" onClick={() => setStarting(true)}>
+            Start a rollout
+          </button>
+        ) : null}
       </PageHead>
       {isStarting ? (
         <Dialog title="Start a rollout" wide onClose={() => setStarting(false)}>

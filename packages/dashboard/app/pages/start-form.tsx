@@ -1,5 +1,6 @@
 import { useEffect, useId, useState } from 'react';
 import { useMutation } from '@tanstack/react-query';
+import { useMay } from '../api/access.ts';
 import { call } from '../api/client.ts';
 import { useConfigs, useGroups, useVersions } from '../api/queries.ts';
 import type { RolloutPreview } from '../api/types.ts';
@@ -59,7 +60,8 @@ export function StartForm({
   readonly group?: string;
   readonly onStarted: (id: string) => void;
 }) {
-  const groups = (useGroups().data?.items ?? []).filter(({ mode }) => mode === 'manage');
+  const may = useMay();
+  const groups = (useGroups().data?.items ?? []).filter(({ mode, name: group }) => mode === 'manage' && may('rollouts.write', { group }));
   const configs = useConfigs().data?.items ?? [];
   const [chosenGroup, setGroup] = useState(wantedGroup ?? '');
   const [chosenName, setName] = useState(config?.name ?? '');

@@ -47,11 +47,25 @@ export interface Action {
 }
 
 /** A button whose action is confirmed first, with its effect in words and a reason for the record. */
-export function ActionButton({ action, kind = 'plain' }: { readonly action: Action; readonly kind?: 'plain' | 'primary' | 'danger' }) {
+export function ActionButton({
+  action,
+  kind = 'plain',
+  ariaLabel,
+}: {
+  readonly action: Action;
+  readonly kind?: 'plain' | 'primary' | 'danger' | 'quiet';
+  /** What a screen reader says, where the label alone does not tell of which thing. */
+  readonly ariaLabel?: string;
+}) {
   const [isOpen, setOpen] = useState(false);
   return (
     <>
-      <button type="button" className={kind} onClick={() => setOpen(true)}>
+      <button
+        type="button"
+        className={kind}
+        {...(ariaLabel === undefined ? {} : { 'aria-label': ariaLabel })}
+        onClick={() => setOpen(true)}
+      >
         {action.label}
       </button>
       {isOpen ? <ActionDialog action={action} onClose={() => setOpen(false)} /> : null}

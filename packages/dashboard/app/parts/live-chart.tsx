@@ -91,7 +91,7 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
 }
 
 /** A canvas knows no custom properties: the browser computes the colour. */
-function resolveColor(element: HTMLElement, value: string): string {
+export function resolveColor(element: HTMLElement, value: string): string {
   const probe = document.createElement('span');
   probe.style.color = value;
   element.append(probe);

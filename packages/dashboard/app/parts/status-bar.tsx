@@ -1,5 +1,5 @@
 import type { Counts } from '../api/types.ts';
-import { numberText, ROW_STATUSES, sumOf } from '../words.ts';
+import { numberText, ROW_STATUSES, sumOf, type Tone } from '../words.ts';
 
 /** A bar of all statuses, as wide as their counts; `total` leaves room for those not reached yet. */
 export function StatusBar({ counts, total }: { readonly counts: Counts; readonly total: number }) {
@@ -41,11 +41,14 @@ export function CountBars({
   total,
   nameOf = (value) => value,
   linkOf,
+  toneOf,
 }: {
   readonly counts: Counts;
   readonly total: number;
   readonly nameOf?: (value: string) => string;
   readonly linkOf?: (value: string) => string;
+  /** Colour of a value that has one everywhere. */
+  readonly toneOf?: (value: string) => Tone;
 }) {
   const rows = Object.entries(counts)
     .filter(([, count]) => count > 0)
@@ -60,7 +63,10 @@ export function CountBars({
             <span className="count-name">{linkOf === undefined ? name : <a href={linkOf(value)}>{name}</a>}</span>
             <span className="count-number">{numberText(count)}</span>
             <span className="bar thin" aria-hidden="true">
-              <span className="fill-plain" style={{ width: `${(100 * count) / Math.max(1, total)}%` }} />
+              <span
+                className={toneOf === undefined ? 'fill-plain' : `fill-tone-${toneOf(value)}`}
+                style={{ width: `${(100 * count) / Math.max(1, total)}%` }}
+              />
             </span>
           </li>
         );

@@ -120,6 +120,25 @@ describe('GET /agents/{uid}', () => {
   });
 });
 
+describe('GET /agents by what they run', () => {
+  it('finds those that run another config, that refused it, and that cannot say', async () => {
+    const { call, state } = await createFakeApi();
+    addGroup(state, 'prod', 'env=prod', { stable: STABLE });
+    const other = { reportedStatus: 'APPLIED', reportedHash: 'ee' };
+    state.agents.set(uidOf(1), agentFields({ reportedStatus: 'APPLIED', reportedHash: STABLE.hash, group: 'prod' }));
+    state.agents.set(uidOf(2), agentFields({ ...other, group: 'prod' }));
+    state.agents.set(uidOf(3), agentFields({ reportedStatus: 'FAILED', reportedHash: STABLE.hash, group: 'prod' }));
+    state.agents.set(uidOf(4), agentFields({ ...other, capabilities: '3', group: 'prod' }));
+    state.agents.set(uidOf(5), agentFields({ ...other, capabilities: '1', group: 'prod' }));
+    const attributes = JSON.stringify({ identifying: {}, nonIdentifying: { env: 'lab' } });
+    state.agents.set(uidOf(6), agentFields({ ...other, attributes, group: '-' }));
+    const found = async (sync: string): Promise<unknown[]> => (await call('GET', `/agents?sync=${sync}`)).body.items.map(({ uid }) => uid);
+    for (const [index, sync] of ['synced', 'drifted', 'failed', 'unverified', 'unsupported', 'none'].entries())
+      expect(await found(sync), sync).toEqual([uidOf(index + 1)]);
+    expect((await call('GET', '/agents?sync=perhaps')).status).toBe(400);
+  });
+});
+
 describe('labels and pins', () => {
   it('replaces labels, tells the gateway to look, and keeps an audit entry', async () => {
     const { call, state } = await createFakeApi();

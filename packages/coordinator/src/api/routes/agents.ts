@@ -9,7 +9,8 @@ import { matches } from '@opamp-gateway/shared/selector';
 import type { FleetSpec, Pin } from '@opamp-gateway/shared/fleet-spec';
 import type { FastifyInstance } from 'fastify';
 import type { AgentPosition } from '../../bus/agent-reader.ts';
-import { groupWord, healthWord, statusWord, toAgentDetail, toAgentView } from '../agent-view.ts';
+import { groupWord, healthWord, statusWord, SYNC_WORDS, syncWord, toAgentDetail, toAgentView } from '../agent-view.ts';
+import type { SyncWord } from '../agent-view.ts';
 import { covers } from '../../access/roles.ts';
 import type { Identity } from '../../access/roles.ts';
 import { requireGroup } from '../auth.ts';
@@ -42,6 +43,7 @@ const LIST_QUERY = {
   transport: schema.text('How the agent talks to us.', { enum: ['ws', 'http'] }),
   rollout: schema.text('Only agents that have a row in this rollout.', { maxLength: 128 }),
   connected: schema.flag('Connected or away.'),
+  sync: schema.text('What it last said, against what is desired now: as `agents.sync` of `GET /fleet` counts it.', { enum: SYNC_WORDS }),
   ...schema.PAGE_QUERY,
 };
 
@@ -54,6 +56,7 @@ type ListQuery = {
   transport?: string;
   rollout?: string;
   connected?: boolean;
+  sync?: SyncWord;
   limit: number;
   cursor?: string;
 };
@@ -109,7 +112,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         limit: query.limit,
         scanLimit: SCAN_LIMIT,
         rollouts: [...new Set([...active, ...(query.rollout === undefined ? [] : [query.rollout])])],
-        accept: toFilter(query, request.identity),
+        accept: toFilter(query, request.identity, spec),
         filterFields: filterFieldsOf(query, request.identity),
       });
       return {
@@ -315,16 +318,13 @@ function filterFieldsOf(query: ListQuery, { scope }: Identity): readonly RecordF
   const { limit: _limit, cursor: _cursor, selector, ...others } = query;
   if (scope === '*' && selector === undefined && Object.keys(others).length === 0) return undefined;
   return [
-    'owner',
-    'group',
-    'health',
-    'reportedStatus',
-    'transport',
-    ...(selector === undefined ? [] : (['attributes', 'labels', 'tokenLabels'] as const)),
+    ...(['owner', 'group', 'health', 'reportedStatus', 'transport'] as const),
+    ...(selector === undefined && query.sync === undefined ? [] : (['attributes', 'labels', 'tokenLabels'] as const)),
+    ...(query.sync === undefined ? [] : (['capabilities', 'reportedHash', 'pin', 'failed'] as const)),
   ];
 }
 
-function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) => boolean {
+function toFilter(query: ListQuery, identity: Identity, spec: FleetSpec): (record: AgentRecord) => boolean {
   const selector = query.selector === undefined ? undefined : readSelector(query.selector, 'query.selector');
   const { rollout, status } = query;
   if (rollout === undefined && status !== undefined && !(CONFIG_STATUSES as readonly string[]).includes(status)) {
@@ -338,6 +338,7 @@ function toFilter(query: ListQuery, identity: Identity): (record: AgentRecord) =
     if (query.transport !== undefined && record.transport !== query.transport) return false;
     if (query.group !== undefined && (groupWord(record) ?? NO_GROUP) !== query.group) return false;
     if (query.health !== undefined && healthWord(record) !== query.health) return false;
+    if (query.sync !== undefined && syncWord(record, spec) !== query.sync) return false;
     if (rollout !== undefined) {
       const row = record.rows.get(rollout);
       if (row === undefined || (status !== undefined && row.status !== status)) return false;
