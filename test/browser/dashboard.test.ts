@@ -1,27 +1,19 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, type TestContext } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
 import { collectorConfig } from '../support/collector-config.ts';
 import { shareStack, useFleet, useStack } from '../support/lifetimes.ts';
 import { Deployment, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { waitUntil } from '../support/wait-for.ts';
-import { type Complaints, launchBrowser, openPage, pasteOver, PATIENCE_MS, seriousFindings, whyNoBrowser } from './support/browser.ts';
+import { pasteOver, seriousFindings } from './support/browser.ts';
 import { richerConfig } from './support/configs.ts';
+import { confirm, shareBrowser } from './support/pages.ts';
 
 /** Nothing here is about leases: on a machine that has no time, none may run out. */
 const CALM = { gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '15000', OPAMP_GATEWAY_LEASE_RENEW_MS: '3000' } };
 const stack = shareStack(CALM);
-let browser: Browser | undefined;
-
-beforeAll(async () => {
-  if (whyNoBrowser() === undefined) browser = await launchBrowser();
-});
-afterAll(async () => await browser?.close());
-beforeEach((context) => {
-  const reason = whyNoBrowser();
-  if (reason !== undefined) context.skip(reason);
-});
+const { usePage, visit } = shareBrowser(stack);
 
 /** Half, then all; a soak that only a person ends. */
 const HALF = {
@@ -32,39 +24,6 @@ const HALF = {
     { size: { percent: 100 }, soak: '0s' },
   ],
 };
-
-/** A page for this one test; a complaint of the browser fails the test, a failed test leaves a picture. */
-async function usePage(context: TestContext, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
-  if (browser === undefined) throw new Error('there is no browser');
-  const opened = await openPage(browser, options);
-  const { page, complaints }: { page: Page; complaints: Complaints } = opened;
-  context.onTestFinished(async ({ task }) => {
-    if (task.result?.state === 'fail') {
-      const path = join(stack().directory, '..', `opamp-browser-${Date.now()}.png`);
-      await page.screenshot({ path }).catch(() => undefined);
-      process.stderr.write(`\npicture of the failed page: ${path} at ${page.url()}\n`);
-    }
-    await opened.context.close();
-    expect(complaints.lines, 'what the browser complained of').toEqual([]);
-  });
-  return page;
-}
-
-/** Opens an address of the dashboard. */
-async function visit(page: Page, path: string, base = stack().apiUrl): Promise<void> {
-  await page.goto(`${base}${path}`, { timeout: PATIENCE_MS });
-}
-
-/** Clicks an action and confirms it; answers what the confirmation said. */
-async function confirm(page: Page, action: string, reason: string): Promise<string> {
-  await page.getByRole('main').getByRole('button', { name: action, exact: true }).click();
-  const dialog = page.getByRole('dialog', { name: action });
-  const effect = await dialog.locator('.effect').innerText();
-  await dialog.getByLabel('Reason').fill(reason);
-  await dialog.getByRole('button', { name: action, exact: true }).click();
-  await dialog.waitFor({ state: 'hidden' });
-  return effect;
-}
 
 /** Number of the wave picture beside a status, 0 when the status does not stand there. */
 async function countOf(page: Page, wave: number, status: string): Promise<number> {
@@ -308,7 +267,7 @@ describe('the dashboard', () => {
     await visit(page, '/rollouts', url);
     await page.getByLabel('API token').fill('not-a-known-token');
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByText('This token is not known.').waitFor();
+    await page.getByText('This token is not known').waitFor();
     expect(await seriousFindings(page)).toEqual([]);
     await page.getByLabel('API token').fill('a-token-of-the-browser-tests');
     await page.getByRole('button', { name: 'Sign in' }).click();
@@ -331,8 +290,13 @@ describe('the dashboard', () => {
       const pages = [
         ['/', 'Fleet'],
         ['/agents', 'Agents'],
+        ['/groups', 'Groups'],
+        ['/gateways', 'Gateways'],
         ['/configs', 'Configs'],
         ['/rollouts', 'Rollouts'],
+        ['/audit', 'Audit'],
+        ['/tokens', 'Tokens'],
+        ['/settings', 'Settings'],
         ...(rollout === undefined ? [] : [[`/rollouts/${rollout.id}`, 'Timeline']]),
         ...(rollout === undefined ? [] : [[`/configs/${rollout.to.name}`, 'Versions']]),
         ...(agent === undefined ? [] : [[`/agents/${agent.uid}`, 'What it can do']]),

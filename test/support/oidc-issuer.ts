@@ -121,6 +121,7 @@ export class OidcIssuer {
           authorization_endpoint: `${this.url}/authorize`,
           token_endpoint: `${this.url}/token`,
           response_types_supported: ['code'],
+          id_token_signing_alg_values_supported: ['ES256'],
           code_challenge_methods_supported: ['S256'],
         });
       case '/keys':

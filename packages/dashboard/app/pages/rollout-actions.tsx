@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import { useLocation } from 'wouter';
-import { type Permission, useMay } from '../api/access.ts';
+import { type Permission, useMay, useMe } from '../api/access.ts';
 import { call } from '../api/client.ts';
 import type { Rollout } from '../api/types.ts';
 import { type Action, ActionButton } from '../parts/action-dialog.tsx';
@@ -98,6 +98,12 @@ function offersOf(rollout: Rollout, members: number): Offer[] {
   return offers;
 }
 
+/** Whether the viewer started this rollout, as far as the coordinator can tell people apart. */
+export function useIsOwn({ createdBy }: Pick<Rollout, 'createdBy'>): boolean {
+  const me = useMe().data;
+  return me !== undefined && me.kind !== 'anonymous' && me.name === createdBy;
+}
+
 /** The buttons of a rollout. */
 export function RolloutActions({
   rollout,
@@ -111,7 +117,11 @@ export function RolloutActions({
   const [, go] = useLocation();
   const may = useMay();
   const [isTuning, setTuning] = useState(false);
-  const offers = offersOf(rollout, members).filter(({ needs }) => needs.some((permission) => may(permission, { group: rollout.group })));
+  const isOwn = useIsOwn(rollout);
+  const offers = offersOf(rollout, members)
+    .filter(({ needs }) => needs.some((permission) => may(permission, { group: rollout.group })))
+    // Whoever started it cannot approve it.
+    .filter(({ label }) => !(isOwn && label === 'Approve'));
   return (
     <>
       {rollout.phase === 'running' && may('rollouts.write', { group: rollout.group }) ? (

@@ -10,7 +10,7 @@ import { StatusLegend } from '../parts/status-bar.tsx';
 import { configText, eventWord, FAILING, holdWord, numberText, sumOf, WARNINGS } from '../words.ts';
 import { FailuresCard } from './failures.tsx';
 import { GatesCard } from './gates.tsx';
-import { RolloutActions } from './rollout-actions.tsx';
+import { RolloutActions, useIsOwn } from './rollout-actions.tsx';
 import { membersOf, Waves } from './waves.tsx';
 
 /** One rollout, as it happens. */
@@ -36,6 +36,7 @@ function Live({
   const client = useQueryClient();
   const group = useGroups().data?.items.find(({ name }) => name === rollout.group);
   const isOver = hasEnded(rollout);
+  const isOwn = useIsOwn(rollout);
   const connected = group?.counts.connected ?? 0;
   const members = Math.max(membersOf(rollout), isOver ? 0 : connected);
   const done = sumOf(rollout.counts, ['applied', 'restored']);
@@ -81,6 +82,7 @@ function Live({
         <p key={reason} className="notice tone-warn hold">
           <strong>{holdWord(reason)}</strong> since <Time at={since} />
           {detail === '' ? '' : `: ${detail}`}
+          {reason === 'approval' && isOwn ? ' You started it, so somebody else has to approve it.' : ''}
         </p>
       ))}
       {isOver
