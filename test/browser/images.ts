@@ -1,9 +1,13 @@
 /** `npm run docs:images`: pictures of every page for the documentation, from a real stack with simulated agents. */
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createSilentLogger } from '@opamp-gateway/shared/logger';
+import { closeRedis, createRedis, waitUntilReady } from '@opamp-gateway/shared/redis/client';
 import type { Browser, Page } from 'playwright-core';
 import type { ConfigRef } from '../support/api-client.ts';
 import type { Fleet } from '../support/fleet.ts';
+import { fillHistory } from '../support/filled-fleet.ts';
 import { startFleet } from '../support/fleet.ts';
 import { Deployment, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { type Stack, startStack } from '../support/stack.ts';
@@ -40,13 +44,16 @@ try {
   for (const fleet of fleets) await fleet.close();
   await stack.stop();
 }
-const sizes = await Promise.all((await readdir(TARGET)).map(async (name) => [name, (await stat(TARGET + name)).size] as const));
+const sizes = await Promise.all(
+  (await readdir(TARGET, { recursive: true })).map(async (name) => [name, (await stat(TARGET + name)).size] as const),
+);
 for (const [name, bytes] of sizes) process.stdout.write(`docs/images/${name} ${Math.round(bytes / 1024)} KiB\n`);
 
 async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<void> {
   const edge = await addFleet('edge', 320, { fraction: 0.05 });
   const core = await addFleet('core', 60);
   const [edgeGroup, coreGroup] = [await Deployment.create(api, edge), await Deployment.create(api, core)];
+  await recordDay(380);
   await coreGroup.prove('first version for the core');
   await edgeGroup.prove('first version for the edge');
   const good = await api.putConfig('edge', richerConfig('longer batches', '2s'), 'Longer batches for slow uplinks');
@@ -114,6 +121,59 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
   const [agent] = await api.listAgents({ selector: 'host.name=core-3' });
   await light.page.goto(`${apiUrl}/agents/${agent?.uid ?? ''}`);
   await shoot(light.page, 'agent', 'Effective, as reported');
+  for (const { context } of [light, dark, phone]) await context.close();
+  await shootEveryPage(chrome, [
+    ['fleet', apiUrl, 'Proven version'],
+    ['agents', `${apiUrl}/agents?group=core`, 'core-'],
+    ['agent', `${apiUrl}/agents/${agent?.uid ?? ''}`, 'What it can do'],
+    ['groups', `${apiUrl}/groups`, 'env=core'],
+    ['gateways', `${apiUrl}/gateways`, 'gateway-3.1'],
+    ['configs', `${apiUrl}/configs`, 'edge'],
+    ['config', `${apiUrl}/configs/edge?version=2&against=1`, 'processors::batch::timeout'],
+    ['rollouts', `${apiUrl}/rollouts`, 'edge → edge v3'],
+    ['rollout', `${apiUrl}/rollouts/${failing}`, 'What went wrong'],
+    ['audit', `${apiUrl}/audit`, 'promoted'],
+    ['tokens', `${apiUrl}/tokens`, 'What agents sign in with'],
+    ['settings', `${apiUrl}/settings`, 'What your role allows'],
+    ['sign-in', await signInUrl(), 'API token'],
+    ['away', `${apiUrl}/nowhere`, 'There is no such page'],
+  ]);
+}
+
+/** Pictures of every page in light and dark, wide and narrow, as `pages/<page>-<colours>-<width>.png`. */
+async function shootEveryPage(chrome: Browser, pages: readonly (readonly [name: string, url: string, text: string])[]): Promise<void> {
+  await mkdir(`${TARGET}pages`, { recursive: true });
+  for (const colorScheme of ['light', 'dark'] as const) {
+    for (const [width, viewport] of [
+      ['wide', WIDE],
+      ['narrow', NARROW],
+    ] as const) {
+      const { page, context } = await openPage(chrome, { viewport, colorScheme, timezoneId: 'Europe/Madrid' });
+      for (const [name, url, text] of pages) {
+        await page.goto(url);
+        await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+        await shoot(page, `pages/${name}-${colorScheme}-${width}`, text);
+      }
+      await context.close();
+    }
+  }
+}
+
+/** A coordinator that asks for a token or a sign-in at an issuer; the issuer is never called. */
+async function signInUrl(): Promise<string> {
+  const file = join(stack.directory, 'tokens');
+  await writeFile(file, 'maria:a-token-for-the-pictures\n', { mode: 0o600 });
+  const settings = { OPAMP_API_TOKENS_FILE: file, OPAMP_OIDC_ISSUER: 'http://localhost:8443', OPAMP_OIDC_CLIENT_ID: 'opamp-dashboard' };
+  return stack.apiUrlOf(await stack.startCoordinator(settings));
+}
+
+/** A day of connections, as coordinators would have noted it. */
+async function recordDay(agents: number): Promise<void> {
+  const client = createRedis(stack.redisUrl, 'command', createSilentLogger());
+  await waitUntilReady(client, PATIENCE_MS);
+  const gatewayIds = stack.names('gateway').map((name) => `${name}.1`);
+  await fillHistory(client, stack.keys, { agents, gateways: gatewayIds.length, gatewayIds });
+  await closeRedis(client);
 }
 
 async function addFleet(name: string, agents: number, refusing?: { readonly fraction: number }): Promise<Fleet> {

@@ -212,7 +212,7 @@ function groupAt(index: number): string {
 export async function fillHistory(
   client: RedisClient,
   keys: Keys,
-  options: { readonly agents: number; readonly gateways: number },
+  options: { readonly agents: number; readonly gateways: number; readonly gatewayIds?: readonly string[] },
 ): Promise<void> {
   const now = Math.floor(Date.now() / MINUTE_MS);
   const fields: Record<string, string> = {};
@@ -222,7 +222,7 @@ export async function fillHistory(
     const share = (isDip ? 0.6 : 0.985) + 0.01 * Math.sin(ago / 90);
     const gateways = Object.fromEntries(
       Array.from({ length: options.gateways }, (_, index) => [
-        gatewayId(index),
+        options.gatewayIds?.[index] ?? gatewayId(index),
         isDip && index === 0 ? 0 : Math.round(((options.agents * share) / options.gateways) * (1 + 0.03 * Math.sin(ago / 60 + index))),
       ]),
     );

@@ -57,13 +57,8 @@ export async function beginSignIn(client: OidcClient): Promise<void> {
   location.assign(target);
 }
 
-/** Whether this page was opened by the issuer on the way back. */
-export function isReturning(): boolean {
-  return location.pathname === RETURN_PATH;
-}
-
 /** Tokens that the API may take, the likelier one first, and the page that was asked for. */
-export interface SignedIn {
+interface SignedIn {
   readonly tokens: readonly string[];
   readonly path: string;
 }
