@@ -136,7 +136,6 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
     ['tokens', `${apiUrl}/tokens`, 'What agents sign in with'],
     ['settings', `${apiUrl}/settings`, 'What your role allows'],
     ['sign-in', await signInUrl(), 'API token'],
-    ['away', `${apiUrl}/nowhere`, 'There is no such page'],
   ]);
 }
 
@@ -154,6 +153,13 @@ async function shootEveryPage(chrome: Browser, pages: readonly (readonly [name: 
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
         await shoot(page, `pages/${name}-${colorScheme}-${width}`, text);
       }
+      await page.goto(pages[0]?.[1] ?? '');
+      await page
+        .getByText(pages[0]?.[2] ?? '')
+        .first()
+        .waitFor();
+      await context.setOffline(true);
+      await shoot(page, `pages/offline-${colorScheme}-${width}`, 'The coordinator cannot be reached.');
       await context.close();
     }
   }

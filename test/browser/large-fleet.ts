@@ -73,7 +73,9 @@ if (lines.length > 0)
     `${AGENTS} agents, ${GATEWAYS} gateways; ${cpus().length} x ${cpus()[0]?.model ?? '?'}\n\n| what | measured |\n|---|---|\n${lines.join('\n')}\n`,
   );
 
-async function measurePages({ apiUrl }: Stack, chrome: Browser, uids: readonly string[]): Promise<void> {
+async function measurePages(running: Stack, chrome: Browser, uids: readonly string[]): Promise<void> {
+  const { apiUrl } = running;
+  const pid = running.pid(running.names('coordinator')[0] ?? '');
   const fleet: number[] = [];
   for (let round = 0; round < REPEAT; round += 1) {
     const { page, context } = await openPage(chrome);
@@ -112,16 +114,18 @@ async function measurePages({ apiUrl }: Stack, chrome: Browser, uids: readonly s
     ['one agent in the last shard', `host.name=host-${indexInLastShard(uids)}`],
   ] as const) {
     const searching: number[] = [];
+    let processorMs = 0;
     for (let round = 0; round < 3; round += 1) {
       await page.goto(`${apiUrl}/agents`);
       await page.getByRole('row').nth(50).waitFor();
-      const beganMs = performance.now();
+      const [beganMs, usedBefore] = [performance.now(), await processorSeconds(pid)];
       await page.getByRole('searchbox', { name: 'Selector' }).fill(selector);
       await page.getByRole('searchbox', { name: 'Selector' }).press('Enter');
       await page.getByRole('link', { name: selector.slice('host.name='.length), exact: true }).waitFor();
       searching.push(performance.now() - beganMs);
+      processorMs += 1_000 * ((await processorSeconds(pid)) - usedBefore);
     }
-    note(`search for ${what}`, spread(searching));
+    note(`search for ${what}`, `${spread(searching)}; ${Math.round(processorMs / searching.length)} ms of processor time each`);
   }
   const byUid: number[] = [];
   for (let round = 0; round < 3; round += 1) {

@@ -128,7 +128,8 @@ describe('the dashboard of a large fleet', () => {
     expect(actions).toEqual(['group.delete', 'group.put', 'group.put']);
 
     await visit(page, '/audit');
-    await page.getByRole('searchbox', { name: 'What, on this page' }).fill('group/madrid');
+    await page.getByRole('searchbox', { name: 'What it concerns' }).fill('group/madrid');
+    await page.getByRole('searchbox', { name: 'What it concerns' }).press('Enter');
     await waitUntil(
       'the log to show only these',
       async () => await page.getByRole('row').count(),

@@ -91,7 +91,7 @@ export function App() {
                   {title}
                 </span>
                 {pages.map(([path, name, needs]) =>
-                  needs !== undefined && !may(needs, 'fleet') ? null : (
+                  needs !== undefined && !may(needs, needs === 'audit.read' ? 'shared' : 'fleet') ? null : (
                     <Link key={path} href={path} aria-current={isAt(location, path) ? 'page' : undefined}>
                       {name}
                     </Link>

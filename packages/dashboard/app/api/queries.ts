@@ -78,23 +78,27 @@ const MAX_SCANS = 25;
 /** A page that took longer than this is a search, which is not repeated every few seconds. */
 const SEARCH_MS = 400;
 
+type ScanQuery = Readonly<Record<string, string | number | undefined>> & { readonly limit: number };
+
+/** Asks for page after page, of which each may be short or empty, until there are as many items as wanted. */
+async function scan<Item>(path: string, query: ScanQuery, signal: AbortSignal): Promise<Page<Item>> {
+  const items: Item[] = [];
+  let cursor = query['cursor'];
+  for (let asked = 1; ; asked += 1) {
+    const page = await call<Page<Item>>(`${path}${queryText({ ...query, limit: query.limit - items.length, cursor })}`, { signal });
+    items.push(...page.items);
+    if (page.nextCursor === null || items.length >= query.limit || asked === MAX_SCANS) return { items, nextCursor: page.nextCursor };
+    cursor = page.nextCursor;
+  }
+}
+
 /** Agents of one page. A filter that few fit is followed through the fleet until the page is full or the fleet has ended. */
-export function useAgents(
-  query: Readonly<Record<string, string | number | undefined>> & { readonly limit: number },
-): UseQueryResult<Page<Agent> & { readonly tookMs: number }> {
+export function useAgents(query: ScanQuery): UseQueryResult<Page<Agent> & { readonly tookMs: number }> {
   return useQuery({
     queryKey: ['agents', queryText(query)],
     queryFn: async ({ signal }) => {
       const beganMs = performance.now();
-      const items: Agent[] = [];
-      let cursor = query['cursor'];
-      for (let scan = 1; ; scan += 1) {
-        const page = await call<Page<Agent>>(`/agents${queryText({ ...query, limit: query.limit - items.length, cursor })}`, { signal });
-        items.push(...page.items);
-        if (page.nextCursor === null || items.length >= query.limit || scan === MAX_SCANS)
-          return { items, nextCursor: page.nextCursor, tookMs: performance.now() - beganMs };
-        cursor = page.nextCursor;
-      }
+      return { ...(await scan<Agent>('/agents', query, signal)), tookMs: performance.now() - beganMs };
     },
     refetchInterval: ({ state }) => (state.data !== undefined && state.data.tookMs > SEARCH_MS ? SURVEY_MS : CALM_MS),
   });
@@ -114,9 +118,13 @@ export function useHistory(withGateways: boolean): UseQueryResult<History> {
   return useGet(['history', withGateways], `/fleet/history${queryText({ gateways: withGateways ? 'true' : undefined })}`, MINUTE_MS);
 }
 
-export function useAudit(query: Readonly<Record<string, string | number | undefined>>): UseQueryResult<Page<AuditEntry>> {
-  const text = queryText(query);
-  return useGet(['audit', text], `/audit${text}`, query['cursor'] === undefined ? SLOW_MS : false);
+/** Entries of one page; a filter that few fit is followed through the log until the page is full or the log has ended. */
+export function useAudit(query: ScanQuery): UseQueryResult<Page<AuditEntry>> {
+  return useQuery({
+    queryKey: ['audit', queryText(query)],
+    queryFn: async ({ signal }) => await scan<AuditEntry>('/audit', query, signal),
+    refetchInterval: query['cursor'] === undefined ? SLOW_MS : false,
+  });
 }
 
 export const useAgentCredentials = (): UseQueryResult<Page<AgentCredential>> =>

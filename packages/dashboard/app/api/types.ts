@@ -268,6 +268,11 @@ export interface AuditEntry {
   readonly actor: string;
   readonly action: string;
   readonly target: string;
+  readonly outcome?: string;
+  readonly reason?: string;
+  readonly role?: string;
+  readonly before?: unknown;
+  readonly after?: unknown;
   readonly detail: Readonly<Record<string, unknown>>;
 }
 

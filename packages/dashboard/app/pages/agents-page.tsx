@@ -77,7 +77,7 @@ function Filters({
       : ROW_STATUSES.map(([status, word]) => [status, word]);
   return (
     <form
-      className="filters"
+      className="filters agent-filters"
       role="search"
       onSubmit={(event) => {
         event.preventDefault();
@@ -95,6 +95,9 @@ function Filters({
           onChange={(event) => setSelector(event.target.value)}
         />
       </label>
+      <button type="submit" className="primary">
+        Find
+      </button>
       <Choice name="Group" value={filters.group} onChange={(value) => change('group', value)}>
         {groups.map(({ name }) => (
           <option key={name}>{name}</option>
@@ -132,9 +135,6 @@ function Filters({
           </option>
         ))}
       </Choice>
-      <button type="submit" className="primary">
-        Find
-      </button>
       {filters.rollout === '' ? null : (
         <p className="filter-note">
           Only agents of rollout <Link href={`/rollouts/${filters.rollout}`}>{filters.rollout}</Link>

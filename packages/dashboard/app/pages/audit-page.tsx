@@ -1,72 +1,115 @@
+import { useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { queryText } from '../api/client.ts';
 import { useAudit } from '../api/queries.ts';
 import type { AuditEntry } from '../api/types.ts';
-import { Answer, Empty, PageHead, Time } from '../parts/basics.tsx';
+import { Answer, Badge, Empty, PageHead, Time } from '../parts/basics.tsx';
 import { auditWord } from '../words.ts';
 
 const PAGE_SIZE = 50;
+const FILTERS = ['actor', 'action', 'target'] as const;
+type Filters = Readonly<Record<(typeof FILTERS)[number], string>>;
+
+/** Parts of the log by what the actions begin with. */
+const ACTIONS = [
+  ['rollout', 'Rollouts'],
+  ['config', 'Configs'],
+  ['group', 'Groups'],
+  ['agent', 'Agents'],
+  ['fleet', 'The whole fleet'],
+  ['token', 'Tokens'],
+  ['alerts', 'Alerts'],
+] as const;
 
 /** Who changed what. */
 export function AuditPage() {
   const parameters = new URLSearchParams(useSearch());
-  const [, go] = useLocation();
   const cursor = parameters.get('cursor') ?? undefined;
-  const filters = { actor: parameters.get('actor') ?? '', target: parameters.get('target') ?? '' };
-  const entries = useAudit({ cursor, limit: PAGE_SIZE });
+  const filters: Filters = {
+    actor: parameters.get('actor') ?? '',
+    action: parameters.get('action') ?? '',
+    target: parameters.get('target') ?? '',
+  };
+  const isFiltered = FILTERS.some((name) => filters[name] !== '');
+  const entries = useAudit({ ...filters, cursor, limit: PAGE_SIZE });
   return (
     <>
       <PageHead title="Audit" lead="Everything that was changed, by whom and why; newest first." />
-      <form className="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-        <label className="grow">
-          <span>Who, on this page</span>
-          <input
-            type="search"
-            value={filters.actor}
-            autoComplete="off"
-            spellCheck={false}
-            onChange={(event) => go(`/audit${queryText({ ...filters, actor: event.target.value, cursor })}`, { replace: true })}
-          />
-        </label>
-        <label className="grow">
-          <span>What, on this page</span>
-          <input
-            type="search"
-            value={filters.target}
-            autoComplete="off"
-            spellCheck={false}
-            placeholder="rollout, group/prod, pinned …"
-            onChange={(event) => go(`/audit${queryText({ ...filters, target: event.target.value, cursor })}`, { replace: true })}
-          />
-        </label>
-      </form>
+      <AuditFilters key={JSON.stringify(filters)} filters={filters} />
       <Answer query={entries}>
-        {({ items, nextCursor }) => {
-          const shown = items.filter((entry) => fits(entry, filters));
-          return (
-            <>
-              {shown.length === 0 ? (
-                <Empty title={items.length === 0 ? 'Nothing has been changed yet' : 'Nothing on this page fits'}>
-                  {items.length === 0 ? null : <Link href={`/audit${queryText({ cursor })}`}>Show the whole page</Link>}
-                </Empty>
-              ) : (
-                <AuditTable entries={shown} />
-              )}
-              <nav className="pager" aria-label="Pages of the audit log">
-                {cursor === undefined ? <span /> : <Link href="/audit">Newest</Link>}
-                {nextCursor === null ? null : <Link href={`/audit${queryText({ ...filters, cursor: nextCursor })}`}>Older</Link>}
-              </nav>
-            </>
-          );
-        }}
+        {({ items, nextCursor }) => (
+          <>
+            {items.length === 0 ? (
+              <Empty title={isFiltered ? 'Nothing in the log fits' : 'Nothing has been changed yet'}>
+                {isFiltered ? <Link href="/audit">Show the whole log</Link> : null}
+              </Empty>
+            ) : (
+              <AuditTable entries={items} />
+            )}
+            <nav className="pager" aria-label="Pages of the audit log">
+              {cursor === undefined ? <span /> : <Link href={`/audit${queryText(filters)}`}>Newest</Link>}
+              {nextCursor === null ? null : <Link href={`/audit${queryText({ ...filters, cursor: nextCursor })}`}>Older</Link>}
+            </nav>
+          </>
+        )}
       </Answer>
     </>
   );
 }
 
-function fits({ actor, action, target, detail }: AuditEntry, wanted: { readonly actor: string; readonly target: string }): boolean {
-  const has = (text: string, part: string): boolean => text.toLowerCase().includes(part.trim().toLowerCase());
-  return has(actor, wanted.actor) && has(`${action} ${auditWord(action)} ${target} ${JSON.stringify(detail)}`, wanted.target);
+function AuditFilters({ filters }: { readonly filters: Filters }) {
+  const [actor, setActor] = useState(filters.actor);
+  const [target, setTarget] = useState(filters.target);
+  const [, go] = useLocation();
+  const find = (change: Partial<Filters>): void =>
+    go(`/audit${queryText({ ...filters, actor: actor.trim(), target: target.trim(), ...change })}`);
+  return (
+    <form
+      className="filters"
+      role="search"
+      onSubmit={(event) => {
+        event.preventDefault();
+        find({});
+      }}
+    >
+      <label className="grow">
+        <span>Who</span>
+        <input
+          type="search"
+          value={actor}
+          autoComplete="off"
+          spellCheck={false}
+          placeholder="everybody"
+          onChange={(event) => setActor(event.target.value)}
+        />
+      </label>
+      <label className="grow">
+        <span>What it concerns</span>
+        <input
+          type="search"
+          value={target}
+          autoComplete="off"
+          spellCheck={false}
+          placeholder="group/prod, config/base, rollout/…"
+          onChange={(event) => setTarget(event.target.value)}
+        />
+      </label>
+      <label>
+        <span>Kind</span>
+        <select value={filters.action} onChange={(event) => find({ action: event.target.value })}>
+          <option value="">any</option>
+          {ACTIONS.map(([value, words]) => (
+            <option key={value} value={value}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </label>
+      <button type="submit" className="primary">
+        Find
+      </button>
+    </form>
+  );
 }
 
 function AuditTable({ entries }: { readonly entries: readonly AuditEntry[] }) {
@@ -83,23 +126,29 @@ function AuditTable({ entries }: { readonly entries: readonly AuditEntry[] }) {
           </tr>
         </thead>
         <tbody>
-          {entries.map(({ id, at, actor, action, target, detail }) => (
-            <tr key={id}>
-              <th scope="row" className="when">
-                <Time at={at} />
-              </th>
-              <td data-label="Who">{actor}</td>
-              <td data-label="Did" title={action}>
-                {auditWord(action)}
-              </td>
-              <td data-label="To">
-                <Target target={target} />
-              </td>
-              <td data-label="Detail">
-                <Detail detail={detail} />
-              </td>
-            </tr>
-          ))}
+          {entries.map((entry) => {
+            const { id, at, actor, action, target, role, outcome } = entry;
+            return (
+              <tr key={id}>
+                <th scope="row" className="when">
+                  <Time at={at} />
+                </th>
+                <td data-label="Who">
+                  {actor}
+                  {role === undefined ? null : <span className="sub">{role}</span>}
+                </td>
+                <td data-label="Did" title={action}>
+                  {auditWord(action)} {outcome === 'refused' ? <Badge tone="bad">Refused</Badge> : null}
+                </td>
+                <td data-label="To">
+                  <Target target={target} />
+                </td>
+                <td data-label="Detail">
+                  <Detail entry={entry} />
+                </td>
+              </tr>
+            );
+          })}
         </tbody>
       </table>
     </div>
@@ -127,18 +176,18 @@ function Target({ target }: { readonly target: string }) {
 }
 
 /** The reason first, then what else the entry says. */
-function Detail({ detail }: { readonly detail: AuditEntry['detail'] }) {
-  const { reason, ...rest } = detail;
-  const hasReason = typeof reason === 'string' && reason !== '';
-  const others = Object.entries(rest);
-  if (!hasReason && others.length === 0) return <span className="muted">none</span>;
+function Detail({ entry }: { readonly entry: AuditEntry }) {
+  const { reason: inDetail, ...rest } = entry.detail;
+  const reason = entry.reason ?? (typeof inDetail === 'string' ? inDetail : '');
+  const others = Object.entries({ before: entry.before, after: entry.after, ...rest }).filter(([, value]) => value !== undefined);
+  if (reason === '' && others.length === 0) return <span className="muted">none</span>;
   return (
     <>
-      {hasReason ? <span>{reason}</span> : null}
+      {reason === '' ? null : <span>{reason}</span>}
       {others.length === 0 ? null : (
         <details className="detail">
           <summary>{others.map(([name]) => name).join(', ')}</summary>
-          <pre>{JSON.stringify(rest, null, 2)}</pre>
+          <pre>{JSON.stringify(Object.fromEntries(others), null, 2)}</pre>
         </details>
       )}
     </>
