@@ -313,14 +313,14 @@ function toPosition(cursor: string): AgentPosition {
   return { shard, uid };
 }
 
-/** What the filter of a list looks at; undefined when it lets everybody through. */
+/** What the filter of a list looks at; undefined when it lets everybody through, or looks at all that is listed. */
 function filterFieldsOf(query: ListQuery, { scope }: Identity): readonly RecordField[] | undefined {
   const { limit: _limit, cursor: _cursor, selector, ...others } = query;
-  if (scope === '*' && selector === undefined && Object.keys(others).length === 0) return undefined;
+  // What is desired of an agent depends on nearly everything that is listed.
+  if (query.sync !== undefined || (scope === '*' && selector === undefined && Object.keys(others).length === 0)) return undefined;
   return [
     ...(['owner', 'group', 'health', 'reportedStatus', 'transport'] as const),
-    ...(selector === undefined && query.sync === undefined ? [] : (['attributes', 'labels', 'tokenLabels'] as const)),
-    ...(query.sync === undefined ? [] : (['capabilities', 'reportedHash', 'pin', 'failed'] as const)),
+    ...(selector === undefined ? [] : (['attributes', 'labels', 'tokenLabels'] as const)),
   ];
 }
 
