@@ -124,6 +124,16 @@ describe('PUT /configs/{name} by force', () => {
       expect(answer.body['detail']).toContain('cannot be forced');
       expect(state.configs.size).toBe(0);
       expect(state.audit).toEqual([]);
+      // Nor in any file of several, whatever the others and its type say.
+      for (const contentType of ['text/yaml', 'text/plain']) {
+        if (contentType === 'text/plain' && text.startsWith('receivers')) continue;
+        for (const name of ['a', 'z']) {
+          const files = { m: { body: SOFT }, [name]: { body: text, contentType } };
+          const several = await call('PUT', '/configs/base', { files, force: true, reason: 'I insist' });
+          expect(several.body).toMatchObject({ status: 422, type: '/problems/invalid-config', forcible: false });
+        }
+      }
+      expect(state.configs.size).toBe(0);
     },
   );
 });
