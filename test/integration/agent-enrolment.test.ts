@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { BACKUP_SECTIONS } from '@opamp-gateway/coordinator/stores/backup/backup-store';
+import { TOKEN_SECTION } from '@opamp-gateway/coordinator/stores/backup/token-section';
+import type { SectionRecord } from '@opamp-gateway/coordinator/stores/backup/section';
 import { AuthLab, bearer, type Answer } from './support/auth-lab.ts';
 
 const ENDPOINT = 'wss://opamp.example.com/v1/opamp';
@@ -93,6 +96,26 @@ describe('enrolment', () => {
     expect(
       (await lab.audit()).filter(({ action, target }) => action === 'token.enrol-refused' && target === `token/${revoked.id}`),
     ).toHaveLength(1);
+  });
+
+  it('is in backups, and a restore brings back no use and nothing that was revoked since', async () => {
+    const { client } = lab.redis;
+    const [spent, revoked] = [await lab.token({ kind: 'enrolment' }), await lab.token({})];
+    expect((await enrol(spent.text)).status).toBe(201);
+    expect(BACKUP_SECTIONS).toContain(TOKEN_SECTION);
+    const records: SectionRecord[] = [];
+    for await (const record of TOKEN_SECTION.read({ client, keys: lab.keys })) records.push(record);
+    expect(records.map((record) => record['id'])).toEqual(expect.arrayContaining([spent.id, revoked.id]));
+    const count = await client.hlen(lab.keys.tokens);
+    await lab.call('DELETE', `/tokens/${revoked.id}`);
+    await client.multi().hdel(lab.keys.tokens, spent.id).hdel(lab.keys.tokenUses, spent.id).exec();
+
+    const restorer = TOKEN_SECTION.restorer({ client, keys: lab.keys, takenAtMs: 0, nowMs: 0 });
+    for (const record of records) await restorer.restore(record);
+    await restorer.activate?.();
+    expect(await client.hlen(lab.keys.tokens)).toBe(count);
+    expect((await lab.call('GET', `/tokens/${spent.id}`)).body).toMatchObject({ state: 'spent', uses: 1 });
+    expect((await lab.call('GET', `/tokens/${revoked.id}`)).body).toMatchObject({ state: 'revoked' });
   });
 
   it('refuses what would break the configuration', async () => {

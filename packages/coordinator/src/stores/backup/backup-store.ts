@@ -16,10 +16,18 @@ import type { BackupRecord, BackupSummary } from './backup-format.ts';
 import { CONFIG_SECTION } from './config-section.ts';
 import { ROLLOUT_SECTION } from './rollout-section.ts';
 import type { BackupSection, SectionContext, SectionRestorer } from './section.ts';
+import { TOKEN_SECTION } from './token-section.ts';
 import { SPEC_SECTION } from './spec-section.ts';
 
 /** What a backup holds, in the order in which it is read and restored. The order counts, see the sections. */
-export const BACKUP_SECTIONS: readonly BackupSection[] = [AUDIT_SECTION, CONFIG_SECTION, SPEC_SECTION, ROLLOUT_SECTION, AGENT_SECTION];
+export const BACKUP_SECTIONS: readonly BackupSection[] = [
+  AUDIT_SECTION,
+  CONFIG_SECTION,
+  SPEC_SECTION,
+  TOKEN_SECTION,
+  ROLLOUT_SECTION,
+  AGENT_SECTION,
+];
 
 /** Records on their way to Redis at a time. */
 const MAX_IN_FLIGHT = 32;
