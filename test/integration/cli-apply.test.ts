@@ -91,7 +91,9 @@ describe('opampctl apply against a running stack', () => {
     await put('groups/other.yaml', 'selector: env=nobody\n');
     expect((await run('apply', '-f', directory)).err).toContain('kept without --prune');
     expect((await run('group', 'list')).out).toContain('exported');
-    expect((await run('apply', '-f', directory, '--prune')).out).toContain('- group exported');
+    // The group of the first test goes too, and its agents would be left to themselves.
+    expect((await run('apply', '-f', directory, '--prune')).err).toContain('--expect-agents apply-group=30');
+    expect((await run('apply', '-f', directory, '--prune', '--expect-agents', 'apply-group=30')).out).toContain('- group exported');
     expect((await run('group', 'list')).out).not.toContain('exported');
   });
 });

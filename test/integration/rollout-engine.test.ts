@@ -268,6 +268,16 @@ describe('a rollout against Redis', () => {
       new Set(outcomes.map((outcome) => (outcome.kind === 'created' || outcome.kind === 'existing' ? outcome.id : outcome.kind))).size,
     ).toBe(1);
     expect(await redis.client.zcard(b.keys.rollouts)).toBe(1);
+    // The order of the members is no difference, another member is one.
+    const again = { strategy: FAST, config: { version: 2, name: 'base' }, group: 'prod' };
+    expect(await b.service.create(again, { actor: 'somebody', idempotencyKey: 'once' })).toMatchObject({ kind: 'existing' });
+    for (const other of [{ ...body, reason: 'another' }, { ...body, config: { name: 'base', version: 0 } }, 'please']) {
+      expect(await b.service.create(other, { actor: 'tester', idempotencyKey: 'once' })).toMatchObject({
+        kind: 'problem',
+        type: 'idempotency-key-reused',
+        status: 422,
+      });
+    }
   });
 
   it('previews without leaving a trace', async () => {

@@ -7,6 +7,7 @@ import type { RolloutService } from '@opamp-gateway/coordinator/rollout/service'
 import { createRolloutRunner } from '@opamp-gateway/coordinator/rollout/runner';
 import type { RolloutRunner } from '@opamp-gateway/coordinator/rollout/runner';
 import { createConfigLookup, createRolloutStore } from '@opamp-gateway/coordinator/stores/rollout-store';
+import { createGroupStore } from '@opamp-gateway/coordinator/stores/group-store';
 import { systemClock } from '@opamp-gateway/shared/clock';
 import { parseSpec } from '@opamp-gateway/shared/fleet-spec';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
@@ -153,11 +154,18 @@ describe('offers outside rollouts', () => {
   it('are stopped for a group in which five and 5 % of them fail, whichever gateways made them', async () => {
     const keys = redis.keys();
     const stable = await storeConfig(redis.client, keys, 'base', 'one');
-    for (const name of ['bad', 'rare', 'few']) await putGroup(redis.client, keys, { name, selector: `in=${name}`, stable });
+    for (const name of ['bad', 'rare', 'few', 'other', 'former'])
+      await putGroup(redis.client, keys, { name, selector: `in=${name}`, stable });
     const gateways = ['gw-1', 'gw-2'].map((id) => new FakeGateway({ id, client: redis.client, keys }));
-    for (const gateway of gateways) {
-      await gateway.renew({}, { bad: { offers: 20, failures: 3 }, rare: { offers: 500, failures: 10 }, few: { offers: 2, failures: 2 } });
-    }
+    const of = (offers: number, failures: number, over: object = {}) => ({ hash: stable.hash, round: 0, offers, failures, ...over });
+    const failing = {
+      bad: of(20, 3),
+      rare: of(500, 10),
+      few: of(2, 2),
+      other: of(20, 10, { hash: 'ee' }),
+      former: of(20, 10, { round: 1 }),
+    };
+    for (const gateway of gateways) await gateway.renew({}, failing);
     await sweepsOf(keys).sweepOnce();
     const held = async () =>
       parseSpec(await redis.client.hgetall(keys.spec))
@@ -169,6 +177,16 @@ describe('offers outside rollouts', () => {
     await sweepsOf(keys).sweepOnce();
     expect(await redis.client.hget(keys.spec, 'generation')).toBe(generation);
     expect(await redis.client.xlen(keys.audit)).toBe(1);
+
+    // Somebody lets them go on: the same counts do not stop them again, new ones do.
+    const groups = createGroupStore({ client: redis.client, keys });
+    expect(await groups.liftTrailingHold('bad', { audit: '{}' })).toBe(true);
+    expect(await groups.liftTrailingHold('bad', { audit: '{}' })).toBe(false);
+    await sweepsOf(keys).sweepOnce();
+    expect(await held()).toEqual([]);
+    for (const gateway of gateways) await gateway.renew({}, { bad: of(20, 3, { round: 1 }) });
+    await sweepsOf(keys).sweepOnce();
+    expect(await held()).toEqual(['bad']);
   });
 });
 

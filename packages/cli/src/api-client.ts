@@ -56,7 +56,7 @@ function nextStep(problem: string, body: Readonly<Record<string, unknown>>): str
     case 'group-observed':
       return '`opampctl group set NAME --mode manage` lets the group take offers';
     case 'expect-agents':
-      return `if that is right, repeat with --expect-agents ${String(body['agentsChanging'])}`;
+      return `if that is right, repeat with --expect-agents ${String(body['agentsAffected'] ?? body['agentsChanging'])}`;
     case 'action-forbidden':
       return '`opampctl rollout get ID` shows where it stands';
     case 'stale-revision':

@@ -58,6 +58,9 @@ export interface Group {
 export interface Impact {
   dryRun?: boolean;
   agentsChanging: number;
+  /** Absent from coordinators that do not count them. */
+  agentsLeaving?: number;
+  agentsAffected?: number;
   estimated: boolean;
   sampled: number;
   agents: number;

@@ -64,6 +64,17 @@ describe('rollout watch', () => {
     expect(run.out).toContain(`rollout r1 ${phase}: because  (applied 3, failed 1)`);
   });
 
+  it('points to the failures where there are some, and to the events of a rollout that somebody aborted', async () => {
+    serve([{ phase: 'rolled_back' }], ['event: end\ndata: {}\n\n']);
+    api.on('GET /rollouts/r1/failures', () => ({ items: [{ uid: 'u', status: 'failed', wave: '0', error: 'x' }], nextCursor: null }));
+    expect((await cli(['rollout', 'watch', 'r1'])).err).toContain('next: `opampctl rollout failures r1`');
+    serve([{ phase: 'rolled_back' }], ['event: end\ndata: {}\n\n']);
+    api.on('GET /rollouts/r1/failures', () => ({ items: [], nextCursor: null }));
+    const aborted = await cli(['rollout', 'watch', 'r1']);
+    expect(aborted.err).toContain('next: `opampctl rollout events r1`');
+    expect(aborted.err).not.toContain('failures');
+  });
+
   it('goes on while the rollout runs, and tells its counts', async () => {
     serve([{}, { counts: { applied: 4, failed: 1 } }, { phase: 'succeeded' }], []);
     const run = await cli(['rollout', 'watch', 'r1']);

@@ -1,5 +1,5 @@
 import { ApiProblem } from './api-client.ts';
-import type { Rollout, RolloutEvent } from './api-types.ts';
+import type { Page, Rollout, RolloutEvent } from './api-types.ts';
 import { CliError } from './cli-error.ts';
 import type { Context } from './context.ts';
 import { readEvents } from './event-stream.ts';
@@ -68,7 +68,7 @@ export async function watchRollout(context: Context, id: string, options: WatchO
       throw new CliError('watching was interrupted; the rollout goes on', `\`opampctl rollout watch ${id}\` takes it up again`);
     }
     if (end.kind === 'ended') await Promise.race([following, new Alarm(signal).sleep(LAST_EVENTS_MS)]);
-    return tell(context, id, end);
+    return await tell(context, id, end);
   } finally {
     stop.abort();
     await following.catch(() => {});
@@ -161,10 +161,10 @@ async function followEvents(context: Context, id: string, signal: AbortSignal, a
 }
 
 /** Prints how the watch ended; its exit code. */
-function tell(context: Context, id: string, end: Exclude<WatchEnd, { kind: 'stopped' }>): number {
+async function tell(context: Context, id: string, end: Exclude<WatchEnd, { kind: 'stopped' }>): Promise<number> {
   switch (end.kind) {
     case 'ended':
-      tellEnd(context, end.rollout);
+      await tellEnd(context, end.rollout);
       return end.code;
     case 'held':
       tellHeld(context, end.rollout, end.waiting);
@@ -188,15 +188,27 @@ function tellEvent(context: Context, event: RolloutEvent): void {
   say(context, `${clock(Date.parse(event.at))}  ${event.type}${who}: ${phase}, wave ${waveIndex + 1} ${wavePhase}${held}${detail}`);
 }
 
-function tellEnd(context: Context, rollout: Rollout): void {
+async function tellEnd(context: Context, rollout: Rollout): Promise<void> {
   if (context.json) {
     context.terminal.out(`${JSON.stringify({ rollout })}\n`);
     return;
   }
   const outcome = rollout.outcome === '' ? '' : `: ${rollout.outcome}`;
   say(context, `rollout ${rollout.id} ${rollout.phase}${outcome}  (${formatCounts(rollout.counts) || 'no agents touched'})`);
-  if (rollout.phase !== 'succeeded' && rollout.phase !== 'cancelled')
-    context.note(`next: \`opampctl rollout failures ${rollout.id}\` shows what failed, and on which agents`);
+  if (rollout.phase === 'succeeded' || rollout.phase === 'cancelled') return;
+  // A rollout that somebody aborted has failed nowhere.
+  const failed = await hasFailures(context, rollout.id);
+  const [command, shown] = failed ? ['failures', 'what failed, and on which agents'] : ['events', 'what happened, and who did it'];
+  context.note(`next: \`opampctl rollout ${command} ${rollout.id}\` shows ${shown}`);
+}
+
+/** Whether there is something to show; true when that cannot be found out now. */
+async function hasFailures(context: Context, id: string): Promise<boolean> {
+  try {
+    return (await context.api.get<Page<unknown>>(`/rollouts/${encodeURIComponent(id)}/failures`)).items.length > 0;
+  } catch {
+    return true;
+  }
 }
 
 function tellHeld(context: Context, rollout: Rollout, waiting: readonly string[]): void {

@@ -278,6 +278,17 @@ function fakeGroups(state: FakeState): GroupStore {
       record(audit);
       return { kind: 'ok', generation: generation() };
     },
+    async liftTrailingHold(name, { audit }) {
+      const group = parseSpec(state.spec).groups.find((candidate) => candidate.name === name);
+      if (group?.trailingHeld !== true) return false;
+      state.spec[specField.stable(name)] = formatStableField({
+        ...group,
+        trailingHeld: false,
+        trailingRound: (group.trailingRound ?? 0) + 1,
+      });
+      record(audit);
+      return true;
+    },
     async setFrozen(frozen, { audit }) {
       state.spec[specField.frozen] = frozen ? '1' : '0';
       record(audit);

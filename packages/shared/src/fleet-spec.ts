@@ -41,6 +41,8 @@ export interface GroupSpec {
   policy?: GroupPolicy;
   /** Set by the coordinator when offers outside rollouts fail: such offers stop for this group. */
   trailingHeld: boolean;
+  /** Raised each time such offers may go on again: what failed before that does not count any more. Absent = 0. */
+  trailingRound?: number;
 }
 
 /** One part of a cohort: the agents that match `selector` and whose bucket hash lies below `boundary`. */
@@ -99,7 +101,7 @@ export const specField = {
 } as const;
 
 type StoredGroup = Pick<GroupSpec, 'selector' | 'priority' | 'mode' | 'policy'>;
-type StoredStable = Pick<GroupSpec, 'stable' | 'previous'> & { trailingHeld?: boolean };
+type StoredStable = Pick<GroupSpec, 'stable' | 'previous'> & { trailingHeld?: boolean; trailingRound?: number };
 
 /** Text of a `group:<name>` field. */
 export function formatGroupField(group: StoredGroup): string {
@@ -110,7 +112,12 @@ export function formatGroupField(group: StoredGroup): string {
 
 /** Text of a `stable:<name>` field. */
 export function formatStableField(group: StoredStable): string {
-  return JSON.stringify({ stable: group.stable, previous: group.previous, ...(group.trailingHeld === true ? { trailingHeld: true } : {}) });
+  return JSON.stringify({
+    stable: group.stable,
+    previous: group.previous,
+    ...(group.trailingHeld === true ? { trailingHeld: true } : {}),
+    ...((group.trailingRound ?? 0) > 0 ? { trailingRound: group.trailingRound } : {}),
+  });
 }
 
 /** Text of a `rollout:<id>` field. */
@@ -154,6 +161,7 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
         stable: stable.stable ?? null,
         previous: stable.previous ?? null,
         trailingHeld: stable.trailingHeld === true,
+        ...(stable.trailingRound === undefined ? {} : { trailingRound: stable.trailingRound }),
       });
     } else if (field.startsWith('rollout:')) {
       const rollout = JSON.parse(text) as RolloutSpec;

@@ -70,7 +70,12 @@ async function examine(context: Context): Promise<Check[]> {
   addGateways(add, fleet, await context.api.list<Gateway>('/gateways', {}, Number.MAX_SAFE_INTEGER));
   const groups = await context.api.list<Group & { trailingHeld?: boolean }>('/groups', {}, Number.MAX_SAFE_INTEGER);
   for (const { name, trailingHeld } of groups) {
-    if (trailingHeld === true) add(`group ${name}`, 'warning', 'offers outside rollouts are stopped because they failed');
+    if (trailingHeld === true)
+      add(
+        `group ${name}`,
+        'warning',
+        `offers outside rollouts are stopped because they failed; \`opampctl group resume ${name}\` lets them go on`,
+      );
   }
   await addAgents(context, add);
   return checks;

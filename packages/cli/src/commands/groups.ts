@@ -31,8 +31,8 @@ export function addGroupCommands(program: Command, context: Context): void {
     .option('--allow <switch>', 'what its configs may do: providers, no-pipelines or fragments; repeatable', collect, [])
     .option('--deny <switch>', 'what they may not do; repeatable', collect, [])
     .option('--usual <switch>', 'back to the usual: a warning for providers, refused for the others; repeatable', collect, [])
-    .option('--expect-agents <n>', 'how many agents you expect to change config; needed above 20')
-    .option('--dry-run', 'say how many agents would change config')
+    .option('--expect-agents <n>', 'how many agents you expect to change config or leave management; needed above 20')
+    .option('--dry-run', 'say how many agents would change config or leave management')
     .action(async (name: string, options: SetOptions) => {
       const path = `/groups/${encodeURIComponent(name)}`;
       const old = await findGroup(context, path);
@@ -84,11 +84,25 @@ export function addGroupCommands(program: Command, context: Context): void {
     });
 
   group
+    .command('resume')
+    .description('let offers outside rollouts go on that were stopped because they failed')
+    .argument('<name>', 'name of the group')
+    .option('--reason <text>', 'why')
+    .action(async (name: string, { reason }: { reason?: string }) => {
+      const answer = await context.api.send<Group>(
+        'POST',
+        `/groups/${encodeURIComponent(name)}/resume`,
+        reason === undefined ? {} : { reason },
+      );
+      return context.show(answer, () => `group ${name}: offers outside rollouts go on\n`);
+    });
+
+  group
     .command('delete')
     .description('delete a group; its agents fall to the next that matches')
     .argument('<name>', 'name of the group')
-    .option('--expect-agents <n>', 'how many agents you expect to change config; needed above 20')
-    .option('--dry-run', 'say how many agents would change config')
+    .option('--expect-agents <n>', 'how many agents you expect to change config or leave management; needed above 20')
+    .option('--dry-run', 'say how many agents would change config or leave management')
     .action(async (name: string, options: Pick<SetOptions, 'expectAgents' | 'dryRun'>) => {
       const path = `/groups/${encodeURIComponent(name)}`;
       if (options.dryRun === true) return showImpact(context, await context.api.send<Impact>('DELETE', `${path}?dryRun=true`));
@@ -157,11 +171,13 @@ async function findGroup(context: Context, path: string): Promise<Group | undefi
 
 function showImpact(context: Context, impact: Impact): void {
   const about = impact.estimated ? 'about ' : '';
+  const { agentsLeaving = 0 } = impact;
+  const leaving = agentsLeaving === 0 ? '' : `${about}${agentsLeaving} would leave management, and keep what they run\n`;
   const blocked =
     impact.activeRollout === null || impact.activeRollout === undefined
       ? ''
       : `the active rollout ${impact.activeRollout} forbids it now\n`;
-  context.show(impact, () => `${about}${impact.agentsChanging} of ${impact.agents} agents would change config\n${blocked}`);
+  context.show(impact, () => `${about}${impact.agentsChanging} of ${impact.agents} agents would change config\n${leaving}${blocked}`);
 }
 
 function parseInteger(text: string, option: string): number {

@@ -27,6 +27,8 @@ export interface GroupStep {
   changes: string[];
   /** Agents that would change config outside any rollout. */
   agentsChanging: number;
+  /** Of these, how many would get nothing from us any more. */
+  agentsLeaving?: number;
   wanted: WantedGroup | undefined;
 }
 
@@ -159,7 +161,12 @@ async function planGroup(
       mode,
       policy,
     });
-    return guard({ ...step, agentsChanging: impact.agentsChanging }, impact, options, plan);
+    return guard(
+      { ...step, agentsChanging: impact.agentsAffected ?? impact.agentsChanging, agentsLeaving: impact.agentsLeaving ?? 0 },
+      impact,
+      options,
+      plan,
+    );
   } catch (error) {
     // A selector that cannot be read, a limit: told together with everything else.
     if (!(error instanceof ApiProblem) || error.status !== 422) throw error;
@@ -179,19 +186,31 @@ export function judgingGroup(groups: readonly WantedGroup[], config: string): Wa
 
 async function planDelete(context: Context, name: string, options: PlanOptions, plan: Plan): Promise<GroupStep> {
   const impact = await context.api.send<Impact>('DELETE', `/groups/${encodeURIComponent(name)}?dryRun=true`);
-  return guard({ name, action: 'delete', changes: [], agentsChanging: impact.agentsChanging, wanted: undefined }, impact, options, plan);
+  return guard(
+    {
+      name,
+      action: 'delete',
+      changes: [],
+      agentsChanging: impact.agentsAffected ?? impact.agentsChanging,
+      agentsLeaving: impact.agentsLeaving ?? 0,
+      wanted: undefined,
+    },
+    impact,
+    options,
+    plan,
+  );
 }
 
 /** Adds a problem when the API would refuse the change. */
 function guard(step: GroupStep, impact: Impact, { expectAgents }: PlanOptions, plan: Plan): GroupStep {
   if (typeof impact.activeRollout === 'string')
     plan.problems.push(`group ${step.name} cannot change while rollout ${impact.activeRollout} is active`);
-  const count = impact.agentsChanging;
+  const count = impact.agentsAffected ?? impact.agentsChanging;
   const expected = expectAgents.get(step.name);
   const isExpected = expected !== undefined && Math.abs(expected - count) <= count / 10;
   if (count > UNGUARDED_AGENTS && !isExpected) {
     plan.problems.push(
-      `${count} agents would change config at once, outside any rollout, when group ${step.name} changes; --expect-agents ${step.name}=${count} allows it`,
+      `${count} agents would change config at once, outside any rollout, or leave management, when group ${step.name} changes; --expect-agents ${step.name}=${count} allows it`,
     );
   }
   return step;
@@ -270,8 +289,9 @@ export function planLines(plan: Plan): string[] {
     if (action === 'create') lines.push(`+ config ${name}@${version}`);
     if (action === 'update') lines.push(`~ config ${name}: version ${version - 1} -> ${version}`);
   }
-  for (const { name, action, changes, agentsChanging } of plan.groups) {
-    const effect = agentsChanging > 0 ? ` (${agentsChanging} agents change config at once)` : '';
+  for (const { name, action, changes, agentsChanging, agentsLeaving = 0 } of plan.groups) {
+    const effect =
+      agentsChanging > 0 ? ` (${agentsChanging} agents change config at once${agentsLeaving > 0 ? ', or leave management' : ''})` : '';
     if (action === 'create') lines.push(`+ group ${name}: ${changes.join(', ')}${effect}`);
     if (action === 'update') lines.push(`~ group ${name}: ${changes.join(', ')}${effect}`);
     if (action === 'delete') lines.push(`- group ${name}${effect}`);

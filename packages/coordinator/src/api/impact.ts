@@ -18,6 +18,10 @@ export const MAX_COUNTED_RECORDS = 100_000;
 /** How many agents a change of the spec makes run another config. */
 export interface Impact {
   agentsChanging: number;
+  /** Agents that nothing manages any more: no group, or one that is only observed, and no pin. */
+  agentsLeaving: number;
+  /** Both together: what `expectAgents` has to say. */
+  agentsAffected: number;
   /** True when the number is projected from a sample. */
   estimated: boolean;
   /** Records that were looked at, and how many there are. */
@@ -60,6 +64,17 @@ export function changesConfig(before: Situation, after: Situation): boolean {
   return target !== (offered === '' ? reportedHash : offered) && target !== targetOf(before.spec, before.record);
 }
 
+/** Whether what this agent runs is ours to say. */
+function isManaged({ spec, record }: Situation): boolean {
+  if (!acceptsRemoteConfig(record.capabilities)) return false;
+  return record.pin !== null || desiredOf(spec, record).group?.mode === 'manage';
+}
+
+/** Whether going from one situation to the other leaves the agent to itself: it keeps what it runs, and gets nothing from us. */
+export function leavesManagement(before: Situation, after: Situation): boolean {
+  return isManaged(before) && !isManaged(after);
+}
+
 /** Counts the agents that change config, over all records or, in a fleet above {@link MAX_COUNTED_RECORDS}, a sample of that size. */
 export async function countImpact(
   agents: AgentReader,
@@ -68,30 +83,42 @@ export async function countImpact(
   limit: number = MAX_COUNTED_RECORDS,
 ): Promise<Impact> {
   let changing = 0;
+  let leaving = 0;
   const { read, total } = await agents.sample({
     limit,
     rollouts: [...before.rollouts.values()].map(({ id }) => id),
     visit(records) {
-      for (const record of records) if (changesConfig({ spec: before, record }, { spec: after, record })) changing += 1;
+      for (const record of records) {
+        const sides = [
+          { spec: before, record },
+          { spec: after, record },
+        ] as const;
+        if (changesConfig(...sides)) changing += 1;
+        if (leavesManagement(...sides)) leaving += 1;
+      }
     },
   });
   const estimated = read < total && total > limit;
+  const project = (count: number): number => (estimated ? Math.round((count * total) / Math.max(1, read)) : count);
   return {
-    agentsChanging: estimated ? Math.round((changing * total) / Math.max(1, read)) : changing,
+    agentsChanging: project(changing),
+    agentsLeaving: project(leaving),
+    agentsAffected: project(changing) + project(leaving),
     estimated,
     sampled: read,
     agents: total,
   };
 }
 
-/** Throws a ProblemError when more agents would change config than may do so unasked, unless the caller expects about that many. */
+/** Throws a ProblemError when more agents would change config, or leave management, than may do so unasked, unless the caller expects about that many. */
 export function guardImpact(impact: Impact, expectAgents: number | undefined): void {
-  const { agentsChanging } = impact;
-  if (agentsChanging <= UNGUARDED_AGENTS) return;
-  if (expectAgents !== undefined && Math.abs(expectAgents - agentsChanging) <= agentsChanging * TOLERANCE) return;
+  const { agentsChanging, agentsLeaving, agentsAffected } = impact;
+  if (agentsAffected <= UNGUARDED_AGENTS) return;
+  if (expectAgents !== undefined && Math.abs(expectAgents - agentsAffected) <= agentsAffected * TOLERANCE) return;
   const about = impact.estimated ? 'about ' : '';
-  const expected = expectAgents === undefined ? `say "expectAgents": ${agentsChanging} to do it` : `expectAgents says ${expectAgents}`;
-  throw new ProblemError('expect-agents', `${about}${agentsChanging} agents would change config; ${expected}`, {
+  const leaving = agentsLeaving === 0 ? '' : `, ${agentsLeaving} would leave management and keep what they run`;
+  const expected = expectAgents === undefined ? `say "expectAgents": ${agentsAffected} to do it` : `expectAgents says ${expectAgents}`;
+  throw new ProblemError('expect-agents', `${about}${agentsChanging} agents would change config${leaving}; ${expected}`, {
     extensions: { ...impact },
   });
 }

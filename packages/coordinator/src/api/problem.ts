@@ -172,6 +172,11 @@ export const PROBLEMS = {
     title: 'The rollout cannot be started like this',
     help: 'See `errors[]`: each entry names a field. A field that is unknown or not built yet is refused, never ignored.',
   },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The idempotency key belongs to another request',
+    help: 'The key was used in the last 24 h with another body. Take a new key for a new rollout, or send the same body again.',
+  },
   'limit-exceeded': { status: 422, title: 'A limit is reached', help: 'docs/limits.md lists the limits. Delete what is no longer used.' },
   'too-many-attempts': {
     status: 429,

@@ -39,6 +39,7 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'GET /groups': LIST_READ,
   'GET /groups/:name': { permission: 'read', touches: 'group' },
   'PUT /groups/:name': { permission: 'groups.write', touches: 'group' },
+  'POST /groups/:name/resume': { permission: 'groups.write', touches: 'group' },
   'DELETE /groups/:name': { permission: 'groups.write', touches: 'fleet' },
 
   'GET /agents': LIST_READ,

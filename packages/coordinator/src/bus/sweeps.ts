@@ -1,6 +1,7 @@
 import { parseMember } from '@opamp-gateway/shared/agent-record';
 import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
+import type { GroupSpec } from '@opamp-gateway/shared/fleet-spec';
 import { createService } from '@opamp-gateway/shared/lifecycle';
 import type { Service } from '@opamp-gateway/shared/lifecycle';
 import type { Logger } from '@opamp-gateway/shared/logger';
@@ -86,16 +87,16 @@ export function createSweeps(options: SweepsOptions): Sweeps {
 
   /** Stops offers outside rollouts in groups where they fail; a rollout that succeeds lets them go on. */
   const holdTrailing = async (gateways: readonly KnownGateway[]): Promise<void> => {
-    const failing = failingGroups(gateways);
-    if (failing.size === 0) return;
+    if (gateways.every(({ trailing }) => Object.keys(trailing).length === 0)) return;
     const fields = await client.hgetall(keys.spec);
     const at = new Date(await fleetTimeMs(client, keys)).toISOString();
-    for (const { name, stable, previous, trailingHeld } of parseSpec(fields).groups) {
-      const counts = failing.get(name);
-      if (counts === undefined || trailingHeld) continue;
+    for (const group of parseSpec(fields).groups) {
+      const { name, stable, trailingHeld } = group;
+      const counts = trailingHeld ? undefined : failingOffers(group, gateways);
+      if (counts === undefined) continue;
       const field = specField.stable(name);
       const audit = { at, actor: 'system', action: 'group.trailing_held', target: `group/${name}`, detail: counts };
-      const to = formatStableField({ stable, previous, trailingHeld: true });
+      const to = formatStableField({ ...group, trailingHeld: true });
       const alert: Alert = {
         type: 'group.trailing_held',
         severity: 'critical',
@@ -146,14 +147,18 @@ export function createSweeps(options: SweepsOptions): Sweeps {
   return { ...service, sweepOnce };
 }
 
-/** Groups in which too many offers outside rollouts failed lately, over all gateways. */
-function failingGroups(gateways: readonly KnownGateway[]): Map<string, { offers: number; failures: number }> {
-  const sums = new Map<string, { offers: number; failures: number }>();
-  for (const gateway of gateways) {
-    for (const [group, { offers, failures }] of Object.entries(gateway.trailing)) {
-      const sum = sums.get(group) ?? { offers: 0, failures: 0 };
-      sums.set(group, { offers: sum.offers + offers, failures: sum.failures + failures });
-    }
+/**
+ * Offers of a group's proven version outside rollouts over all gateways, when too many of them failed. Counts of another version, and
+ * those from before somebody let the offers go on, are left out.
+ */
+function failingOffers(group: GroupSpec, gateways: readonly KnownGateway[]): { offers: number; failures: number } | undefined {
+  let offers = 0;
+  let failures = 0;
+  for (const { trailing } of gateways) {
+    const counts = trailing[group.name];
+    if (counts === undefined || counts.hash !== group.stable?.hash || counts.round !== (group.trailingRound ?? 0)) continue;
+    offers += counts.offers;
+    failures += counts.failures;
   }
-  return new Map([...sums].filter(([, { offers, failures }]) => failures >= TRAILING_FAILURES && failures >= TRAILING_SHARE * offers));
+  return failures >= TRAILING_FAILURES && failures >= TRAILING_SHARE * offers ? { offers, failures } : undefined;
 }

@@ -140,6 +140,8 @@ export interface RolloutDocument {
   preflight?: PreflightSummary | null;
   /** After the end: whether the shard counters were closed, and what they said. */
   cleanup: 'none' | 'pending' | 'done';
+  /** Digest of the request with its idempotency key; absent without a key. */
+  requestDigest?: string;
   finalCounters: Record<string, number> | null;
   /** `traceparent` of the request that started it; absent while nothing is traced. */
   trace?: string;
@@ -163,6 +165,8 @@ export interface PreflightSummary {
 
 /** What a new document is made of. */
 export interface NewRollout {
+  /** Digest of the request that came with an idempotency key. */
+  requestDigest?: string | undefined;
   id: string;
   group: string;
   to: ConfigRef;
@@ -234,6 +238,7 @@ export function createDocument(rollout: NewRollout): RolloutDocument {
     warnings: [...(rollout.from === null ? ['no_way_back'] : []), ...((rollout.preflight?.unable ?? 0) > 0 ? ['agents_skipped'] : [])],
     preflight: rollout.preflight ?? null,
     cleanup: 'none',
+    ...(rollout.requestDigest === undefined ? {} : { requestDigest: rollout.requestDigest }),
     finalCounters: null,
     ...(rollout.trace === undefined ? {} : { trace: rollout.trace }),
   };

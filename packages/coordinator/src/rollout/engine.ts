@@ -378,5 +378,6 @@ function provenField(document: RolloutDocument, spec: FleetSpec): string {
   const same = document.from?.hash === document.to.hash;
   // A rollout that takes another one back leaves no way forward to what was taken back.
   const previous = document.revertOf !== null ? null : same ? (group?.previous ?? null) : document.from;
-  return formatStableField({ stable: document.to, previous, trailingHeld: false });
+  const round = (group?.trailingRound ?? 0) + (group?.trailingHeld === true ? 1 : 0);
+  return formatStableField({ stable: document.to, previous, trailingHeld: false, trailingRound: round });
 }

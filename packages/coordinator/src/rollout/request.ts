@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { FieldReader } from './field-reader.ts';
 import type { FieldProblem, RolloutProblem, RolloutProblemType } from './service.ts';
 import { parseStrategy } from './strategy-parser.ts';
@@ -15,6 +16,24 @@ export interface RolloutRequest {
 
 const NAME_LIMIT = 256;
 const REASON_LIMIT = 4_096;
+
+/** Digest of a body as JSON, whatever the order of its members: tells whether an idempotency key came back with another one. */
+export function digestOfBody(body: unknown): string {
+  const sorted = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(sorted);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([, member]) => member !== undefined)
+        .map(([name, member]) => [name, sorted(member)] as const)
+        .toSorted(([left], [right]) => (left < right ? -1 : 1)),
+    );
+  };
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(body)) ?? '')
+    .digest('hex')
+    .slice(0, 32);
+}
 
 /** Reads the body of `POST /rollouts`. All problems at once, each with its path. */
 export function parseRolloutRequest(body: unknown): { request: RolloutRequest; problems: FieldProblem[] } {
@@ -56,6 +75,7 @@ const TITLES: Readonly<Record<RolloutProblemType, string>> = {
   'approver-required': 'The role of the caller does not allow to promote here',
   'own-rollout': 'Nobody approves their own rollout',
   'stale-revision': 'The rollout has changed',
+  'idempotency-key-reused': 'The idempotency key belongs to another request',
 };
 
 const STATUS: Readonly<Record<RolloutProblemType, RolloutProblem['status']>> = {
@@ -69,6 +89,7 @@ const STATUS: Readonly<Record<RolloutProblemType, RolloutProblem['status']>> = {
   'approver-required': 403,
   'own-rollout': 403,
   'stale-revision': 412,
+  'idempotency-key-reused': 422,
 };
 
 /** A problem of a closed type. */

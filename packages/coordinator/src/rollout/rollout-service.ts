@@ -9,7 +9,7 @@ import type { CommandOutcome, RolloutEngine } from './engine.ts';
 import type { ConfigCheck, ConfigLookup, ConfigVerdict, FleetReader, GateAsker, RolloutStore, Waker } from './ports.ts';
 import { createPreviewer } from './preview.ts';
 import { RANKED_LIMIT } from './ranking.ts';
-import { parseRolloutRequest, problem } from './request.ts';
+import { digestOfBody, parseRolloutRequest, problem } from './request.ts';
 import type { RolloutRequest } from './request.ts';
 import { finalCountersOf, toRolloutView } from './rollout-view.ts';
 import type {
@@ -69,6 +69,14 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
 
   const unknown = (id: string): RolloutProblem => problem('rollout-not-found', `there is no rollout ${id}`);
 
+  /** The rollout that an idempotency key led to before, if that was with the same body. */
+  const existing = async (id: string, digest: string | undefined): Promise<CreateOutcome> => {
+    const known = (await store.load(id))?.requestDigest;
+    return known === undefined || known === digest
+      ? { kind: 'existing', id }
+      : problem('idempotency-key-reused', `the key started rollout ${id}, with another body`);
+  };
+
   /** Stores a new rollout; it is looked at right away. */
   const storeNew = async (
     rollout: NewRollout,
@@ -92,7 +100,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         waker.wake(rollout.id);
         return { kind: 'created', id: rollout.id, rev: 1, view: toRolloutView(draft.document) };
       case 'exists':
-        return { kind: 'existing', id: outcome.id };
+        return await existing(outcome.id, rollout.requestDigest);
       case 'active':
         return problem(
           'rollout-active',
@@ -173,7 +181,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     if (problems.length === 0) problems.push(...(options.refuseStrategy?.(request.strategy) ?? []));
     if (idempotencyKey !== undefined && dryRun !== true) {
       const known = await store.findIdempotent(idempotencyKey);
-      if (known !== undefined) return { kind: 'existing', id: known };
+      if (known !== undefined) return await existing(known, digestOfBody(body));
     }
     if (problems.length > 0)
       return problem('invalid-rollout', problems.length === 1 ? 'one field is wrong' : `${problems.length} fields are wrong`, problems);
@@ -206,6 +214,7 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         revertOf: null,
         predecessor: former ?? null,
         trace: trace === '' ? undefined : trace,
+        requestDigest: idempotencyKey === undefined ? undefined : digestOfBody(body),
         preflight: verdict === undefined ? null : summaryOf(verdict.builds),
       },
       { active: former === undefined ? 'set' : { replace: former }, idempotencyKey: idempotencyKey ?? null },

@@ -20,6 +20,7 @@ export const ROLLOUT_PROBLEM_TYPES = [
   'approver-required',
   'own-rollout',
   'stale-revision',
+  'idempotency-key-reused',
 ] as const;
 export type RolloutProblemType = (typeof ROLLOUT_PROBLEM_TYPES)[number];
 

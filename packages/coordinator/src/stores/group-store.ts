@@ -1,6 +1,6 @@
-import { formatGroupField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
+import { formatGroupField, formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
 import type { FleetSpec, GroupSpec } from '@opamp-gateway/shared/fleet-spec';
-import { commitSpec } from '@opamp-gateway/shared/redis/fleet-scripts';
+import { commitSpec, swapSpecField } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { SpecCommit } from '@opamp-gateway/shared/redis/fleet-scripts';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
@@ -25,6 +25,8 @@ export interface GroupStore {
   put(group: GroupInput, options: { guarded: boolean; audit: string }): Promise<GroupChange>;
   /** Removes a group and what it was proven on, only when it has no active rollout. Its agents keep what they run. */
   delete(name: string, options: { audit: string }): Promise<GroupChange>;
+  /** Lets offers outside rollouts go on that were stopped because they failed; false when they were not. */
+  liftTrailingHold(name: string, options: { audit: string }): Promise<boolean>;
   /** Stops (or allows again) all offers but those of rollbacks and take-backs. */
   setFrozen(frozen: boolean, options: { audit: string }): Promise<GroupChange>;
 }
@@ -62,6 +64,18 @@ export function createGroupStore(options: { client: RedisClient; keys: Keys; rep
         del: [specField.group(name), specField.stable(name)],
         audit,
       });
+    },
+    async liftTrailingHold(name, { audit }) {
+      const field = specField.stable(name);
+      for (;;) {
+        const fields = await client.hgetall(keys.spec);
+        const group = parseSpec(fields).groups.find((candidate) => candidate.name === name);
+        if (group?.trailingHeld !== true) return false;
+        const to = formatStableField({ ...group, trailingHeld: false, trailingRound: (group.trailingRound ?? 0) + 1 });
+        if (!(await swapSpecField(client, keys, { field, from: fields[field] ?? '', to, audit }))) continue;
+        await replicas?.();
+        return true;
+      }
     },
     async setFrozen(frozen, { audit }) {
       return await commit({

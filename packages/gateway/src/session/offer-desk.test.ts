@@ -159,3 +159,35 @@ describe('the credit window', () => {
     expect(count()).toBe(5);
   });
 });
+
+describe('the account of offers outside rollouts', () => {
+  const groupOf = (over: object = {}) => ({
+    name: 'g',
+    selector: '',
+    priority: 0,
+    mode: 'manage' as const,
+    stable: NEW,
+    previous: null,
+    trailingHeld: false,
+    ...over,
+  });
+
+  it('is of the proven version and the present round alone', () => {
+    const { source, desk } = createDesk();
+    source.spec = { ...EMPTY_SPEC, groups: [groupOf()] };
+    const session = createSession();
+    desk.evaluate(session, 'session');
+    desk.offerRecorded(session);
+    desk.trailingFailed('g', NEW.hash);
+    desk.trailingFailed('g', OLD.hash);
+    expect(desk.trailing()).toEqual({ g: { hash: NEW.hash, round: 0, offers: 1, failures: 1 } });
+
+    source.spec = { ...EMPTY_SPEC, groups: [groupOf({ trailingRound: 1 })] };
+    expect(desk.trailing()).toEqual({});
+    desk.trailingFailed('g', NEW.hash);
+    expect(desk.trailing()).toEqual({ g: { hash: NEW.hash, round: 1, offers: 0, failures: 1 } });
+
+    source.spec = { ...EMPTY_SPEC, groups: [groupOf({ stable: OLD, trailingRound: 1 })] };
+    expect(desk.trailing()).toEqual({});
+  });
+});

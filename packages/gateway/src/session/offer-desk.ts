@@ -2,6 +2,7 @@ import type { Clock } from '@opamp-gateway/shared/clock';
 import { acceptsRemoteConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import { desired } from '@opamp-gateway/shared/fleet-spec';
 import type { Desired } from '@opamp-gateway/shared/fleet-spec';
+import type { TrailingCounts } from '@opamp-gateway/shared/redis/fleet-scripts';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-record';
 import type { Row } from '@opamp-gateway/shared/rollout-types';
@@ -63,8 +64,8 @@ export class OfferDesk {
   readonly #fresh = createWindow();
   /** Offers of agents that are slow to answer, or do not read: half as many again, so that their memory is bounded too. */
   readonly #slow = createWindow();
-  /** Offers and failures outside rollouts: time, group, failed. */
-  #trailingLog: { atMs: number; group: string; failed: boolean }[] = [];
+  /** Offers and failures outside rollouts. */
+  #trailingLog: { atMs: number; group: string; hash: string; round: number; failed: boolean }[] = [];
   #oversizeLogged = new Set<string>();
 
   constructor(options: OfferDeskOptions) {
@@ -83,13 +84,16 @@ export class OfferDesk {
     return counts;
   }
 
-  /** Offers and failures outside rollouts in the last ten minutes, by group. */
-  trailing(): Record<string, { offers: number; failures: number }> {
+  /** Offers of the groups' proven versions outside rollouts in the last ten minutes, and failures, by group. */
+  trailing(): Record<string, TrailingCounts> {
     const from = this.#options.clock.nowMs() - TRAILING_WINDOW_MS;
     this.#trailingLog = this.#trailingLog.filter((entry) => entry.atMs >= from);
-    const counts: Record<string, { offers: number; failures: number }> = {};
+    const counts: Record<string, TrailingCounts> = {};
+    const present = new Map(this.#options.spec.spec.groups.map((group) => [group.name, group]));
     for (const entry of this.#trailingLog) {
-      const count = (counts[entry.group] ??= { offers: 0, failures: 0 });
+      const group = present.get(entry.group);
+      if (group?.stable?.hash !== entry.hash || (group.trailingRound ?? 0) !== entry.round) continue;
+      const count = (counts[entry.group] ??= { hash: entry.hash, round: entry.round, offers: 0, failures: 0 });
       if (entry.failed) count.failures += 1;
       else count.offers += 1;
     }
@@ -97,8 +101,13 @@ export class OfferDesk {
   }
 
   /** A version that was offered outside a rollout got FAILED. */
-  trailingFailed(group: string): void {
-    this.#trailingLog.push({ atMs: this.#options.clock.nowMs(), group, failed: true });
+  trailingFailed(group: string, hash: string): void {
+    this.#logTrailing(group, hash, true);
+  }
+
+  #logTrailing(name: string, hash: string, failed: boolean): void {
+    const round = this.#options.spec.spec.groups.find((group) => group.name === name)?.trailingRound ?? 0;
+    this.#trailingLog.push({ atMs: this.#options.clock.nowMs(), group: name, hash, round, failed });
   }
 
   /** Brings one agent in line with the spec: books rows, plans the offer that is due, updates group and facets. */
@@ -213,7 +222,7 @@ export class OfferDesk {
     }
     this.#options.events.offerSent(offer.kind, session.uid, offer.config.hash);
     const group = session.desired?.group?.name ?? NO_GROUP;
-    if (offer.kind === 'trailing') this.#trailingLog.push({ atMs: this.#options.clock.nowMs(), group, failed: false });
+    if (offer.kind === 'trailing') this.#logTrailing(group, offer.config.hash, false);
     if (!reportsRemoteConfig(session.record.capabilities)) this.#cannotReport(session);
   }
 

@@ -72,7 +72,7 @@ export class StatusDesk {
       record.failed = withEntry(record.failed, report.hash, outcome.failed);
       while (record.failed.size > MAX_FAILED_HASHES) record.failed.delete(record.failed.keys().next().value as string);
       bookFailed(session, writer);
-      if (outcome.failed.by.startsWith('group:')) this.#options.desk.trailingFailed(outcome.failed.by.slice('group:'.length));
+      if (outcome.failed.by.startsWith('group:')) this.#options.desk.trailingFailed(outcome.failed.by.slice('group:'.length), report.hash);
     } else if (outcome.answered && !soft && record.failed.delete(report.hash)) bookFailed(session, writer);
     if (report.status === 'APPLIED' && record.reportedStatus !== 'APPLIED') session.appliedAtMs = now;
     if (soft && outcome.rows.length > 0) {

@@ -165,6 +165,15 @@ export async function putConfig(
   return { created: kind === 'created', version, metadata };
 }
 
+/** Offers of a group's proven version outside rollouts, and those that failed, in the last ten minutes. */
+export interface TrailingCounts {
+  /** The version they were offers of, and the group's `trailingRound` then: counts of others say nothing about the present ones. */
+  hash: string;
+  round: number;
+  offers: number;
+  failures: number;
+}
+
 /** What a gateway's lease says; all numbers absolute. */
 export interface LeaseInfo {
   address: string;
@@ -178,7 +187,7 @@ export interface LeaseInfo {
   unhealthy: number;
   startedAtMs: number;
   /** Offers and failures outside rollouts in the last 10 minutes, by group. */
-  trailing: Record<string, { offers: number; failures: number }>;
+  trailing: Record<string, TrailingCounts>;
 }
 
 /** Fields of `{opamp}:gateway:<id>`. */

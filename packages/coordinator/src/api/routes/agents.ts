@@ -303,7 +303,15 @@ export function requireAgent(identity: Identity, spec: FleetSpec, record: AgentR
 async function dryRunPin(record: AgentRecord, pin: Pin | null, { groups }: ApiDependencies): Promise<Record<string, unknown>> {
   const spec = await groups.spec();
   const changes = changesConfig({ spec, record }, { spec, record: { ...record, pin } });
-  return { dryRun: true, agentsChanging: changes ? 1 : 0, estimated: false, sampled: 1, agents: 1 };
+  return {
+    dryRun: true,
+    agentsChanging: changes ? 1 : 0,
+    agentsLeaving: 0,
+    agentsAffected: changes ? 1 : 0,
+    estimated: false,
+    sampled: 1,
+    agents: 1,
+  };
 }
 
 function toPosition(cursor: string): AgentPosition {

@@ -75,6 +75,22 @@ describe('groups', () => {
   });
 });
 
+describe('offers outside rollouts that were stopped', () => {
+  it('go on when somebody says so, which is noted once', async () => {
+    const { call, state } = await createFakeApi();
+    addGroup(state, 'prod', 'env=prod', { stable: STABLE });
+    state.spec['stable:prod'] = JSON.stringify({ stable: STABLE, previous: null, trailingHeld: true });
+    expect((await call('GET', '/groups/prod')).body).toMatchObject({ trailingHeld: true });
+    const lifted = await call('POST', '/groups/prod/resume', { reason: 'the backend is back' });
+    expect([lifted.status, lifted.body['trailingHeld'], lifted.body['stable']]).toEqual([200, false, STABLE]);
+    expect((await call('POST', '/groups/prod/resume', {})).status).toBe(200);
+    expect(state.audit).toMatchObject([
+      { action: 'group.trailing_lifted', target: 'group/prod', detail: { reason: 'the backend is back' } },
+    ]);
+    expect((await call('POST', '/groups/none/resume', {})).status).toBe(404);
+  });
+});
+
 describe('the guard on the number of agents that change config', () => {
   it('lets 20 pass and asks for expectAgents above', async () => {
     const { call, state } = await createFakeApi();
@@ -107,6 +123,25 @@ describe('the guard on the number of agents that change config', () => {
     const widened = { selector: 'env in (prod,stage)' };
     expect((await call('PUT', '/groups/prod?dryRun=true', widened)).body).toMatchObject({ agentsChanging: 1 });
     expect((await call('PUT', '/groups/prod?dryRun=true', { ...widened, mode: 'observe' })).body).toMatchObject({ agentsChanging: 0 });
+  });
+
+  it('counts agents that leave management, and guards their number too', async () => {
+    const { call, state } = await createFakeApi();
+    addGroup(state, 'prod', 'env=prod', { stable: STABLE });
+    addAgents(state, 30, { reportedHash: STABLE.hash });
+    addAgents(state, 1, { capabilities: '1' });
+    addAgents(state, 1, { pin: JSON.stringify({ id: 'p', config: { name: 'x', version: 1, hash: 'ee'.repeat(32) } }) });
+    const leaving = { agentsChanging: 0, agentsLeaving: 30, agentsAffected: 30 };
+    for (const change of [{ selector: 'env=none' }, { selector: 'env=prod', mode: 'observe' }]) {
+      expect((await call('PUT', '/groups/prod?dryRun=true', change)).body).toMatchObject(leaving);
+      const refused = await call('PUT', '/groups/prod', change);
+      expect(refused.body).toMatchObject({ status: 409, type: '/problems/expect-agents', ...leaving });
+      expect(refused.body['detail']).toContain('30 would leave management');
+    }
+    expect((await call('DELETE', '/groups/prod?dryRun=true')).body).toMatchObject(leaving);
+    expect((await call('DELETE', '/groups/prod')).status).toBe(409);
+    expect((await call('DELETE', '/groups/prod?expectAgents=30')).status).toBe(204);
+    expect(state.audit[0]).toMatchObject({ action: 'group.delete', detail: { agentsLeaving: 30 } });
   });
 
   it('projects from a sample in a large fleet, and says so', async () => {

@@ -20,9 +20,12 @@ import type { GroupChange, GroupInput } from '../../stores/group-store.ts';
 /** Priorities are small numbers that people compare; this leaves room for every scheme. */
 const MAX_PRIORITY = 1_000_000;
 
-const EXPECT_AGENTS = schema.integer('Number of agents that the caller expects to change config; needed above 20, within 10 %.', {
-  minimum: 0,
-});
+const EXPECT_AGENTS = schema.integer(
+  'Number of agents that the caller expects to change config or to leave management; needed above 20, within 10 %.',
+  {
+    minimum: 0,
+  },
+);
 
 const PUT_BODY = schema.body(
   {
@@ -44,6 +47,8 @@ const PUT_BODY = schema.body(
 const IMPACT = {
   dryRun: schema.flag('True: nothing was changed.'),
   agentsChanging: schema.integer('Agents that would get another config.'),
+  agentsLeaving: schema.integer('Agents that would keep what they run, and get nothing from us any more.'),
+  agentsAffected: schema.integer('Both together: what `expectAgents` has to say.'),
   estimated: schema.flag('Whether the number is projected from a sample.'),
   sampled: schema.integer('Records looked at.'),
   agents: schema.integer('Known agents.'),
@@ -61,7 +66,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
         tags: ['groups'],
         summary: 'Create or replace a group',
         description:
-          'Replaces the whole group: a field left out gets its default. With `?dryRun=true` it says how many agents would change config. More than 20 need `expectAgents`.',
+          'Replaces the whole group: a field left out gets its default. With `?dryRun=true` it says how many agents would change config, and how many would leave management. More than 20 together need `expectAgents`.',
         params: schema.params({ name: schema.GROUP_NAME }),
         querystring: schema.query({ dryRun: schema.DRY_RUN }),
         body: PUT_BODY,
@@ -91,7 +96,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
 
       const impact = changed
         ? await countImpact(agents, spec, withGroup(spec, group, old))
-        : { agentsChanging: 0, estimated: false, sampled: 0, agents: await agents.total() };
+        : { agentsChanging: 0, agentsLeaving: 0, agentsAffected: 0, estimated: false, sampled: 0, agents: await agents.total() };
       if (dryRun === true) return { dryRun: true, ...impact, activeRollout: active };
       if (active !== null) throw activeProblem(name, active);
       guardImpact(impact, expectAgents);
@@ -103,7 +108,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
           group: name,
           before: old === undefined ? null : { selector: old.selector, priority: old.priority, mode: old.mode },
           after: { selector: group.selector, priority: group.priority, mode: group.mode },
-          detail: { ...fields, agentsChanging: impact.agentsChanging },
+          detail: { ...fields, agentsChanging: impact.agentsChanging, agentsLeaving: impact.agentsLeaving },
         });
         unwrap(name, await groups.put(group, { guarded: changed, audit: entry }));
       }
@@ -152,6 +157,34 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
     },
   );
 
+  app.post(
+    '/groups/:name/resume',
+    {
+      schema: {
+        tags: ['groups'],
+        summary: 'Let offers outside rollouts go on',
+        description:
+          'Ends `trailingHeld`: what failed before does not count any more. A group that is not held is answered as it is. The hold comes back when such offers fail again.',
+        params: schema.params({ name: schema.GROUP_NAME }),
+        body: schema.body({ reason: schema.REASON }),
+        response: {
+          200: schema.answer('The group as it is now.', schema.ref('Group')),
+          ...schema.problems('group-not-found', 'invalid-body'),
+        },
+      },
+    },
+    async (request) => {
+      const { name } = request.params as { name: string };
+      const { reason = '' } = request.body as { reason?: string };
+      requireGroup(request.identity, name, `${name} is another group`);
+      findGroup(await groups.spec(), name);
+      const entry = { ...actorOf(request), action: 'group.trailing_lifted', target: `group/${name}`, group: name, detail: { reason } };
+      await groups.liftTrailingHold(name, { audit: await audit.format(entry) });
+      const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
+      return toView(findGroup(spec, name), activeRollouts, readFacets(counters));
+    },
+  );
+
   app.delete(
     '/groups/:name',
     {
@@ -187,7 +220,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
         group: name,
         before: { selector: old.selector, priority: old.priority, mode: old.mode, stable: old.stable },
         after: null,
-        detail: { agentsChanging: impact.agentsChanging },
+        detail: { agentsChanging: impact.agentsChanging, agentsLeaving: impact.agentsLeaving },
       });
       unwrap(name, await groups.delete(name, { audit: entry }));
       return await reply.code(204).send();

@@ -82,7 +82,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
           type: 'object',
           properties: {
             'idempotency-key': schema.text(
-              '1 to 128 printable characters without colon. The same key answers with the same rollout for 24 h.',
+              '1 to 128 printable characters without colon. The same key with the same body answers with the same rollout for 24 h, with another body with 422.',
             ),
           },
         },
@@ -111,6 +111,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
             'stale-revision',
             'invalid-body',
             'invalid-rollout',
+            'idempotency-key-reused',
           ),
         },
       },
