@@ -50,6 +50,8 @@ export interface CoordinatorConfig {
   failedRate: FailedRateLimits;
   /** How often the numbers of the fleet are read for metrics and alerts. */
   fleetWatchMs: number;
+  /** Requests of one credential; 0 = no limit. */
+  requestsPerSecond: number;
   /** Undefined: no single sign-on. */
   oidc: OidcSettings | undefined;
   /** Where agents reach the gateways, and the authority (PEM) they know them by. */
@@ -99,6 +101,7 @@ const NAMES = [
   'OPAMP_ALERTS_FAILED_PERCENT',
   'OPAMP_ALERTS_FAILED_MIN_AGENTS',
   'OPAMP_COORDINATOR_FLEET_WATCH_MS',
+  'OPAMP_API_RATE_LIMIT',
   'OPAMP_OIDC_ISSUER',
   'OPAMP_OIDC_CLIENT_ID',
   'OPAMP_OIDC_AUDIENCE',
@@ -147,6 +150,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     alertsFile: values.OPAMP_ALERTS_FILE,
     failedRate: { percent: values.OPAMP_ALERTS_FAILED_PERCENT, minAgents: values.OPAMP_ALERTS_FAILED_MIN_AGENTS },
     fleetWatchMs: values.OPAMP_COORDINATOR_FLEET_WATCH_MS,
+    requestsPerSecond: values.OPAMP_API_RATE_LIMIT,
     oidc: readOidc(values),
   });
   return { config, ignored: ignoredServiceLinks(environment) };
@@ -227,6 +231,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     alertsFile: undefined,
     failedRate: { percent: 5, minAgents: 20 },
     fleetWatchMs: 5000,
+    requestsPerSecond: 100,
     oidc: undefined,
     commandTimeoutMs: 5000,
     graceMs: 15_000,

@@ -238,6 +238,8 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       logger,
       tokens,
       oidc,
+      requestsPerSecond: config.requestsPerSecond,
+      onAuthFailure: events.onAuthFailure,
       onAnswer: events.onAnswer,
     });
     open.push('api', () => closeApi(api));

@@ -37,6 +37,8 @@ export interface CoordinatorEvents {
   onAlertTargetsUnreadable(error: Error): void;
   /** A gate that asks another system was answered, or not. */
   onGateAnswer(type: 'prometheus' | 'webhook', outcome: string): void;
+  /** A request came without a good credential. */
+  onAuthFailure(): void;
   onTokensChanged(): void;
   onTokensUnreadable(error: Error): void;
 }
@@ -107,6 +109,7 @@ export function createCoordinatorEvents({
     help: 'Answers to questions of the gates prometheus and webhook; error: none that could be used',
     labels: ['type', 'outcome'],
   });
+  const authFailures = metrics.counter('auth_failures_total', { help: 'Requests whose credential was missing or not good' });
   const tokenFailures = metrics.counter('token_file_failures_total', { help: 'Times the file of API tokens could not be read again' });
 
   return {
@@ -153,6 +156,9 @@ export function createCoordinatorEvents({
     },
     onGateAnswer(type, outcome) {
       gateAnswers.inc({ type, outcome });
+    },
+    onAuthFailure() {
+      authFailures.inc();
     },
     onTokensChanged() {
       logger.info('API tokens were read again');

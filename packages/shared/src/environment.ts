@@ -409,6 +409,13 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'File of API tokens; without it, and without an issuer, the coordinator binds to loopback only.',
   }),
+  OPAMP_API_RATE_LIMIT: integerOption({
+    default: 100,
+    max: 100_000,
+    unit: 'per second',
+    readBy: COORDINATOR,
+    sentence: 'Requests that one credential may make, ten times as many at once; the rest is answered 429; 0 is unlimited.',
+  }),
   OPAMP_OIDC_ISSUER: textOption({
     default: undefined,
     kind: 'URL',

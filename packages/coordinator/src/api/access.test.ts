@@ -249,6 +249,52 @@ describe('the audit log', () => {
   });
 });
 
+describe('secrets of an effective config', () => {
+  it('are shown to an operator or admin who asks for them, which is entered; to nobody else, in no answer', async () => {
+    const { call, state } = await twoGroups();
+    const secret = 'planted-9f8e7d6c5b4a';
+    const body = `exporters:\n  otlp:\n    headers: {authorization: Bearer ${secret}}\n    endpoint: https://me:${secret}@x.example\n  k: {password: ${secret}, api_key: ${secret}}\n`;
+    state.effective.set(UID_A, { atMs: 1, truncated: false, files: { '': { body, contentType: 'text/yaml' } } });
+    for (const path of [`/agents/${UID_A}`, '/agents', '/fleet/drift', '/audit', '/fleet']) {
+      for (const role of ROLES)
+        expect(JSON.stringify((await call('GET', path, undefined, bearer(`${role}:*`))).body), path).not.toContain(secret);
+    }
+    for (const role of ['viewer', 'approver']) {
+      const answer = await call('GET', `/agents/${UID_A}?reveal=true`, undefined, bearer(`${role}:*`));
+      expect(answer.body).toMatchObject({ status: 403, type: '/problems/role-required' });
+    }
+    expect(state.audit).toEqual([]);
+    const shown = await call('GET', `/agents/${UID_A}?reveal=true`, undefined, bearer('operator:a'));
+    expect(JSON.stringify(shown.body['effective'])).toContain(secret);
+    expect(state.audit).toMatchObject([{ actor: 'the-operator', action: 'secrets.reveal', target: `agent/${UID_A}`, group: 'a' }]);
+    expect(JSON.stringify(state.audit)).not.toContain(secret);
+  });
+});
+
+describe('limits of callers', () => {
+  it('answer 429 to many bad credentials, and never to a good one of the same address', async () => {
+    let failures = 0;
+    const { call } = await createFakeApi({ tokens: TOKENS, onAuthFailure: () => void (failures += 1) });
+    const statuses: number[] = [];
+    for (let count = 0; count < 40; count += 1) statuses.push((await call('GET', '/me', undefined, bearer('nobody'))).status);
+    expect(statuses.slice(0, 20).every((status) => status === 401)).toBe(true);
+    const last = await call('GET', '/me', undefined, bearer('nobody'));
+    expect(last.body).toMatchObject({ status: 429, type: '/problems/rate-limited' });
+    expect(Number(last.headers['retry-after'])).toBeGreaterThan(0);
+    expect(failures).toBe(41);
+    expect((await call('GET', '/me', undefined, bearer('viewer:*'))).status).toBe(200);
+  });
+
+  it('answer 429 to a credential that asks too much, and change nothing by it', async () => {
+    const { call, state } = await createFakeApi({ tokens: TOKENS, requestsPerSecond: 1 });
+    const calls = Array.from({ length: 40 }, async () => await call('POST', '/fleet/freeze', {}, bearer('admin:*')));
+    const statuses = (await Promise.all(calls)).map(({ status }) => status);
+    expect(statuses).toContain(429);
+    expect(state.audit).toHaveLength(statuses.filter((status) => status === 200).length);
+    expect((await call('GET', '/me', undefined, bearer('viewer:*'))).status).toBe(200);
+  });
+});
+
 describe('who am I', () => {
   it('is told with role, groups and permissions', async () => {
     const { call } = await twoGroups();

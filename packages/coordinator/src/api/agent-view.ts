@@ -40,12 +40,13 @@ export function toAgentView(record: AgentRecord, spec: FleetSpec): Record<string
   };
 }
 
-/** Everything that is known of one agent. */
+/** Everything that is known of one agent; secrets of its effective config only with `reveal`. */
 export function toAgentDetail(
   record: AgentRecord,
   spec: FleetSpec,
   effective: EffectiveConfigDocument | undefined,
   drift: Drift,
+  reveal = false,
 ): Record<string, unknown> {
   return {
     ...toAgentView(record, spec),
@@ -66,7 +67,7 @@ export function toAgentDetail(
         at: new Date(atMs).toISOString(),
         ...(error === undefined ? {} : { error }),
       })),
-    effective: effective === undefined ? null : toEffectiveView(effective),
+    effective: effective === undefined ? null : toEffectiveView(effective, reveal),
   };
 }
 
@@ -99,8 +100,10 @@ export function groupWord(record: Pick<AgentRecord, 'group'>): string | null {
   return record.group === undefined || record.group === NO_GROUP ? null : record.group;
 }
 
-function toEffectiveView({ atMs, files, truncated }: EffectiveConfigDocument): Record<string, unknown> {
-  const shown = Object.entries(files).map(([name, { body, contentType }]) => [name, { body: redactConfig(body), contentType }] as const);
+function toEffectiveView({ atMs, files, truncated }: EffectiveConfigDocument, reveal: boolean): Record<string, unknown> {
+  const shown = Object.entries(files).map(
+    ([name, { body, contentType }]) => [name, { body: reveal ? body : redactConfig(body), contentType }] as const,
+  );
   return { reportedAt: new Date(atMs).toISOString(), truncated, files: Object.fromEntries(shown) };
 }
 

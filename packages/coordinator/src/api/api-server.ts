@@ -6,6 +6,7 @@ import type { Span, Tracer } from '@opamp-gateway/shared/tracing';
 import { fastify, LogController } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../access/roles.ts';
+import { RateLimiter } from '../access/rate-limit.ts';
 import { authorize, identify } from './auth.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { toProblem } from './error-answers.ts';
@@ -56,6 +57,10 @@ const API_PREFIX = '/api/v1';
 /** Bytes of a body, except for configs. */
 const BODY_LIMIT_BYTES = 256 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
+
+/** Requests of one address that are told why their credential is not good; the rest is 429. */
+const FAILURES_AT_ONCE = 20;
+const FAILURES_PER_SECOND = 0.5;
 
 /**
  * Builds the REST API: every route validates by the schema that the OpenAPI document shows, and every answer other than
@@ -131,6 +136,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
     refResolver: { buildLocalReference: (json, _base, _fragment, index) => (typeof json.$id === 'string' ? json.$id : `def-${index}`) },
   });
 
+  const limits = createLimits(dependencies);
   await app.register(
     async (api) => {
       api.addHook('onRoute', (route) => {
@@ -140,7 +146,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
       api.addHook('onRequest', async (request) => {
         const { rule } = request.routeOptions.config;
         if (rule === undefined) throw new Error(`the route ${request.routeOptions.url ?? ''} has no rule`);
-        request.identity = await identify(request, dependencies);
+        request.identity = await limits.identified(request, identify(request, dependencies));
         request.actor = request.identity.name;
         authorize(request.identity, rule);
       });
@@ -209,6 +215,37 @@ function publicRoutes(app: FastifyInstance, dependencies: ApiDependencies): void
     const { status, title, help } = PROBLEMS[type];
     return await reply.type('text/plain; charset=utf-8').send(`${title} (${status})\n\n${help}\n`);
   });
+}
+
+/**
+ * Limits of callers. Whoever has a good credential is never kept out by what others try from the same address (a load balancer's,
+ * perhaps): only the failures themselves are limited there.
+ */
+function createLimits({ requestsPerSecond = 0, onAuthFailure }: ApiDependencies): {
+  identified(request: FastifyRequest, identity: Promise<Identity>): Promise<Identity>;
+} {
+  const failures = new RateLimiter({ perSecond: FAILURES_PER_SECOND, burst: FAILURES_AT_ONCE });
+  const requests = requestsPerSecond > 0 ? new RateLimiter({ perSecond: requestsPerSecond, burst: 10 * requestsPerSecond }) : undefined;
+  return {
+    async identified(request, identity) {
+      let found: Identity;
+      try {
+        found = await identity;
+      } catch (error) {
+        if (!(error instanceof ProblemError) || error.problem !== 'unauthenticated') throw error;
+        onAuthFailure?.();
+        const waitSeconds = failures.take(request.ip);
+        throw waitSeconds === 0 ? error : tooMany(`too many requests without a good credential from ${request.ip}`, waitSeconds);
+      }
+      const waitSeconds = found.kind === 'anonymous' ? 0 : (requests?.take(found.name) ?? 0);
+      if (waitSeconds > 0) throw tooMany(`${found.name} makes more than ${requestsPerSecond} requests a second`, waitSeconds);
+      return found;
+    },
+  };
+}
+
+function tooMany(detail: string, waitSeconds: number): ProblemError {
+  return new ProblemError('rate-limited', detail, { headers: { 'retry-after': String(waitSeconds) } });
 }
 
 /** Answers to a caller who is known, and asked for what it may not do. */

@@ -74,6 +74,11 @@ export function authorize(identity: Identity, rule: RouteRule): void {
   if (rule.touches === 'fleet') requireWholeFleet(identity, 'this call is about the whole fleet');
 }
 
+/** Throws a ProblemError unless the caller's role allows it. */
+export function requirePermission(identity: Identity, permission: Permission): void {
+  if (!allows(identity, permission)) throw roleRequired(identity, [permission]);
+}
+
 /** Throws a ProblemError unless the caller's credential is for this group. `what` says which thing it is about, not the group. */
 export function requireGroup(identity: Identity, group: string | null, what: string): void {
   if (!covers(identity, group)) throw outOfScope(identity, what);

@@ -76,6 +76,10 @@ export interface ApiDependencies {
   tokens: TokenFile | undefined;
   /** Undefined: no single sign-on. */
   oidc?: OidcVerifier | undefined;
+  /** Requests per second of one credential, ten times as many at once; 0 or none = no limit. */
+  requestsPerSecond?: number;
+  /** Called for every request whose credential is missing or not good. */
+  onAuthFailure?(): void;
   /** Called once for every answer. */
   onAnswer?(request: { method: string; route: string; status: number; seconds: number; actor: string; requestId: string }): void;
 }

@@ -147,6 +147,11 @@ export const PROBLEMS = {
     title: 'The Content-Type is not taken here',
     help: 'Send `application/json`; `PUT /api/v1/configs/{name}` takes `text/yaml` too.',
   },
+  'rate-limited': {
+    status: 429,
+    title: 'Too many requests',
+    help: 'Wait for the time in `Retry-After`. `OPAMP_API_RATE_LIMIT` sets how many one credential may make; failures are limited by address.',
+  },
   'invalid-body': {
     status: 422,
     title: 'The body does not have the right shape',

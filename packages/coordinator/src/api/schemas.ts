@@ -87,6 +87,7 @@ export function problems(...types: readonly ProblemType[]): Record<number, JsonS
     'forbidden',
     'role-required',
     'out-of-scope',
+    'rate-limited',
     'internal',
     'unavailable',
     'issuer-unavailable',

@@ -13,7 +13,7 @@ import { groupWord, healthWord, statusWord, SYNC_WORDS, syncWord, toAgentDetail,
 import type { SyncWord } from '../agent-view.ts';
 import { covers } from '../../access/roles.ts';
 import type { Identity } from '../../access/roles.ts';
-import { requireGroup } from '../auth.ts';
+import { requireGroup, requirePermission } from '../auth.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { driftOf } from '../fleet-drift.ts';
 import { changesConfig, desiredOf } from '../impact.ts';
@@ -129,13 +129,28 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
         tags: ['agents'],
         summary: 'Everything that is known of one agent',
         params: schema.params({ uid: schema.UID }),
+        querystring: schema.query({
+          reveal: schema.flag('Shows secrets of the effective config; needs `secrets.reveal`, and is entered in the audit log.'),
+        }),
         response: { 200: schema.answer('The agent.', schema.ref('AgentDetail')), ...schema.problems('agent-not-found') },
       },
     },
     async (request) => {
       const record = await findOwn((request.params as { uid: string }).uid, request.identity);
+      const reveal = (request.query as { reveal?: boolean }).reveal === true;
       const [spec, effective] = await Promise.all([groups.spec(), agents.effective(record.uid)]);
-      return toAgentDetail(record, spec, effective, await driftOf(record, spec, effective, configs));
+      if (reveal) {
+        requirePermission(request.identity, 'secrets.reveal');
+        // Entered first: nobody sees a secret of which there is no record.
+        await audit.append({
+          ...actorOf(request),
+          action: 'secrets.reveal',
+          target: `agent/${record.uid}`,
+          group: groupOf(spec, record),
+          detail: {},
+        });
+      }
+      return toAgentDetail(record, spec, effective, await driftOf(record, spec, effective, configs), reveal);
     },
   );
 
