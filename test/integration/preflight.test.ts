@@ -60,11 +60,11 @@ test('agents whose build lacks a component are counted, named, passed by, and le
   expect(rollout.counts).toEqual({ applied: 25, skipped: 10 });
   expect(rollout.warnings).toContain('agents_skipped');
   expect(rollout.preflight).toMatchObject({ agents: 35, unable: 10, unknown: 5, needs: [{ kind: 'exporters', type: 'kafka' }] });
-  // Of four canaries two are agents that nobody knew anything of.
+  // Of four canaries at least two are agents that nobody knew anything of; the others are as chance has it.
   const views = await api.listAgents({ rollout: id });
   const canaries = views.filter(({ rollouts }) => rollouts[id]?.wave === '0' && rollouts[id].status === 'applied');
   expect(canaries).toHaveLength(4);
-  expect(canaries.filter(({ attributes: { env } }) => env === 'silent')).toHaveLength(2);
+  expect(canaries.filter(({ attributes: { env } }) => env === 'silent').length).toBeGreaterThanOrEqual(2);
 
   expect(offeredTo(await unable.records(), config.hash)).toEqual([]);
   expect(offeredTo([...(await able.records()), ...(await silent.records())], config.hash)).toHaveLength(25);

@@ -303,8 +303,8 @@ export function buildsOf({ to, preflight }: Pick<RolloutDocument, 'to' | 'prefli
 
 /**
  * Chooses at most `count` canaries of those that are able to load the config, to acknowledge, and not unhealthy: first one of each
- * stratum, the largest stratum first; within a stratum those come first that have been connected and healthy for `minHealthyMs`. Half
- * of them, as far as there are so many, are agents of which nobody knows whether their build can load it.
+ * stratum, the largest stratum first; within a stratum those come first that have been connected and healthy for `minHealthyMs`. At
+ * least half of them, as far as there are so many, are agents of which nobody knows whether their build can load it.
  */
 export function chooseCanary(
   candidates: readonly CanaryCandidate[],
