@@ -43,6 +43,7 @@ test('a backup that is restored into an emptied store brings everything back, an
     ({ inSync }) => inSync === true,
   );
 
+  await api.call('POST', '/tokens', { body: { kind: 'agent', name: 'host-1' } });
   const file = join(stack.directory, 'fleet.backup');
   expect(await cli('backup', '-o', file)).toMatch(/holds \d+ audit, 8 configs, 4 spec, \d+ rollouts, \d+ agents/);
   const before = {
@@ -54,6 +55,7 @@ test('a backup that is restored into an emptied store brings everything back, an
     rollout: await api.getRollout(id),
     events: await api.getEvents(id),
     audit: ((await api.call('GET', '/audit?limit=1000')) as { items: { action: string }[] }).items,
+    tokens: ((await api.call('GET', '/tokens')) as { items: unknown[] }).items,
     offers: offersOf([...(await quiet.records()), ...(await half.records())]),
   };
 
@@ -65,6 +67,11 @@ test('a backup that is restored into an emptied store brings everything back, an
   expect(await cli('restore', file, '--dry-run')).toContain('is whole');
   expect(await api.listRollouts()).toEqual([]);
   // The gateway that lives on does not know what the file says of its agents, and would take those of the rollout back.
+  await waitUntil(
+    'the gateway to have found the emptied store',
+    async () => await api.listGateways(),
+    (gateways) => gateways.some(({ alive, connected }) => alive && connected > 0),
+  );
   const refused = await opampctl(['restore', file], { OPAMP_API_URL: stack.apiUrl });
   expect(refused.code).toBe(1);
   expect(refused.err).toMatch(/\d+ agents are connected, and the file has rollouts that go on/);
@@ -91,9 +98,12 @@ test('a backup that is restored into an emptied store brings everything back, an
     previous,
   }));
   expect(groups).toEqual(before.groups);
+  expect(before.tokens).toHaveLength(1);
+  expect(((await api.call('GET', '/tokens')) as { items: unknown[] }).items).toEqual(before.tokens);
   const audit = ((await api.call('GET', '/audit?limit=1000')) as { items: { action: string }[] }).items;
   expect(audit[0]).toMatchObject({ action: 'backup.restore' });
   expect(audit.slice(-before.audit.length + 1)).toEqual(before.audit.slice(1));
+  expect(await api.call('GET', '/audit/verify'), 'the chain goes on over the restore').toMatchObject({ ok: true });
   expect((await api.getAgent(pinned ?? '')).config.desired).toMatchObject({ version: former.version, source: 'pin' });
   expect((await api.listAgents({ selector: 'label.ring=first' })).map(({ uid }) => uid)).toEqual([labelled]);
   expect(

@@ -4,7 +4,10 @@ import type { BackupSection } from './section.ts';
 /** Entries read at a time. */
 const CHUNK = 500;
 
-/** The audit log, entry by entry under its old id. Entries that are here already are kept; older ones cannot be put before them. */
+/**
+ * The audit log, entry by entry under its old id and with its link in the chain; what is written next follows the last of them. A log
+ * that has entries is kept as it is: nothing can be put before them without breaking their chain.
+ */
 export const AUDIT_SECTION: BackupSection = {
   name: 'audit',
 
@@ -28,19 +31,19 @@ export const AUDIT_SECTION: BackupSection = {
   },
 
   restorer({ client, keys }) {
+    let wasEmpty: boolean | undefined;
     let skipped = 0;
     return {
       async restore(record) {
         const { id } = record;
         if (typeof id !== 'string' || !/^\d{1,20}-\d{1,20}$/.test(id)) throw new TypeError('the field id is no place in a log');
-        try {
-          await client.xadd(keys.audit, id, ...textsOf(record, 'fields'));
-        } catch (error) {
-          if (!(error instanceof Error) || !error.message.includes('equal or smaller')) throw error;
-          skipped += 1;
-        }
+        const fields = textsOf(record, 'fields');
+        wasEmpty ??= (await client.xlen(keys.audit)) === 0;
+        if (wasEmpty) await client.xadd(keys.audit, id, ...fields);
+        else skipped += 1;
       },
-      notes: () => (skipped === 0 ? [] : [`${skipped} audit entries are left out: the log here is newer than they are`]),
+      notes: () =>
+        skipped === 0 ? [] : [`${skipped} audit entries are left out: the log here has entries, and its chain goes on from these`],
     };
   },
 };
