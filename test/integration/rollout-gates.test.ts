@@ -208,7 +208,11 @@ describe('the gate manual', () => {
   test('waits in each wave for somebody else than the author, and keeps who it was', async (context) => {
     const { api, directory } = stack();
     const file = join(directory, 'tokens');
-    await writeFile(file, 'grace:grace-0123456789abcdef role=operator\nada:ada-0123456789abcdef role=approver\n', { mode: 0o600 });
+    await writeFile(
+      file,
+      'grace:grace-0123456789abcdef role=operator\nalan:alan-0123456789abcdef role=operator\nada:ada-0123456789abcdef role=approver\n',
+      { mode: 0o600 },
+    );
     const guarded = await stack().startCoordinator({ OPAMP_API_TOKENS_FILE: file });
     const strict = api.at(stack().apiUrlOf(guarded));
     const as = (name: string, body: unknown) => ({ headers: { authorization: `Bearer ${name}-0123456789abcdef` }, body });
@@ -227,7 +231,8 @@ describe('the gate manual', () => {
     for (const wave of [0, 1]) {
       await waitForRollout(api, id, `to wait in wave ${wave}`, ({ waveIndex, holds }) => waveIndex === wave && holds[0] === 'approval');
       expect((await api.getRollout(id)).holdDetails[0]?.detail).toBe(`wave ${wave} waits for promote (board)`);
-      expect(await strict.refusal('POST', `/rollouts/${id}/promote`, as('grace', { reason: 'mine' }))).toMatchObject({ status: 403 });
+      for (const operator of ['grace', 'alan'])
+        expect(await strict.refusal('POST', `/rollouts/${id}/promote`, as(operator, { reason: 'mine' }))).toMatchObject({ status: 403 });
       expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(wave === 0 ? 5 : 20);
       await strict.call('POST', `/rollouts/${id}/promote`, as('ada', { reason: `wave ${wave} is fine` }));
     }

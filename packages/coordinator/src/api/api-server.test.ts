@@ -110,6 +110,42 @@ describe('every answer but success is a problem', () => {
   });
 });
 
+describe('headers', () => {
+  it.each([
+    ['an answer', 'GET', '/configs', {}, 200],
+    ['the description of the API', 'GET', '/openapi.json', {}, 200],
+    ['the text of a problem', 'GET', '/problems/internal', {}, 200],
+    ['an unknown path', 'GET', '/nope', {}, 404],
+    ['a path that cannot be read', 'GET', '/agents/%zz', {}, 400],
+    ['a method that the path does not take', 'PATCH', '/fleet', {}, 405],
+    ['a wrong body', 'PUT', '/groups/a', [1], 422],
+    ['a missing agent', 'GET', '/agents/0190f000-0000-7000-8000-000000000000', {}, 404],
+  ] as const)('keep caches and guessing browsers from %s', async (_what, method, path, body, status) => {
+    const { call } = await createFakeApi();
+    const answer = await call(method, path, method === 'GET' ? undefined : body);
+    expect(answer.status).toBe(status);
+    expect(answer.headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    });
+  });
+
+  it('are on refusals of who is not known, too', async () => {
+    const { call } = await createFakeApi({ tokens: TOKENS });
+    const answer = await call('GET', '/configs');
+    expect(answer.status).toBe(401);
+    expect(answer.headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
+  });
+
+  it('leave the dashboard those of its own', async () => {
+    const { app } = await createFakeApi();
+    const { headers } = await app.inject({ url: '/agents', headers: { host: 'localhost' } });
+    expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' });
+    expect(headers['content-security-policy']).toContain("default-src 'none'");
+  });
+});
+
 describe('who may call', () => {
   it('takes the holder of a bearer token as the actor, and nobody else', async () => {
     const { call, state } = await createFakeApi({ tokens: TOKENS });

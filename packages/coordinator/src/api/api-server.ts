@@ -8,6 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../access/roles.ts';
 import { RateLimiter } from '../access/rate-limit.ts';
 import { authorize, identify } from './auth.ts';
+import { API_HEADERS } from './api-headers.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import { toProblem } from './error-answers.ts';
 import { isProblemType, ProblemError, PROBLEMS } from './problem.ts';
@@ -86,6 +87,7 @@ export async function createApiServer(dependencies: ApiDependencies): Promise<Fa
   app.decorateRequest('span');
   traceRequests(app, dependencies.tracer ?? NO_TRACER);
   app.decorateRequest('identity');
+  app.addHook('onRequest', async (_request, reply) => void reply.headers(API_HEADERS));
   app.addHook('preClose', async () => closing.abort());
 
   // Answers are written as they are: a schema that lags behind must never drop a field of them.
@@ -279,7 +281,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Prob
   const withId = problem.status >= 500 ? { ...body, requestId: request.id } : body;
   return reply
     .code(problem.status)
-    .headers(problem.headers)
+    .headers({ ...API_HEADERS, ...problem.headers })
     .type('application/problem+json')
     .serializer((data: unknown) => JSON.stringify(data))
     .send(withId);

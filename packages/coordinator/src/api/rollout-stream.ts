@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { TERMINAL_PHASES } from '@opamp-gateway/shared/rollout-types';
 import type { RolloutService } from '../rollout/service.ts';
+import { API_HEADERS } from './api-headers.ts';
 
 /** Comments at this interval keep proxies from closing a quiet stream. */
 const KEEP_ALIVE_MS = 15_000;
@@ -26,8 +27,8 @@ export async function streamRolloutEvents(options: {
   const signal = AbortSignal.any([gone.signal, closing]);
 
   raw.writeHead(200, {
+    ...API_HEADERS,
     'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store',
     'x-accel-buffering': 'no',
     connection: 'close',
   });

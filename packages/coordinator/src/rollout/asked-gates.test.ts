@@ -278,6 +278,32 @@ describe('a manual gate', () => {
     expect(bench.document.waves[0]?.approvals).toMatchObject([{ what: 'after', by: 'ada', reason: 'looks good' }]);
   });
 
+  it('is passed by nobody without the right to approve, nor by way of a gate that could not tell', () => {
+    const operator = { approve: false, advance: true, identified: true };
+    const approver = { approve: true, advance: false, identified: true };
+    const bench = atGates([PROMETHEUS, { type: 'manual', name: 'release-board' }]);
+    answer(bench, only(bench), 'inconclusive');
+    bench.step();
+    expect(bench.holds).toEqual(['gate_inconclusive']);
+    // Judging the gate that asks is the work of operators, and passes that gate only.
+    bench.step({}, { action: 'promote', actor: 'bob', rights: operator });
+    bench.step();
+    expect([bench.document.waveIndex, bench.holds]).toEqual([0, ['approval']]);
+    for (const [actor, rights, type] of [
+      ['bob', operator, 'approver-required'],
+      [bench.document.createdBy, operator, 'approver-required'],
+      [bench.document.createdBy, approver, 'own-rollout'],
+    ] as const)
+      expect(bench.step({}, { action: 'promote', actor, rights })).toMatchObject({ kind: 'forbidden', type });
+    bench.act('pause');
+    bench.act('resume');
+    bench.step();
+    expect([bench.document.waveIndex, bench.holds, bench.document.waves[0]?.approvals]).toEqual([0, ['approval'], []]);
+    bench.step({}, { action: 'promote', actor: 'ada', rights: approver });
+    bench.step();
+    expect(bench.document.waveIndex).toBe(1);
+  });
+
   it('takes no approval that was given too long ago', () => {
     const bench = atGates([PROMETHEUS, { type: 'manual', expires: '1m' }]);
     answer(bench, only(bench), 'pass');
