@@ -222,12 +222,19 @@ describe('rollout start', () => {
       agents: { connected: 5 },
       waves: [{ agents: 5, soak: '1s' }],
       eta: '10s',
+      canary: { agents: ['u1', 'u2', 'u3', 'u4', 'u5', 'u6'], strata: 3, strataCovered: 2 },
+      gates: [
+        { name: 'ackRatio', outcome: 'pass', detail: '' },
+        { name: 'errors', outcome: 'inconclusive', detail: 'no data' },
+      ],
       conflict: null,
       warnings: ['w'],
     }));
     const run = await cli(['rollout', 'start', '-g', 'prod', '-c', 'base@1', '--dry-run']);
     expect(api.requests[0]?.path).toBe('/rollouts?dryRun=true');
     expect(run.out).toContain('connected 5');
+    expect(run.out).toMatch(/canaries: +u1, u2, u3, u4, u5, and 1 more; 2 of 3 strata/);
+    expect(run.out).toMatch(/gate: +errors: inconclusive \(no data\)/);
   });
 
   it('acts with reason and revision', async () => {

@@ -18,7 +18,7 @@ const ACTIONS = {
   promote: 'approve, or skip a soak',
   abort: 'stop, and take everybody back',
   cancel: 'end a rollout that has offered nothing yet',
-  rollback: 'take back a rollout, also one that succeeded',
+  rollback: 'take back a rollout that succeeded, by a new one',
   retry: 'try again the agents that failed',
 } as const;
 
@@ -60,6 +60,8 @@ interface Preview {
   schedule?: { startsAt: string };
   eta: string;
   conflict: string | null;
+  canary?: { agents: string[]; strata: number; strataCovered: number };
+  gates?: { name: string; outcome: string; detail: string }[];
   preflight?: Preflight | null;
   problems?: string[];
   warnings: string[];
@@ -181,7 +183,7 @@ export function addRolloutCommands(program: Command, context: Context): void {
 function addTune(rollout: Command, context: Context): void {
   rollout
     .command('tune')
-    .description('change maxInFlight, rate, failure or onFailure of a running rollout')
+    .description('change maxInFlight, maxInFlightPer, rate, failure or onFailure of a running rollout')
     .argument('<id>', 'id of the rollout')
     .requiredOption('--strategy <json|file>', 'only the fields to change, as JSON or as a file of it')
     .option('--reason <text>', 'why')
@@ -310,6 +312,14 @@ function counted<Entry extends { agents: number }>(
   return [[name, `${shown.join(', ')}${entries.length > 8 ? `, and ${entries.length - 8} more` : ''}`]];
 }
 
+/** Who would be tried first, the first five of them, and how many strata they cover. */
+function canaryFields({ canary }: Preview): [string, string][] {
+  if (canary === undefined || canary.agents.length === 0) return [];
+  const { agents, strata, strataCovered } = canary;
+  const more = agents.length > 5 ? `, and ${agents.length - 5} more` : '';
+  return [['canaries', `${agents.slice(0, 5).join(', ')}${more}${strata > 1 ? `; ${strataCovered} of ${strata} strata` : ''}`]];
+}
+
 function previewFields(preview: Preview): [string, string][] {
   return [
     ['group', preview.group],
@@ -333,6 +343,10 @@ function previewFields(preview: Preview): [string, string][] {
     ),
     ...(preview.schedule === undefined ? [] : [['starts', preview.schedule.startsAt] as [string, string]]),
     ['takes at least', preview.eta],
+    ...canaryFields(preview),
+    ...(preview.gates ?? []).map(
+      ({ name, outcome, detail }) => ['gate', `${name}: ${outcome}${detail === '' ? '' : ` (${detail})`}`] as [string, string],
+    ),
     ...(preview.conflict === null ? [] : [['conflict', `rollout ${preview.conflict} is active`] as [string, string]]),
     ...(preview.preflight?.lines ?? []).map((line) => ['components', line] as [string, string]),
     ...(preview.problems ?? []).map((problem) => ['refused', problem] as [string, string]),

@@ -267,7 +267,7 @@ describe('a manual gate', () => {
     answer(bench, only(bench), 'pass');
     bench.step();
     expect(bench.holds).toEqual(['approval']);
-    expect(bench.document.holds[0]?.detail).toBe('wave 0 waits for promote (release-board)');
+    expect(bench.document.holds[0]?.detail).toBe('wave 1 waits for promote (release-board)');
     const rights = { approve: true, advance: true, identified: true };
     expect(bench.step({}, { action: 'promote', rights })).toMatchObject({ kind: 'forbidden', type: 'own-rollout' });
     bench.step({}, { action: 'promote', actor: 'ada', reason: 'looks good' });

@@ -34,7 +34,7 @@ export function ackShortfallOf(document: RolloutDocument, counters: Counters): s
   const own = verdictsOf(tallyOf(counters, document.waveIndex));
   const { applied, decided } = own.decided > 0 ? own : verdictsOf(counters.total);
   if (decided === 0 || applied / decided >= minRatio) return null;
-  return `${applied} of ${decided} decided agents of wave ${document.waveIndex} applied it, ${percent(applied, decided)} of at least ${100 * minRatio} % (success.minRatio)`;
+  return `${applied} of ${decided} decided agents of wave ${document.waveIndex + 1} applied it, ${percent(applied, decided)} of at least ${100 * minRatio} % (success.minRatio)`;
 }
 
 /** Whether too many of the wave's agents cannot tell; null when the share is within the limit. */
@@ -43,7 +43,7 @@ export function unverifiedExcessOf(document: RolloutDocument, counters: Counters
   const own = verdictsOf(tallyOf(counters, document.waveIndex));
   const known = own.decided + own.unverified;
   if (known === 0 || own.unverified / known <= limit) return null;
-  return `${own.unverified} of ${known} agents of wave ${document.waveIndex} cannot or did not acknowledge, ${percent(own.unverified, known)} of at most ${100 * limit} % (unverified.maxRatio)`;
+  return `${own.unverified} of ${known} agents of wave ${document.waveIndex + 1} cannot or did not acknowledge, ${percent(own.unverified, known)} of at most ${100 * limit} % (unverified.maxRatio)`;
 }
 
 /** True when somebody proved or silently took the config: a rollout never succeeds without. */

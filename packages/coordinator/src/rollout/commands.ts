@@ -95,7 +95,7 @@ function promote(draft: Draft, command: Command): string | null {
     draft.emit('promoted', command.reason, { what: 'soak' });
     return null;
   }
-  return `nothing waits for promote: wave ${draft.document.waveIndex} is ${wave.phase}`;
+  return `nothing waits for promote: wave ${draft.document.waveIndex + 1} is ${wave.phase}`;
 }
 
 /** Offers once more to agents that are back on the proven version after a FAILED. */

@@ -136,10 +136,15 @@ export class FieldReader {
   }
 
   /** Reports every member that nobody read. */
-  rejectUnknown(): void {
+  rejectUnknown(message = 'is not a known field'): void {
     for (const name of Object.keys(this.#value)) {
-      if (!this.#read.has(name) && this.#value[name] !== undefined) this.problem(name, 'is not a known field');
+      if (!this.#read.has(name) && this.#value[name] !== undefined) this.problem(name, message);
     }
+  }
+
+  /** Whether any member is given. */
+  get isEmpty(): boolean {
+    return Object.values(this.#value).every((value) => value === undefined);
   }
 
   #wrong<T>(name: string, wanted: string, value: unknown, fallback: T): T {

@@ -87,7 +87,7 @@ function deadline(draft: Draft): string | null {
     return 'the rollout takes longer than deadlines.total';
   const assigning = wave.phase === 'assigning' || wave.phase === 'converging';
   if (assigning && wave.startedActiveMs !== null && nowActiveMs - wave.startedActiveMs > waveMs) {
-    return `wave ${document.waveIndex} takes longer than deadlines.wave`;
+    return `wave ${document.waveIndex + 1} takes longer than deadlines.wave`;
   }
   return null;
 }

@@ -166,7 +166,7 @@ function healthPreview(cohort: number, control: number): RolloutPreview['gates']
   return {
     name: 'healthRegression',
     outcome: enough ? 'pass' : 'notApplicable',
-    detail: enough ? '' : `${cohort} agents with the new config and ${control} without before the last wave`,
+    detail: `${cohort} agents with the new config and ${control} without before the last wave`,
   };
 }
 

@@ -173,6 +173,13 @@ describe('problems', () => {
     }
   });
 
+  it('name the word that rate and schedule take beside an object', () => {
+    expect(problemsOf({ rate: 'fast', schedule: 'later' })).toEqual([
+      { path: 'strategy.rate', message: 'must be "unlimited" or an object such as { "start": 10, "max": 500 }, is "fast"' },
+      { path: 'strategy.schedule', message: 'must be "now" or an object with startAt, windows or both, is "later"' },
+    ]);
+  });
+
   it('refuse shares that do not grow, and soaks that do not fit the deadline', () => {
     expect(
       problemsOf({ waves: [{ size: { percent: 50 } }, { size: { percent: 50 } }, { size: { percent: 10 } }] }).map((entry) => entry.path),

@@ -221,7 +221,12 @@ function readNames(fields: FieldReader, name: string, maxItems: number): string[
 /** Reads `rate`: "unlimited" or the ramp object. */
 export function readRate(fields: FieldReader): Ramp | 'unlimited' {
   if (!fields.has('rate')) return { ...DEFAULT_RAMP };
-  if (fields.raw('rate') === 'unlimited') return 'unlimited';
+  const given = fields.raw('rate');
+  if (given === 'unlimited') return 'unlimited';
+  if (typeof given !== 'object' || given === null) {
+    fields.problem('rate', `must be "unlimited" or an object such as { "start": 10, "max": 500 }, is ${JSON.stringify(given)}`);
+    return { ...DEFAULT_RAMP };
+  }
   const ramp = fields.object('rate');
   if (ramp === undefined) return { ...DEFAULT_RAMP };
   const read = {
@@ -264,6 +269,11 @@ function readDeadlines(fields: FieldReader): Strategy['deadlines'] {
 function readSchedule(fields: FieldReader): Pick<Strategy, 'startAtMs' | 'windows'> {
   const now = { startAtMs: null, windows: [] };
   if (!fields.has('schedule') || fields.raw('schedule') === 'now' || fields.raw('schedule') === null) return now;
+  const given = fields.raw('schedule');
+  if (typeof given !== 'object') {
+    fields.problem('schedule', `must be "now" or an object with startAt, windows or both, is ${JSON.stringify(given)}`);
+    return now;
+  }
   const schedule = fields.object('schedule');
   if (schedule === undefined) return now;
   const text = schedule.text('startAt', { fallback: '', maxLength: 64 });

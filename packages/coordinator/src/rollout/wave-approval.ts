@@ -8,10 +8,10 @@ export function awaitedApproval(draft: Draft, answered: boolean): string | null 
   const { approval: wanted } = currentStrategy(document);
   const gate = manualGate(document.strategy.gates);
   if (wanted === 'before' && wave.phase === 'pending' && !wave.approvedBefore)
-    return `wave ${document.waveIndex} waits for promote before it starts`;
+    return `wave ${document.waveIndex + 1} waits for promote before it starts`;
   if ((wanted !== 'after' && gate === undefined) || wave.phase !== 'gating' || wave.gates === null || !answered || wave.approvedAfter)
     return null;
-  return `wave ${document.waveIndex} waits for promote${gate === undefined ? '' : ` (${gate.name})`}`;
+  return `wave ${document.waveIndex + 1} waits for promote${gate === undefined ? '' : ` (${gate.name})`}`;
 }
 
 /** Books an approval of the present wave, before it starts or at its gates. */
