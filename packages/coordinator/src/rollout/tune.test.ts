@@ -34,7 +34,11 @@ describe('tuning a running rollout', () => {
 
   it('says which fields can be changed when another one is given', () => {
     const { problems } = tune({ ackTimeout: '1s', failure: { maxCount: 1, minDecided: 3 }, maxInFlight: 0 });
-    expect(problems.map(({ path }) => path).toSorted()).toEqual(['strategy.ackTimeout', 'strategy.failure.minDecided', 'strategy.maxInFlight']);
+    expect(problems.map(({ path }) => path).toSorted()).toEqual([
+      'strategy.ackTimeout',
+      'strategy.failure.minDecided',
+      'strategy.maxInFlight',
+    ]);
     const { message } = problems.find(({ path }) => path === 'strategy.ackTimeout') ?? { message: '' };
     expect(message).toBe(
       'cannot be changed while the rollout runs; maxInFlight, maxInFlightPer, rate, failure.maxCount, failure.maxPercent and onFailure can',

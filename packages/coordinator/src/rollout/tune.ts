@@ -26,7 +26,10 @@ export function tuneStrategy(document: RolloutDocument, patch: unknown, problems
   const onFailure = fields.has('onFailure') ? fields.choice('onFailure', ['rollback', 'pause'], 'rollback') : undefined;
   fields.rejectUnknown(NOT_TUNABLE);
   if (fields.isEmpty || failure?.isEmpty === true) {
-    problems.push({ path: failure === undefined ? 'strategy' : 'strategy.failure', message: `names nothing to change; ${TUNABLE} can be changed` });
+    problems.push({
+      path: failure === undefined ? 'strategy' : 'strategy.failure',
+      message: `names nothing to change; ${TUNABLE} can be changed`,
+    });
   }
   strategy.waves.forEach((wave, index) => {
     if (index < document.waveIndex) return;
