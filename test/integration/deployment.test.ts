@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { OPTIONS } from '@opamp-gateway/shared/environment';
 import { expect, test, type TestContext } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const CHART = join(ROOT, 'deploy/helm/opamp-gateway');
@@ -129,6 +129,29 @@ test('helm takes the chart, and what it renders belongs together', async (contex
   const gateway = manifests.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name.endsWith('-gateway'));
   expect(gateway?.spec.template?.spec.containers[0]?.env).toContainEqual({ name: 'OPAMP_GATEWAY_DRAIN_MS', value: '40000' });
   expect(gateway?.spec.template?.spec.terminationGracePeriodSeconds).toBeGreaterThan(40 + 5);
+});
+
+test('the chart brings the alert rules, and the files that settings name', async (context) => {
+  await needTool(context, 'helm', 'version');
+  const manifests = await renderChart(
+    'prometheusRule.enabled=true',
+    ...['gateway', 'coordinator'].flatMap((part) => [
+      `${part}.extraVolumes[0].name=tls`,
+      `${part}.extraVolumes[0].secret.secretName=opamp-tls`,
+      `${part}.extraVolumeMounts[0].name=tls`,
+      `${part}.extraVolumeMounts[0].mountPath=/etc/opamp/tls`,
+    ]),
+  );
+  const rules = await readFile(join(ROOT, 'deploy/prometheus/rules/opamp.rules.yml'), 'utf8');
+  expect(manifests.find(({ kind }) => kind === 'PrometheusRule')?.spec).toEqual(parse(rules));
+  const pods = manifests.flatMap(({ kind, spec }) => (kind === 'Deployment' ? [spec.template?.spec] : []));
+  expect(pods).toHaveLength(2);
+  for (const pod of pods) {
+    expect(pod).toMatchObject({ volumes: expect.arrayContaining([{ name: 'tls', secret: { secretName: 'opamp-tls' } }]) as unknown });
+    expect(pod?.containers[0]).toMatchObject({
+      volumeMounts: expect.arrayContaining([{ name: 'tls', mountPath: '/etc/opamp/tls' }]) as unknown,
+    });
+  }
 });
 
 test('the chart refuses values that would not work', async (context) => {

@@ -16,6 +16,8 @@ import { expectMainJob } from '../support/main-job.ts';
 import { ClusterSet } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinels.ts';
 import { findOnPath, RedisServer } from '../support/redis-server.ts';
+import type { Stack } from '../support/stack.ts';
+import { waitUntil } from '../support/wait-for.ts';
 
 const LUA = fileURLToPath(new URL('../../packages/shared/lua', import.meta.url));
 const SHIPPED_ACL = fileURLToPath(new URL('../../deploy/redis/opamp.acl', import.meta.url));
@@ -37,6 +39,8 @@ test('over TLS, with users of the shipped ACL file, which allows every command t
   let ca = '';
   const stack = await useStack(context, {
     gateways: 2,
+    gatewayEnv: { OPAMP_AGENT_AUTH: 'token' },
+    coordinatorEnv: { OPAMP_PUBLIC_ENDPOINT: 'wss://opamp.example.com/v1/opamp' },
     store: async (directory) => {
       const tls = await makeCertificates(directory);
       ca = await readFile(tls.ca, 'utf8');
@@ -53,7 +57,10 @@ test('over TLS, with users of the shipped ACL file, which allows every command t
       };
     },
   });
-  await expectMainJob(context, stack, { tls: { ca, cert: undefined, key: undefined } });
+  const { id, token } = await enrolHost(stack);
+  const agentHeaders = { Authorization: `Bearer ${token}` };
+  await expectMainJob(context, stack, { tls: { ca, cert: undefined, key: undefined }, agentHeaders });
+  await expectCredentialCalls(stack, id, agentHeaders);
 
   const admin = new Redis({ host: '127.0.0.1', port: server?.port ?? 0, username: 'admin', password: 'admin-secret', tls: { ca } });
   context.onTestFinished(() => admin.disconnect());
@@ -106,6 +113,39 @@ test('on Valkey', async (context) => {
   const stack = await useStack(context, { gateways: 1, store: (directory) => RedisServer.start({ directory, binary }) });
   await expectMainJob(context, stack);
 });
+
+/** Exchanges an enrolment token as an install script does. */
+async function enrolHost(stack: Stack): Promise<{ id: string; token: string }> {
+  const made = (await stack.api.call('POST', '/tokens', { body: { kind: 'enrolment', name: 'shape', groups: ['shape'] } })) as {
+    token: string;
+  };
+  const answer = await fetch(`${stack.apiUrl}/api/v1/enrol`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${made.token}`, 'content-type': 'application/json' },
+    body: '{}',
+  });
+  expect(answer.status).toBe(201);
+  return (await answer.json()) as { id: string; token: string };
+}
+
+/** What Redis is asked about credentials beside connecting with one: reading, changing, ending. */
+async function expectCredentialCalls(stack: Stack, id: string, headers: Readonly<Record<string, string>>): Promise<void> {
+  const { api } = stack;
+  const [url = ''] = stack.gatewayUrls;
+  const poll = async (): Promise<number> =>
+    (
+      await fetch(url.replace(/^ws/, 'http'), {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/x-protobuf' },
+        body: new Uint8Array(),
+      })
+    ).status;
+  expect(await poll()).not.toBe(401);
+  expect(await api.call('GET', `/tokens/${id}`)).toMatchObject({ lastUsedAt: expect.any(String) as unknown });
+  await api.call('PATCH', `/tokens/${id}`, { body: { labels: { ring: 'two' } } });
+  await api.call('DELETE', `/tokens/${id}`, { body: { reason: 'test' } });
+  await waitUntil('the gateway to refuse the revoked token', poll, (status) => status === 401);
+}
 
 /** A coordinator does not start on a server that evicts, and says what to run. `admin` is connected to one server of that store. */
 async function expectPolicyIsChecked(

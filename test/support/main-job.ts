@@ -13,6 +13,8 @@ export interface MainJobOptions {
   /** Where a BullMQ client of the test adds its job. Default: where the stack's processes are. */
   readonly queueUrl?: string;
   readonly tls?: RedisTls;
+  /** What agents send with each upgrade and poll. */
+  readonly agentHeaders?: Readonly<Record<string, string>>;
 }
 
 const AGENTS = 60;
@@ -27,13 +29,14 @@ const ALL = { ...FAST_STRATEGY, success: { minRatio: 1, minReached: 1 } };
 export async function expectMainJob(
   context: TestContext,
   stack: Stack,
-  { queueUrl = stack.redisUrl, tls }: MainJobOptions = {},
+  { queueUrl = stack.redisUrl, tls, agentHeaders = {} }: MainJobOptions = {},
 ): Promise<void> {
   const { api } = stack;
   const fleet = await useFleet(context, stack, {
     name: 'shape',
     agents: AGENTS,
     httpFraction: 0.1,
+    headers: agentHeaders,
     profiles: [{ profile: 'normal', fraction: 1, overrides: { failOn: [{ kind: 'validation', match: { contains: 'shape bad' } }] } }],
   });
   const deployment = await Deployment.create(api, fleet);

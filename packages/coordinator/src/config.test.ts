@@ -33,6 +33,11 @@ describe('the configuration of a coordinator', () => {
     expect(read).toThrow(/did you mean OPAMP_COORDINATOR_PORT/);
   });
 
+  it('takes networks of load balancers, and refuses what is none', () => {
+    expect(readConfig({ OPAMP_API_TRUSTED_PROXIES: '10.0.0.0/8,::1' }).config.trustedProxies).toEqual(['10.0.0.0/8', '::1']);
+    expect(() => readConfig({ OPAMP_API_TRUSTED_PROXIES: '10.0.0.0/8,lb.internal' })).toThrow(/OPAMP_API_TRUSTED_PROXIES: lb\.internal/);
+  });
+
   it('ignores what Kubernetes makes for services, and tells', () => {
     const { config, ignored } = readConfig({ OPAMP_COORDINATOR_PORT: 'tcp://10.0.0.1:4330', OPAMP_COORDINATOR_SERVICE_HOST: '10.0.0.1' });
     expect(config.port).toBe(4330);

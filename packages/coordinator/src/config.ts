@@ -7,6 +7,7 @@ import type { FailedRateLimits } from './alerts/failed-rate-watch.ts';
 import type { EnvironmentValues } from '@opamp-gateway/shared/environment';
 import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
+import { parseNetworks } from '@opamp-gateway/shared/networks';
 import type { TracingConfig } from '@opamp-gateway/shared/tracing';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
@@ -52,6 +53,8 @@ export interface CoordinatorConfig {
   fleetWatchMs: number;
   /** Requests of one credential; 0 = no limit. */
   requestsPerSecond: number;
+  /** Networks of load balancers whose `X-Forwarded-For` counts. */
+  trustedProxies: readonly string[];
   /** Undefined: no single sign-on. */
   oidc: OidcSettings | undefined;
   /** Where agents reach the gateways, and the authority (PEM) they know them by. */
@@ -102,6 +105,7 @@ const NAMES = [
   'OPAMP_ALERTS_FAILED_MIN_AGENTS',
   'OPAMP_COORDINATOR_FLEET_WATCH_MS',
   'OPAMP_API_RATE_LIMIT',
+  'OPAMP_API_TRUSTED_PROXIES',
   'OPAMP_OIDC_ISSUER',
   'OPAMP_OIDC_CLIENT_ID',
   'OPAMP_OIDC_AUDIENCE',
@@ -151,6 +155,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     failedRate: { percent: values.OPAMP_ALERTS_FAILED_PERCENT, minAgents: values.OPAMP_ALERTS_FAILED_MIN_AGENTS },
     fleetWatchMs: values.OPAMP_COORDINATOR_FLEET_WATCH_MS,
     requestsPerSecond: values.OPAMP_API_RATE_LIMIT,
+    trustedProxies: networksOf(values.OPAMP_API_TRUSTED_PROXIES),
     oidc: readOidc(values),
   });
   return { config, ignored: ignoredServiceLinks(environment) };
@@ -187,6 +192,15 @@ function readOidc(values: Readonly<Pick<EnvironmentValues, (typeof NAMES)[number
     algorithms: values.OPAMP_OIDC_ALGORITHMS,
     clockSkewSeconds: values.OPAMP_OIDC_CLOCK_SKEW_SECONDS,
   };
+}
+
+function networksOf(networks: readonly string[]): readonly string[] {
+  try {
+    parseNetworks(networks);
+    return networks;
+  } catch (error) {
+    throw new ConfigurationError([`OPAMP_API_TRUSTED_PROXIES: ${toError(error).message}`], { cause: error });
+  }
 }
 
 function urlsOf(text: string | undefined): GateSettings['prometheusUrls'] {
@@ -232,6 +246,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     failedRate: { percent: 5, minAgents: 20 },
     fleetWatchMs: 5000,
     requestsPerSecond: 100,
+    trustedProxies: [],
     oidc: undefined,
     commandTimeoutMs: 5000,
     graceMs: 15_000,

@@ -239,6 +239,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       tokens,
       oidc,
       requestsPerSecond: config.requestsPerSecond,
+      trustedProxies: config.trustedProxies,
       onAuthFailure: events.onAuthFailure,
       onAnswer: events.onAnswer,
     });

@@ -8,7 +8,7 @@ import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
 import type { RedisTls } from '@opamp-gateway/shared/redis/client';
 import { readRedisTls, REDIS_TLS_NAMES } from '@opamp-gateway/shared/redis/redis-tls';
 import type { LogLevel } from '@opamp-gateway/shared/logger';
-import { parseNetworks } from './transport/peer.ts';
+import { parseNetworks } from '@opamp-gateway/shared/networks';
 import type { PeerOptions } from './transport/peer.ts';
 import { readAuthorities } from './client-authorities.ts';
 import { openStaticTokens } from './static-tokens.ts';

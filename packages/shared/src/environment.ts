@@ -416,6 +416,11 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'Requests that one credential may make, ten times as many at once; the rest is answered 429; 0 is unlimited.',
   }),
+  OPAMP_API_TRUSTED_PROXIES: listOption({
+    default: [],
+    readBy: COORDINATOR,
+    sentence: 'Networks (`10.0.0.0/8`) of the load balancers whose `X-Forwarded-For` says which address limits and audit entries go by.',
+  }),
   OPAMP_OIDC_ISSUER: textOption({
     default: undefined,
     kind: 'URL',

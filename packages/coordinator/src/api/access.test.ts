@@ -285,6 +285,21 @@ describe('limits of callers', () => {
     expect((await call('GET', '/me', undefined, bearer('viewer:*'))).status).toBe(200);
   });
 
+  it('go by the address that a listed load balancer names, and by nothing that somebody else says', async () => {
+    const statuses = async (trustedProxies: string[], header: string): Promise<Set<number>> => {
+      const { call } = await createFakeApi({ tokens: TOKENS, trustedProxies });
+      const fail = async (headers: Record<string, string>): Promise<number> =>
+        (await call('GET', '/me', undefined, { ...bearer('nobody'), ...headers })).status;
+      await Promise.all(Array.from({ length: 60 }, () => fail({ 'x-forwarded-for': header })));
+      return new Set([await fail({ 'x-forwarded-for': header }), await fail({ 'x-forwarded-for': '192.0.2.2' })]);
+    };
+    expect(await statuses(['127.0.0.0/8'], '192.0.2.1')).toEqual(new Set([429, 401]));
+    // What a client puts in front of the load balancer's own word does not count.
+    expect(await statuses(['127.0.0.0/8'], '192.0.2.9, 192.0.2.2')).toEqual(new Set([429]));
+    expect(await statuses([], '192.0.2.1')).toEqual(new Set([429]));
+    expect(await statuses(['10.0.0.0/8'], '192.0.2.1')).toEqual(new Set([429]));
+  });
+
   it('answer 429 to a credential that asks too much, and change nothing by it', async () => {
     const { call, state } = await createFakeApi({ tokens: TOKENS, requestsPerSecond: 1 });
     const calls = Array.from({ length: 40 }, async () => await call('POST', '/fleet/freeze', {}, bearer('admin:*')));

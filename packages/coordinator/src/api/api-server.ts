@@ -68,10 +68,12 @@ const FAILURES_PER_SECOND = 0.5;
  * success is `application/problem+json`. The server does not listen yet.
  */
 export async function createApiServer(dependencies: ApiDependencies): Promise<FastifyInstance> {
+  const { trustedProxies = [] } = dependencies;
   const app: FastifyInstance = fastify({
     loggerInstance: dependencies.logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT_BYTES,
+    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     genReqId: () => randomUUID(),

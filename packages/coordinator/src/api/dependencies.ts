@@ -78,6 +78,8 @@ export interface ApiDependencies {
   oidc?: OidcVerifier | undefined;
   /** Requests per second of one credential, ten times as many at once; 0 or none = no limit. */
   requestsPerSecond?: number;
+  /** Networks of load balancers that are believed when they say who called; none = nobody is. */
+  trustedProxies?: readonly string[];
   /** Called for every request whose credential is missing or not good. */
   onAuthFailure?(): void;
   /** Called once for every answer. */

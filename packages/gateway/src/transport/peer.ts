@@ -1,4 +1,6 @@
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
+import type { BlockList } from 'node:net';
+import { parseNetworks } from '@opamp-gateway/shared/networks';
 
 export interface PeerOptions {
   /** Networks (CIDR) of the proxies whose word counts. */
@@ -72,19 +74,6 @@ export class PeerReader {
     const family = isIP(address);
     return family !== 0 && this.#trusted.check(address, family === 4 ? 'ipv4' : 'ipv6');
   }
-}
-
-/** Reads a list of networks. Throws an Error that names the entry that is none. */
-export function parseNetworks(networks: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', bits] = network.split('/', 2);
-    const family = isIP(address);
-    const length = bits === undefined ? (family === 4 ? 32 : 128) : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
-    if (family === 0 || length < 0 || length > (family === 4 ? 32 : 128)) throw new Error(`${network} is not a network such as 10.0.0.0/8`);
-    list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
-  }
-  return list;
 }
 
 /** An IPv4 address in IPv6 clothes as IPv4; brackets and a port are taken off. */
