@@ -60,7 +60,9 @@ describe('starting', () => {
   it('refuses a Redis that evicts, and names the command that repairs it', async () => {
     await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru');
     try {
-      await expect(build().coordinator.start()).rejects.toThrow(/allkeys-lru.*redis-cli CONFIG SET maxmemory-policy noeviction/);
+      await expect(build().coordinator.start()).rejects.toThrow(
+        /allkeys-lru.*redis-cli -h \S+ -p \d+ CONFIG SET maxmemory-policy noeviction/,
+      );
     } finally {
       await redis.client.config('SET', 'maxmemory-policy', 'noeviction');
     }
