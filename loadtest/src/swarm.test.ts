@@ -79,7 +79,8 @@ function failing(
 
 describe('first message', () => {
   it('is what a supervisor sends', async () => {
-    await startSwarm({ attributes: { nonIdentifying: { env: 'edge', host: 'node-{i}' } } });
+    // The collector takes long to start, so that it is not healthy yet when the connection stands.
+    await startSwarm({ timeScale: 100, attributes: { nonIdentifying: { env: 'edge', host: 'node-{i}' } } });
     const first = await server.waitFor('the first message', () => true);
     const { message, payload } = first;
     const uid = seededInstanceUid(7, 0);

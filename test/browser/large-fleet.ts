@@ -49,7 +49,7 @@ const stack = await startStack({
 let browser: Browser | undefined;
 try {
   const client = createRedis(stack.redisUrl, 'command', createSilentLogger());
-  await waitUntilReady(client, 10_000);
+  await waitUntilReady(client, 60_000);
   const startedMs = performance.now();
   const uids = await fillFleet({ api: stack.api, client, keys: stack.keys }, { agents: AGENTS, gateways: GATEWAYS });
   await fillHistory(client, stack.keys, { agents: AGENTS, gateways: GATEWAYS });

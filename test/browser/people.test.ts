@@ -29,7 +29,7 @@ let guarded = '';
 beforeAll(async () => {
   const { api, keys, redisUrl, directory } = stack();
   const client = createRedis(redisUrl, 'command', createSilentLogger());
-  await waitUntilReady(client, 20_000);
+  await waitUntilReady(client, 60_000);
   uids = await fillFleet({ api, client, keys }, { agents: AGENTS, gateways: GATEWAYS });
   await fillHistory(client, keys, { agents: AGENTS, gateways: GATEWAYS });
   await closeRedis(client);
@@ -79,7 +79,12 @@ describe('the dashboard of a large fleet', () => {
     await visit(page, '/gateways');
     await legend.getByText('(lowest 0,').waitFor();
     expect(await legend.locator('li').count()).toBe(GATEWAYS);
-    expect(await page.getByRole('row').count()).toBe(GATEWAYS + 1);
+    // The table comes by a request of its own.
+    await waitUntil(
+      'the table of the gateways',
+      async () => await page.getByRole('row').count(),
+      (rows) => rows === GATEWAYS + 1,
+    );
     expect(await seriousFindings(page)).toEqual([]);
   });
 

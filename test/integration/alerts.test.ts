@@ -18,6 +18,8 @@ import { waitUntil } from '../support/wait-for.ts';
 import { WebhookReceiver } from '../support/webhook-receiver.ts';
 import { opampctl } from './cli-program.ts';
 
+/** A line of `opampctl alerts dead`: the alert that a test asked for, given up at the one target and delivered at the other. */
+const TOLD_TO_ONE = /(\d{13}-\d+) .*test.*flaky dead \(2\), ops delivered/;
 const SECRET = 'the secret that both sides know';
 
 describe('the store of alerts', () => {
@@ -150,7 +152,7 @@ describe('alerts of running coordinators', () => {
     await writeFile(file, `targets:\n${target('ops', 'attempts: 50')}${target('flaky', 'attempts: 2')}`);
     stack = await startStack({ gateways: 0, coordinators: 2, coordinatorEnv: { OPAMP_ALERTS_FILE: file } });
     client = createRedis(stack.redisUrl, 'command', createSilentLogger());
-    await waitUntilReady(client, 20_000);
+    await waitUntilReady(client, 60_000);
   });
   afterAll(async () => {
     if (client !== undefined) await closeRedis(client);
@@ -182,7 +184,8 @@ describe('alerts of running coordinators', () => {
     );
     const [first] = receiver.received.filter(({ path }) => path === '/ops');
     expect(first?.body).toMatchObject({ id: first?.id, type: 'rollout.held', data: { rollout: id, group: 'prod', severity: 'warning' } });
-    expect(receiver.received.filter((one) => one.path === '/ops' && one.id === first?.id)).toHaveLength(3);
+    const answers = receiver.received.filter((one) => one.path === '/ops' && one.id === first?.id).map(({ answered }) => answered);
+    expect(answers.slice(0, 3)).toEqual([500, 500, 200]);
 
     // From now on every request stays open, and the coordinator that made them is killed.
     receiver.answer = () => 'nothing';
@@ -195,17 +198,23 @@ describe('alerts of running coordinators', () => {
       () => receiver.received.filter(({ answered }) => answered === 'nothing').length,
       (count) => count > 0,
     );
-    const holder = await client.get(stack.keys.alertsLease);
-    const killed = stack.names('coordinator').find((name) => holder?.startsWith(`${name}.`)) ?? '';
+    const killed = await waitUntil(
+      'a coordinator to hold the lease',
+      async () => {
+        const holder = await client.get(stack.keys.alertsLease);
+        return stack.names('coordinator').find((name) => holder?.startsWith(`${name}.`)) ?? '';
+      },
+      (name) => name !== '',
+    );
     await stack.kill(killed);
     receiver.answer = () => 200;
     await stack.api.act(id, 'abort', 'enough');
 
     await waitUntil(
-      'every alert at every target',
+      'every alert at the target that is tried often enough',
       async () => {
         const expected = await raised();
-        return { expected, missing: expected.filter((one) => !of('/ops').includes(one) || !of('/flaky').includes(one)) };
+        return { expected, missing: expected.filter((one) => !of('/ops').includes(one)) };
       },
       ({ expected, missing }) => expected.length >= 5 && missing.length === 0,
     );
@@ -220,11 +229,10 @@ describe('alerts of running coordinators', () => {
     const listed = await waitUntil(
       'a dead letter',
       () => opampctl(['alerts', 'dead'], env),
-      ({ out }) => out.includes('flaky dead'),
+      ({ out }) => TOLD_TO_ONE.test(out),
     );
-    expect(listed.out).toContain('flaky dead (2), ops delivered');
     receiver.answer = () => 200;
-    const id = /\d{13}-\d+/.exec(listed.out)?.[0] ?? '';
+    const id = TOLD_TO_ONE.exec(listed.out)?.[1] ?? '';
     expect((await opampctl(['alerts', 'retry', id], env)).out).toContain('1 deliveries are due again');
     await waitUntil(
       'the delivery',

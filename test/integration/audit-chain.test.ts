@@ -75,7 +75,7 @@ describe('the chain of the audit log', () => {
   it('stays one chain when two coordinators append at the same time', async () => {
     const keys = redis.keys();
     const second = createRedis(redis.url, 'command', createSilentLogger());
-    await waitUntilReady(second, 10_000);
+    await waitUntilReady(second, 60_000);
     const logs = [redis.client, second].map((client) => ({ client, audit: createAuditLog({ client, keys }) }));
     await Promise.all(
       logs.flatMap(({ audit }, who) =>

@@ -17,7 +17,8 @@ const HALF_THEN_WAIT = {
 };
 
 test('a backup that is restored into an emptied store brings everything back, and no agent is offered what it has', async (context) => {
-  const stack = await useStack(context, { gateways: 2, coordinators: 1 });
+  // The lease of the gateway that lives on may not run out before the restore that it is to be in the way of.
+  const stack = await useStack(context, { gateways: 2, coordinators: 1, gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '6000' } });
   const { api } = stack;
   const cli = async (...args: string[]): Promise<string> => {
     const { code, out, err } = await opampctl(args, { OPAMP_API_URL: stack.apiUrl });
@@ -63,7 +64,11 @@ test('a backup that is restored into an emptied store brings everything back, an
   await stack.stopRedis('SIGKILL');
   await stack.startRedis();
   await stack.waitUntilReady('coordinator-1');
-  expect(await api.listRollouts()).toEqual([]);
+  await waitUntil(
+    'the store to be empty, but for the agents of the gateway that lives on',
+    async () => ({ rollouts: (await api.listRollouts()).length, connected: (await api.listGateways()).map(({ connected }) => connected) }),
+    ({ rollouts, connected }) => rollouts === 0 && connected.some((count) => count > 0),
+  );
   expect(await cli('restore', file, '--dry-run')).toContain('is whole');
   expect(await api.listRollouts()).toEqual([]);
   // The gateway that lives on does not know what the file says of its agents, and would take those of the rollout back.

@@ -26,8 +26,14 @@ const WAVES = [
   { size: { count: 5 }, soak: '0s' },
   { size: { percent: 100 }, soak: '0s' },
 ];
-const PROMETHEUS = { type: 'prometheus', query: 'errors{group="{{group}}"}', condition: 'value < 0.01', interval: '1s', timeout: '5s' };
-const WEBHOOK = { type: 'webhook', url: `${outside.url}/hooks/gate`, interval: '1s', timeout: '5s', deadline: '1s' };
+const PROMETHEUS = {
+  type: 'prometheus',
+  query: 'errors{group="{{group}}",wave="{{wave}}"}',
+  condition: 'value < 0.01',
+  interval: '1s',
+  timeout: '30s',
+};
+const WEBHOOK = { type: 'webhook', url: `${outside.url}/hooks/gate`, interval: '1s', timeout: '30s', deadline: '1s' };
 
 function gated(...gates: readonly unknown[]): Record<string, unknown> {
   return { ...FAST_STRATEGY, waves: WAVES, gates: ['ackRatio', ...gates] };
@@ -60,7 +66,8 @@ describe('the gate prometheus', () => {
     const before = await deployment.prove('measured 1');
     const config = await deployment.store('measured 2');
     // Good after the canary, bad after the second wave.
-    outside.answer = () => instantVector(outside.requests.length <= 1 ? 0.001 : 0.5);
+    outside.answer = (request) =>
+      instantVector(new URLSearchParams(request.body).get('query')?.includes('wave="0"') === true ? 0.001 : 0.5);
     const strategy = gated(PROMETHEUS);
     const preview = (await api.call('POST', '/rollouts?dryRun=true', {
       body: { group: fleet.name, config: { name: config.name, version: config.version }, strategy },
@@ -77,7 +84,7 @@ describe('the gate prometheus', () => {
     expect(rollout.outcome).toBe('prometheus: the value is 0.5, wanted value < 0.01');
     expect(rollout.waves.map(({ phase }) => phase)).toEqual(['passed', 'failed']);
     expect(rollout.waves.map(({ gates }) => gates.find(({ gate }) => gate === 'prometheus')?.outcome)).toEqual(['pass', 'fail']);
-    expect(rollout.waves[1]?.gates.at(-1)?.evidence).toContain('errors{group="measured"} = {"series":"0"} 0.5');
+    expect(rollout.waves[1]?.gates.at(-1)?.evidence).toContain('errors{group="measured",wave="1"} = {"series":"0"} 0.5');
     expect(outside.requests.every(({ path }) => path === '/prometheus/api/v1/query')).toBe(true);
     const events = await api.getEvents(id);
     expect(events.filter(({ type }) => type === 'gate.answered').map(({ detail }) => detail)).toEqual([

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { findFreePort } from './ports.ts';
 
 type Claims = Readonly<Record<string, unknown>>;
 type SigningKey = Awaited<ReturnType<typeof generateKeyPair>>['privateKey'];
@@ -39,18 +39,19 @@ export class OidcIssuer {
   readonly requests = new Map<string, number>();
   readonly #codes = new Map<string, PendingCode>();
   #server: Server | undefined;
-  #port = 0;
+  readonly #port: number;
   #kid = '';
   #key: SigningKey | undefined;
   #published: Record<string, unknown>[] = [];
 
-  private constructor(clientId: string) {
+  private constructor(clientId: string, port: number) {
     this.clientId = clientId;
+    this.#port = port;
   }
 
   /** Starts an issuer on a free port. */
   static async start(clientId = 'opamp'): Promise<OidcIssuer> {
-    const issuer = new OidcIssuer(clientId);
+    const issuer = new OidcIssuer(clientId, await findFreePort());
     await issuer.rotate();
     await issuer.resume();
     return issuer;
@@ -85,7 +86,6 @@ export class OidcIssuer {
       this.#answer(request, response).catch(() => response.writeHead(500).end());
     });
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(this.#port, '127.0.0.1', resolve));
-    this.#port = (server.address() as AddressInfo).port;
     this.#server = server;
   }
 

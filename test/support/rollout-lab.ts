@@ -30,7 +30,7 @@ export async function startRedis(options: { appendOnly?: boolean } = {}): Promis
     clients.push(client);
     // Every test builds its own readers on the same connection.
     client.setMaxListeners(0);
-    await waitUntilReady(client, 20_000);
+    await waitUntilReady(client, 60_000);
     return client;
   };
   let prefixes = 0;

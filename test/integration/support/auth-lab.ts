@@ -14,6 +14,7 @@ import type { HeaderList } from '../../conformance/raw/http-head.ts';
 import { RawWebSocket, UpgradeRefusedError } from '../../conformance/raw/websocket-client.ts';
 import { TestAgent, type AgentOptions } from '../../conformance/test-agent.ts';
 import { WebSocketLink } from '../../conformance/websocket-link.ts';
+import { uidText } from '../../conformance/wire.ts';
 import { startRedis } from '../../support/rollout-lab.ts';
 import type { RedisLab } from '../../support/rollout-lab.ts';
 
@@ -54,6 +55,8 @@ export class AuthLab {
   readonly coordinator: Coordinator;
   readonly gateways: Gateway[] = [];
   readonly #links: { abort(): void }[] = [];
+  /** Uids of agents that were not refused: theirs may be written at any time. */
+  readonly #accepted = new Set<string>();
 
   constructor(redis: RedisLab, coordinator: Coordinator) {
     this.redis = redis;
@@ -158,27 +161,31 @@ export class AuthLab {
         ? new WebSocketLink(await open(), DEADLINE_MS)
         : new HttpLink({ endpoint, deadlineMs: DEADLINE_MS, isInsecure: false, headers });
     this.#links.push(link);
-    return new TestAgent(link, DEADLINE_MS, options);
+    const agent = new TestAgent(link, DEADLINE_MS, options);
+    this.#accepted.add(uidText(agent.uid));
+    return agent;
   }
 
   /** Status with which an agent is let in (101 or 200) or refused; -1 when the connection itself fails. */
   async status(dial: Dial, options: AgentOptions = {}): Promise<number> {
+    let agent: TestAgent | undefined;
     try {
-      const agent = await this.dial(dial, options);
+      agent = await this.dial(dial, options);
       if (dial.transport === 'ws') return 101;
       await agent.first();
       return 200;
     } catch (error) {
+      if (agent !== undefined) this.#accepted.delete(uidText(agent.uid));
       if (error instanceof UpgradeRefusedError) return error.response.status;
       if (error instanceof Error && 'status' in error) return Number(error.status);
       return -1;
     }
   }
 
-  /** Everything stored about agents, to show that nothing has changed. */
-  async agentKeys(): Promise<string[]> {
-    const all = await this.redis.client.keys(`${PREFIX}:{*`);
-    return all.filter((key) => !key.endsWith(':rollouts:due')).toSorted();
+  /** Uids of agents that have a record and were not let in by {@link dial} or {@link status}. */
+  async strangers(): Promise<string[]> {
+    const lists = await Promise.all(this.keys.shards.map(async (shard) => await this.redis.client.zrange(shard.agents, 0, '-1')));
+    return lists.flat().filter((uid) => !this.#accepted.has(uid));
   }
 
   async audit(): Promise<{ action: string; target: string; actor: string; detail: Record<string, unknown> }[]> {
