@@ -12,6 +12,8 @@ const UID = '01900000-0000-7000-8000-000000000001';
 /** Operations without a command that is tried here, and why. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   'GET /auth': 'tells a browser how to sign in; a token is what opampctl has',
+  'GET /tokens/{id}': '`opampctl tokens list` shows all there is to know of each',
+  'POST /enrol': 'a host calls it with its enrolment token, by a script; the test of enrolment runs it',
   'POST /restore': '`opampctl restore` sends nothing but a whole backup; the test of backups does',
 };
 
@@ -66,6 +68,11 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   'GET /alerts/targets': ['alerts', 'targets'],
   'POST /alerts/retry': ['alerts', 'retry', '--all'],
   'POST /alerts/test': ['alerts', 'test'],
+  'GET /tokens': ['tokens', 'list'],
+  'POST /tokens': ['tokens', 'create', 'rack 7'],
+  'PATCH /tokens/{id}': ['tokens', 'change', 'abc', '--all-groups'],
+  'DELETE /tokens/{id}': ['tokens', 'revoke', 'abc'],
+  'POST /groups/{name}/resume': ['group', 'resume', 'prod'],
 };
 
 const OPERATIONS = Object.entries(DOCUMENT.paths).flatMap(([path, methods]) =>

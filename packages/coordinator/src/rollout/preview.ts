@@ -43,7 +43,8 @@ export function createPreviewer({
     const { name } = gate;
     if (gate.type !== 'prometheus' || asker === undefined)
       return { name, outcome: 'notApplicable', detail: 'is asked when a wave has soaked' };
-    const rollout = { id: 'preview', group: request.group, ...resolved, attempt: 1, createdBy: '', reason: request.reason };
+    const { from, to } = resolved;
+    const rollout = { id: 'preview', group: request.group, from, to, attempt: 1, createdBy: '', reason: request.reason };
     const wave = { index: 0, of: request.strategy.waves.length, startedAtMs: nowMs, members: null, target: null, counts: {} };
     try {
       const question = { gate, ask: 1, key: 'preview', askedAtMs: nowMs, rollout, wave, counts: {} };

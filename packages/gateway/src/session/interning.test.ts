@@ -46,6 +46,8 @@ describe('Interning', () => {
       history: JSON.stringify([{ hash: 'aa', status: 'APPLIED', atMs: 5_000 }]),
       healthTree: JSON.stringify({ healthy: true, status: 'ok', lastError: '' }),
       labels: JSON.stringify({ a: 'b' }),
+      lastSeen: '1700000000000',
+      connectedAt: '1700000060000',
       reportedHash: 'aa',
       reportedStatus: 'APPLIED',
       'r:r1': '0|applied|1|0|0|1000|0',

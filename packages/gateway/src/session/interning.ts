@@ -88,7 +88,9 @@ export class Interning {
 
   /** Replaces what the record has in common with others, in place, and drops what a session does not read. */
   record(record: AgentRecord): void {
-    Object.assign(record, { owner: '', epoch: '', createdAtMs: 0, connectedAtMs: 0, lastSeenMs: 0 });
+    Object.assign(record, { owner: '', epoch: '', createdAtMs: 0 });
+    // Whoever was away before: rollouts with `offline: exclude` ask when. An agent in its first connection has no absence.
+    if (record.lastSeenMs === 0) record.connectedAtMs = 0;
     if (record.origin === record.uid) record.origin = record.uid;
     this.attributes(record.attributes.identifying);
     this.attributes(record.attributes.nonIdentifying);
