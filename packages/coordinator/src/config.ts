@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
+import { parseEncryptionKeys } from '@opamp-gateway/shared/encryption';
+import type { EncryptionKeys } from '@opamp-gateway/shared/encryption';
 import { ignoredServiceLinks, parseEnvironment, readTracing } from '@opamp-gateway/shared/environment';
 import type { FailedRateLimits } from './alerts/failed-rate-watch.ts';
 import type { EnvironmentValues } from '@opamp-gateway/shared/environment';
@@ -28,6 +30,8 @@ export interface CoordinatorConfig {
   /** Certificates for `rediss://`; undefined = what Node trusts. */
   redisTls: RedisTls | undefined;
   keyPrefix: string;
+  /** Keys that effective configs may be encrypted with. */
+  encryption: EncryptionKeys | undefined;
   logLevel: LogLevel;
   /** REST API and dashboard. Port 0 takes a free one. */
   host: string;
@@ -77,6 +81,7 @@ const NAMES = [
   'OPAMP_REDIS_URL',
   ...REDIS_TLS_NAMES,
   'OPAMP_KEY_PREFIX',
+  'OPAMP_ENCRYPTION_KEYS',
   'OPAMP_LOG_LEVEL',
   'OPAMP_REDIS_MIN_REPLICAS',
   'OPAMP_COORDINATOR_ID',
@@ -126,6 +131,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     redisUrl: values.OPAMP_REDIS_URL,
     redisTls: readRedisTls(values),
     keyPrefix: values.OPAMP_KEY_PREFIX,
+    encryption: values.OPAMP_ENCRYPTION_KEYS === undefined ? undefined : parseEncryptionKeys(values.OPAMP_ENCRYPTION_KEYS),
     logLevel: values.OPAMP_LOG_LEVEL,
     host: values.OPAMP_COORDINATOR_HOST,
     port: values.OPAMP_COORDINATOR_PORT,
@@ -232,6 +238,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     id: `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${randomBytes(4).toString('hex')}`,
     redisTls: undefined,
     keyPrefix: 'opamp',
+    encryption: undefined,
     logLevel: 'info',
     port: 0,
     adminHost: host,

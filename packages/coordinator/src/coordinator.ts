@@ -137,7 +137,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     // BullMQ uses the producer's connection when the queue is made; one that was not ready then fails every later job.
     if (queues !== undefined) await waitUntilReady(queues.producer, config.redisWaitMs);
     const configs = createConfigStore({ client, keys, replicas });
-    const agents = createAgentReader({ client, keys });
+    const agents = createAgentReader({ client, keys, encryption: config.encryption });
     const stack = createRolloutStack({
       check: createGroupCheck({ configs, agents, validate: validateConfigFiles }),
       leaseMs: config.graceMs,

@@ -1,5 +1,5 @@
 import type { GatewayDirectory } from '../src/bus/gateway-directory.ts';
-import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
+import type { EffectiveConfigDocument, UnreadableEffectiveConfig } from '@opamp-gateway/shared/effective-config';
 import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { formatGroupField, formatRolloutField, formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
@@ -31,7 +31,7 @@ export interface FakeState {
   facets: Map<string, number>;
   /** Component types by kind, by the hash of a build. */
   builds: Map<string, Record<string, string[]>>;
-  effective: Map<string, EffectiveConfigDocument>;
+  effective: Map<string, EffectiveConfigDocument | UnreadableEffectiveConfig>;
   audit: AuditItem[];
   alerts: AlertView[];
   alertTargets: AlertTargetView[];

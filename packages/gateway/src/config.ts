@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { EnvironmentSource } from '@opamp-gateway/shared/config-schema';
+import { parseEncryptionKeys } from '@opamp-gateway/shared/encryption';
+import type { EncryptionKeys } from '@opamp-gateway/shared/encryption';
 import { parseEnvironment, readTracing } from '@opamp-gateway/shared/environment';
 import type { TracingConfig } from '@opamp-gateway/shared/tracing';
 import { ConfigurationError, toError } from '@opamp-gateway/shared/errors';
@@ -51,6 +53,8 @@ export interface GatewayConfig {
   degradedAfterMs: number;
   retryAfterSeconds: number;
   keepEffective: boolean;
+  /** Keys that effective configs are stored encrypted with; undefined = as they are. */
+  encryption?: EncryptionKeys | undefined;
   customCapabilities: readonly string[];
   /** Where traces go; undefined = nowhere. */
   tracing?: TracingConfig | undefined;
@@ -69,6 +73,7 @@ const NAMES = [
   'OPAMP_REDIS_URL',
   ...REDIS_TLS_NAMES,
   'OPAMP_KEY_PREFIX',
+  'OPAMP_ENCRYPTION_KEYS',
   'OPAMP_LOG_LEVEL',
   'OPAMP_GATEWAY_ID',
   'OPAMP_GATEWAY_HOST',
@@ -215,6 +220,7 @@ export function readGatewayConfig(environment: EnvironmentSource = process.env):
     degradedAfterMs: values.OPAMP_GATEWAY_DEGRADED_AFTER_MS,
     retryAfterSeconds: values.OPAMP_GATEWAY_RETRY_AFTER_SECONDS,
     keepEffective: values.OPAMP_GATEWAY_EFFECTIVE_CONFIG,
+    encryption: values.OPAMP_ENCRYPTION_KEYS === undefined ? undefined : parseEncryptionKeys(values.OPAMP_ENCRYPTION_KEYS),
     customCapabilities: values.OPAMP_GATEWAY_CUSTOM_CAPABILITIES,
     tracing: readTracing(values.OPAMP_OTLP_ENDPOINT, environment),
     maxConnectionsPerAddress: values.OPAMP_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS,

@@ -115,6 +115,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       gatewayId: config.id,
       clock,
       events,
+      encryption: config.encryption,
       flushIntervalMs: config.flushIntervalMs,
       batchSize: FLUSH_BATCH,
       callbacks: {

@@ -1,4 +1,6 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { isSealed, SealError, unseal } from './encryption.ts';
+import type { EncryptionKeys } from './encryption.ts';
 
 /** One file of an effective config as an agent reported it. */
 export interface EffectiveFile {
@@ -6,12 +8,17 @@ export interface EffectiveFile {
   contentType: string;
 }
 
-/** What `opamp:{ss}:effective:<uid>` holds, deflated. */
+/** What `opamp:{ss}:effective:<uid>` holds, deflated, and sealed where there is a key. */
 export interface EffectiveConfigDocument {
   atMs: number;
   files: Record<string, EffectiveFile>;
   /** True when bodies were cut at {@link MAX_EFFECTIVE_BYTES}. */
   truncated: boolean;
+}
+
+/** What is stored cannot be read: why, in words for operators. */
+export interface UnreadableEffectiveConfig {
+  unreadable: string;
 }
 
 /** Most bytes of bodies kept per agent, before compression. */
@@ -47,4 +54,18 @@ export function encodeEffectiveConfig(files: Readonly<Record<string, { body: Uin
 /** Reads what {@link encodeEffectiveConfig} wrote. Throws on anything else. */
 export function decodeEffectiveConfig(bytes: Uint8Array): EffectiveConfigDocument {
   return JSON.parse(inflateRawSync(bytes, { maxOutputLength: 8 * MAX_EFFECTIVE_BYTES }).toString('utf8')) as EffectiveConfigDocument;
+}
+
+/** Reads what is stored for an agent, encrypted or not. Never throws: what cannot be read comes back as the reason. */
+export function readEffectiveConfig(
+  bytes: Uint8Array,
+  { keys, uid }: { keys: EncryptionKeys | undefined; uid: string },
+): EffectiveConfigDocument | UnreadableEffectiveConfig {
+  try {
+    const document = decodeEffectiveConfig(isSealed(bytes) ? unseal(bytes, keys, uid) : bytes) as EffectiveConfigDocument | null;
+    if (typeof document?.files === 'object' && typeof document.atMs === 'number') return document;
+  } catch (error) {
+    if (error instanceof SealError) return { unreadable: error.message };
+  }
+  return { unreadable: 'the stored bytes are damaged' };
 }

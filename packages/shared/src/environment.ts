@@ -13,6 +13,7 @@ import {
   renderOptionTable,
   textOption,
 } from './config-schema.ts';
+import { parseEncryptionKeys } from './encryption.ts';
 import { ConfigurationError } from './errors.ts';
 import { GATEWAY_SECURITY_OPTIONS } from './gateway-security-options.ts';
 import type { LogLevel } from './logger.ts';
@@ -64,6 +65,16 @@ export const OPTIONS = {
     readBy: BOTH,
     sentence: 'First part of every key and channel; fleets that share a Redis need different ones.',
     check: (text) => (/^[A-Za-z0-9._:-]{1,64}$/.test(text) ? undefined : '1 to 64 letters, digits, dots, dashes, colons or underscores'),
+  }),
+  OPAMP_ENCRYPTION_KEYS: textOption({
+    default: undefined,
+    defaultText: 'none: not encrypted',
+    kind: '`<id>:<64 hex>`, separated by commas',
+    readBy: BOTH,
+    secret: true,
+    sentence:
+      'Keys that effective configs are encrypted with in Redis: the first one encrypts, all decrypt; see [operations](operations.md#how-do-i-encrypt-what-agents-report).',
+    check: (text) => problemOf(() => parseEncryptionKeys(text)),
   }),
   OPAMP_LOG_LEVEL: choiceOption({
     default: 'info',

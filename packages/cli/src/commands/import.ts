@@ -15,6 +15,7 @@ interface ImportOptions {
 
 interface AgentWithEffective {
   uid: string;
+  effectiveUnreadable?: string | null;
   effective: { reportedAt: string; truncated: boolean; files: Record<string, { body: string }> } | null;
 }
 
@@ -29,7 +30,8 @@ export function addImport(config: Command, context: Context): void {
     .option('--push', 'store it at once; refused while it lacks secrets')
     .action(async ({ agent, name, output, push }: ImportOptions) => {
       if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) throw new CliError(`${JSON.stringify(name)} cannot be the name of a config`);
-      const { uid, effective } = await context.api.get<AgentWithEffective>(`/agents/${encodeURIComponent(agent)}`);
+      const { uid, effective, effectiveUnreadable } = await context.api.get<AgentWithEffective>(`/agents/${encodeURIComponent(agent)}`);
+      if (typeof effectiveUnreadable === 'string') throw new CliError(`what agent ${uid} runs cannot be read: ${effectiveUnreadable}`);
       if (effective === null)
         throw new CliError(`agent ${uid} has not reported what it runs`, 'choose another agent: `opampctl agents list`');
       if (effective.truncated) throw new CliError(`the effective config of agent ${uid} is too large: only a part of it is stored`);

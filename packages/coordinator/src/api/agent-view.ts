@@ -1,6 +1,6 @@
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { acceptsRemoteConfig, agentCapabilityNames, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
-import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
+import type { EffectiveConfigDocument, UnreadableEffectiveConfig } from '@opamp-gateway/shared/effective-config';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import type { Drift } from './drift.ts';
@@ -44,7 +44,7 @@ export function toAgentView(record: AgentRecord, spec: FleetSpec): Record<string
 export function toAgentDetail(
   record: AgentRecord,
   spec: FleetSpec,
-  effective: EffectiveConfigDocument | undefined,
+  effective: EffectiveConfigDocument | UnreadableEffectiveConfig | undefined,
   drift: Drift,
   reveal = false,
 ): Record<string, unknown> {
@@ -67,7 +67,8 @@ export function toAgentDetail(
         at: new Date(atMs).toISOString(),
         ...(error === undefined ? {} : { error }),
       })),
-    effective: effective === undefined ? null : toEffectiveView(effective, reveal),
+    effective: effective === undefined || 'unreadable' in effective ? null : toEffectiveView(effective, reveal),
+    effectiveUnreadable: effective !== undefined && 'unreadable' in effective ? effective.unreadable : null,
   };
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { acceptsRemoteConfig, reportsEffectiveConfig, reportsHealth, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
-import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
+import type { EffectiveConfigDocument, UnreadableEffectiveConfig } from '@opamp-gateway/shared/effective-config';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { AgentReader } from '../bus/agent-reader.ts';
 import type { ConfigFiles, ConfigStore } from '../stores/config-store.ts';
@@ -22,7 +22,7 @@ type FileReader = Pick<ConfigStore, 'files'>;
 export async function driftOf(
   record: AgentRecord,
   spec: FleetSpec,
-  effective: EffectiveConfigDocument | undefined,
+  effective: EffectiveConfigDocument | UnreadableEffectiveConfig | undefined,
   configs: FileReader,
 ): Promise<Drift> {
   const { config, group } = desiredOf(spec, record);
@@ -35,6 +35,7 @@ export async function driftOf(
         : 'the agent does not report its effective config',
     );
   }
+  if ('unreadable' in effective) return noDrift('unknown', `the effective config cannot be read: ${effective.unreadable}`);
   // Without a status nobody says when a config has been applied; where nothing is offered, nothing is awaited.
   const awaited = acceptsRemoteConfig(record.capabilities) && reportsRemoteConfig(record.capabilities) && group?.mode !== 'observe';
   if (awaited && !(record.reportedStatus === 'APPLIED' && record.reportedHash === config.hash))

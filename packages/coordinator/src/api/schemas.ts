@@ -382,6 +382,9 @@ const AGENT_DETAIL = view({
       files: mapOf(view({ body: text('With secrets replaced.'), contentType: text('Media type.') }), 'By file name.'),
     }),
   ),
+  effectiveUnreadable: nullable(
+    text('Why the stored effective config cannot be read, where `effective` is null for that: encrypted with a key that is not here.'),
+  ),
 });
 
 const GROUP = view({

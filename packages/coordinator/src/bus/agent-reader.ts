@@ -1,7 +1,8 @@
 import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord, RecordField } from '@opamp-gateway/shared/agent-record';
-import { decodeEffectiveConfig } from '@opamp-gateway/shared/effective-config';
-import type { EffectiveConfigDocument } from '@opamp-gateway/shared/effective-config';
+import { readEffectiveConfig } from '@opamp-gateway/shared/effective-config';
+import type { EffectiveConfigDocument, UnreadableEffectiveConfig } from '@opamp-gateway/shared/effective-config';
+import type { EncryptionKeys } from '@opamp-gateway/shared/encryption';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
 import { deleteAgent, editAgent, readFields } from '@opamp-gateway/shared/redis/agent-scripts';
@@ -72,8 +73,8 @@ export interface AgentReader {
   get(uid: string): Promise<AgentRecord | undefined>;
   /** Agents in a stable order. An agent that is known during a whole walk over the pages appears exactly once in it. */
   page(query: AgentPageQuery): Promise<AgentPage>;
-  /** What the agent last said it runs, undefined when it did not or when it is not stored. */
-  effective(uid: string): Promise<EffectiveConfigDocument | undefined>;
+  /** What the agent last said it runs, undefined when it did not or when it is not stored; the reason when what is stored cannot be read. */
+  effective(uid: string): Promise<EffectiveConfigDocument | UnreadableEffectiveConfig | undefined>;
   /** Number of known agents, connected or not. */
   total(): Promise<number>;
   /**
@@ -98,7 +99,7 @@ export interface AgentReader {
 }
 
 /** Builds the reader. */
-export function createAgentReader(options: { client: RedisClient; keys: Keys }): AgentReader {
+export function createAgentReader(options: { client: RedisClient; keys: Keys; encryption?: EncryptionKeys | undefined }): AgentReader {
   const { client, keys } = options;
   const shardAt = (index: number): ShardKeys => keys.shards[index] as ShardKeys;
   const shardIndex = (uid: string): number => shardOf(uid as InstanceUid);
@@ -185,7 +186,7 @@ export function createAgentReader(options: { client: RedisClient; keys: Keys }):
 
     async effective(uid) {
       const bytes = await client.getBuffer(shardAt(shardIndex(uid)).effective(uid));
-      return bytes === null ? undefined : decodeEffectiveConfig(bytes);
+      return bytes === null ? undefined : readEffectiveConfig(bytes, { keys: options.encryption, uid });
     },
 
     async total() {

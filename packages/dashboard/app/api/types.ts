@@ -150,6 +150,8 @@ export interface AgentDetail extends Agent {
   readonly drift: Drift;
   readonly failedHashes: readonly { readonly hash: string; readonly by: string }[];
   readonly history: readonly { readonly hash: string; readonly status: string; readonly at: string; readonly error?: string }[];
+  /** Why what is stored cannot be read; `effective` is null then. */
+  readonly effectiveUnreadable?: string | null;
   readonly effective: {
     readonly reportedAt: string;
     readonly truncated: boolean;

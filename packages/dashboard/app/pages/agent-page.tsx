@@ -196,7 +196,8 @@ function Configs({ agent }: { readonly agent: AgentDetail }) {
   const version = useVersion(desired?.name ?? '', desired?.version);
   const wanted = version.data === undefined || desired === null ? undefined : Object.values(version.data.files)[0]?.body;
   const effective = agent.effective === null ? undefined : Object.values(agent.effective.files)[0]?.body;
-  if (wanted === undefined && effective === undefined)
+  const unreadable = agent.effectiveUnreadable ?? undefined;
+  if (wanted === undefined && effective === undefined && unreadable === undefined)
     return <Empty title={desired === null ? 'Nothing is desired, and it has reported nothing' : 'Not here yet'} />;
   return (
     <>
@@ -211,6 +212,7 @@ function Configs({ agent }: { readonly agent: AgentDetail }) {
             <Time at={agent.effective.reportedAt} />.
           </>
         )}
+        {unreadable === undefined ? null : ` The effective config cannot be read: ${unreadable}.`}
       </p>
       {wanted !== undefined && effective !== undefined ? (
         <CodeDiff

@@ -1,5 +1,7 @@
 import { flushAgents } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { FlushItem, FlushReply } from '@opamp-gateway/shared/redis/agent-scripts';
+import { seal } from '@opamp-gateway/shared/encryption';
+import type { EncryptionKeys } from '@opamp-gateway/shared/encryption';
 import type { Clock, ClockTimer } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
@@ -27,6 +29,8 @@ export interface StatusWriterOptions {
   clock: Clock;
   events: GatewayEvents;
   flushIntervalMs: number;
+  /** Keys that effective configs are encrypted with as they are written; undefined = they are not. */
+  encryption?: EncryptionKeys | undefined;
   /** Most agents in one Lua call. */
   batchSize: number;
   callbacks: WriterCallbacks;
@@ -183,7 +187,7 @@ export class StatusWriter implements SessionWriter {
         group: session.writing.group,
         takesConfig: session.writing.takesConfig,
         facets: session.writing.facets,
-        effective: session.writing.effective,
+        effective: this.#sealed(session.writing.effective, session.uid),
         set: session.writing.set as Record<string, string>,
         del: session.writing.del,
         rows: session.writing.rows,
@@ -223,6 +227,12 @@ export class StatusWriter implements SessionWriter {
       }
       if (session.pending === undefined) this.#resolve(session);
     }
+  }
+
+  /** Here, where the uid under which it is stored is final; what was not reported anew is not written, and not encrypted, again. */
+  #sealed(effective: Buffer | undefined, uid: string): Buffer | undefined {
+    const { encryption } = this.#options;
+    return effective === undefined || encryption === undefined ? effective : seal(effective, encryption, uid);
   }
 
   #resolve(session: AgentSession): void {
