@@ -57,7 +57,7 @@ export interface AuditQuery {
 
 /** The log of changes made through the API: a chain of hashes, see {@link ChainCheck}. */
 export interface AuditLog {
-  /** Adds an entry after the change it tells of, so a crash between the two loses the entry (not so where one script does both). */
+  /** Adds an entry. One step with its change it is not: callers enter first what must not happen without an entry. */
   append(entry: AuditInput): Promise<void>;
   /** Text of an entry for a script that stores it together with the change. */
   format(entry: AuditInput): Promise<string>;

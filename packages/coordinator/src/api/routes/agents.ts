@@ -85,9 +85,10 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
     change: { set?: Record<string, string>; del?: string[] },
     entry: Omit<AuditInput, 'target' | 'group'>,
   ): Promise<Record<string, unknown>> => {
+    // Entered first: there is no change without an entry, whatever ends in between.
+    await audit.append({ ...entry, target: `agent/${record.uid}`, group: groupOf(await groups.spec(), record) });
     const owner = await agents.edit(record.uid, { set: change.set ?? {}, del: change.del ?? [] });
     if (owner === undefined) throw new ProblemError('agent-not-found', `there is no agent ${record.uid}`);
-    await audit.append({ ...entry, target: `agent/${record.uid}`, group: groupOf(await groups.spec(), record) });
     if (owner !== '' && owner !== HTTP_OWNER) await commands.hintEdited(owner, shardOf(record.uid as InstanceUid));
     return toAgentView(await find(record.uid), await groups.spec());
   };

@@ -122,7 +122,9 @@ export function tokenRoutes(app: FastifyInstance, { agentTokens, audit, publicEn
         maxUses: body.kind === 'enrolment' ? (body.maxUses ?? 1) : null,
         tokenTtlMs: body.tokenExpiresIn === undefined ? null : readDuration(body.tokenExpiresIn, 'tokenExpiresIn'),
       };
-      if (!(await agentTokens.create(token))) throw new ProblemError('token-exists', `there is an entry for this certificate: ${token.id}`);
+      const exists = (): ProblemError => new ProblemError('token-exists', `there is an entry for this certificate: ${token.id}`);
+      if ((await agentTokens.find(token.id)) !== undefined) throw exists();
+      // Entered first, here and below: there is no change without an entry, whatever ends in between.
       await audit.append({
         ...actorOf(request),
         action: 'token.create',
@@ -131,6 +133,7 @@ export function tokenRoutes(app: FastifyInstance, { agentTokens, audit, publicEn
         after: detailOf(token),
         detail: {},
       });
+      if (!(await agentTokens.create(token))) throw exists();
       return await reply
         .code(201)
         .header('cache-control', 'no-store')
@@ -201,19 +204,22 @@ export function tokenRoutes(app: FastifyInstance, { agentTokens, audit, publicEn
       const { expiresAt, ...fields } = request.body as ChangeBody;
       checkLabels(fields.labels ?? {});
       const end = expiresAt === undefined ? {} : { expiresAtMs: expiresAt === null ? null : Date.parse(expiresAt) };
-      const changed = await agentTokens.change(id, (token) => {
+      const changing = (token: AgentToken): AgentToken => {
         if (token.revokedAtMs !== null) throw new ProblemError('token-revoked', `${id} is revoked, which cannot be taken back`);
         return { ...token, ...fields, ...end };
-      });
-      if (changed === undefined) throw notFound(id);
+      };
+      const found = await agentTokens.find(id);
+      if (found === undefined) throw notFound(id);
       await audit.append({
         ...actorOf(request),
         action: 'token.change',
         target: `token/${id}`,
-        before: detailOf(changed.before),
-        after: detailOf(changed.after),
+        before: detailOf(found.token),
+        after: detailOf(changing(found.token)),
         detail: {},
       });
+      const changed = await agentTokens.change(id, changing);
+      if (changed === undefined) throw notFound(id);
       const item = await agentTokens.find(id);
       return toView(item ?? { token: changed.after, lastUsedAtMs: null, uses: 0 }, await agentTokens.nowMs());
     },
@@ -236,19 +242,21 @@ export function tokenRoutes(app: FastifyInstance, { agentTokens, audit, publicEn
       const { id } = request.params as { id: string };
       const { reason } = request.query as { reason?: string };
       const nowMs = await agentTokens.nowMs();
-      const changed = await agentTokens.change(id, (token) => (token.revokedAtMs === null ? { ...token, revokedAtMs: nowMs } : token));
-      if (changed === undefined) throw notFound(id);
-      if (changed.before.revokedAtMs === null) {
+      const found = await agentTokens.find(id);
+      if (found === undefined) throw notFound(id);
+      if (found.token.revokedAtMs === null) {
         await audit.append({
           ...actorOf(request),
           action: 'token.revoke',
           target: `token/${id}`,
-          before: detailOf(changed.before),
+          before: detailOf(found.token),
           after: null,
           ...(reason === undefined ? {} : { reason }),
-          detail: { name: changed.after.name },
+          detail: { name: found.token.name },
         });
       }
+      const revoking = (token: AgentToken): AgentToken => (token.revokedAtMs === null ? { ...token, revokedAtMs: nowMs } : token);
+      if ((await agentTokens.change(id, revoking)) === undefined) throw notFound(id);
       return await reply.code(204).send();
     },
   );
