@@ -4,9 +4,9 @@ import type { RolloutAction } from '../support/api-client.ts';
 import { APPLY_MS } from '../support/fleet.ts';
 import { shareStack, useFleet, useSleepingFleet } from '../support/lifetimes.ts';
 import { createRandom } from '../support/random.ts';
-import { Deployment, expectTruth, FAST_STRATEGY, isEnded, waitForRollout } from '../support/rollouts.ts';
+import { Deployment, expectTruth, FAST_STRATEGY, isEnded, ONE_WAVE, waitForRollout } from '../support/rollouts.ts';
 import { notOn, offeredTo, tooManyAtOnce } from '../support/truth.ts';
-import { waitUntilRight } from '../support/wait-for.ts';
+import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
 
 const stack = shareStack({ gateways: 2, coordinators: 2 });
 
@@ -130,6 +130,43 @@ test('rolling back a rollout that had succeeded brings everybody to the version 
   await expectTruth(api, fleet, answer.id);
 });
 
+test('a freeze stops all offers at once, also to who comes back; an abort goes through it', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'frozen', agents: 120 });
+  const deployment = await Deployment.create(api, fleet);
+  const before = await deployment.prove('frozen 1');
+  const config = await deployment.store('frozen 2');
+  const id = await deployment.start(config, { ...ONE_WAVE, rate: { start: 20, factor: 1, max: 20 } });
+  await waitForRollout(api, id, 'to have begun', ({ counts }) => (counts['applied'] ?? 0) >= 10);
+
+  context.onTestFinished(async () => {
+    await api.call('POST', '/fleet/unfreeze', { body: { reason: 'the end of the test' } });
+  });
+  await api.call('POST', '/fleet/freeze', { body: { reason: 'incident' } });
+  await waitUntilObserved();
+  // Who was offered it before goes on; from here on the number stands still.
+  const { counts } = await waitForRollout(api, id, 'to have settled who was offered it', (view) => isSettled(view.counts));
+  const touched = counts['applied'] ?? 0;
+  expect(touched).toBeLessThan(120);
+  const untouched = (await fleet.records()).filter((record) => offeredTo([record], config.hash).length === 0);
+  expect(untouched).toHaveLength(120 - touched);
+
+  const others = untouched.map(({ index }) => index);
+  await fleet.control({ do: 'offline' }, { indexes: others });
+  await fleet.control({ do: 'online' }, { indexes: others });
+  await fleet.waitUntilConnected();
+  await waitUntilObserved();
+  expect((await api.getRollout(id)).phase).toBe('running');
+  expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(touched);
+
+  await api.act(id, 'abort');
+  const rollout = await deployment.finish(id, 'rolled_back');
+  expect(rollout.counts).toEqual({ restored: touched });
+  const records = await fleet.records();
+  expect(offeredTo(records, config.hash)).toHaveLength(touched);
+  expect(notOn(records, before.hash)).toEqual([]);
+});
+
 test('a rollout without an agent is held, not called a success, and goes on when one comes', async (context) => {
   const { api } = stack();
   const fleet = await useSleepingFleet(context, stack(), { name: 'lonely', agents: 1 });
@@ -179,3 +216,18 @@ test('a good config is not blamed when a fifth of the fleet becomes unhealthy, w
   await deployment.finish(id, 'succeeded');
   await waitUntilRight('everybody to run the new version', async () => notOn(await fleet.records(), config.hash));
 });
+
+/** Whether everybody who was offered the version has applied it. */
+function isSettled(counts: Readonly<Record<string, number>>): boolean {
+  return Object.entries(counts).every(([status, count]) => status === 'applied' || count === 0);
+}
+
+/** Waits until every gateway has met the present fleet spec with all of its sessions. */
+async function waitUntilObserved(): Promise<void> {
+  const { generation } = await stack().api.getFleet();
+  await waitUntil(
+    `every gateway to have met generation ${generation} of the fleet spec`,
+    async () => await stack().api.listGateways(),
+    (gateways) => gateways.length > 0 && gateways.every(({ observed }) => Number(observed.split(':')[0]) >= generation),
+  );
+}

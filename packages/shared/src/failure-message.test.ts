@@ -24,7 +24,7 @@ describe('normalizeFailure', () => {
   });
 
   it('cuts what is too long, and takes no time over what is far too long', () => {
-    expect(normalizeFailure('x y '.repeat(100))).toHaveLength(200);
-    expect(normalizeFailure('[/:1.'.repeat(1_000_000))).toHaveLength(200);
+    expect(normalizeFailure('x y '.repeat(200))).toHaveLength(400);
+    expect(normalizeFailure('[/:1.'.repeat(1_000_000))).toHaveLength(400);
   });
 });

@@ -1,5 +1,5 @@
-/** Longest normalised message. */
-const MAX_CHARS = 200;
+/** Longest normalised message: what a supervisor says before the cause takes some 170 characters. */
+const MAX_CHARS = 400;
 /** Lists in brackets that are longer than this say little and differ by build. */
 const MAX_LIST_CHARS = 40;
 /** Only so much of a message is looked at. */
