@@ -50,6 +50,13 @@ async function renderChart(...settings: readonly string[]): Promise<readonly Man
     .filter((manifest) => manifest !== null);
 }
 
+test('npm hands signals on to every command', async () => {
+  const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+  expect(Object.keys(scripts)).toContain('gateway');
+  // npm signals its shell, which does not pass signals on: without `exec` a gateway would outlive its npm, and would not drain.
+  for (const [name, command] of Object.entries(scripts)) expect(command, name).toBe(`exec node scripts/run.mjs ${name}`);
+});
+
 test('every OPAMP_ variable that a deployment file sets is one that a program reads', async () => {
   const entries = await readdir(join(ROOT, 'deploy'), { recursive: true, withFileTypes: true });
   const files = [
