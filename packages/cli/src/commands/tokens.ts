@@ -89,7 +89,7 @@ export function addTokenCommands(program: Command, context: Context): void {
 
   tokens
     .command('change')
-    .description('change what a token allows; agents that are connected with it go on with that')
+    .description('change what a token allows; agents that are connected with it follow within seconds')
     .argument('<id>', 'as `tokens list` shows it')
     .option('-l, --label <name=value>', 'all labels it is to have; may be repeated', collect, [])
     .option('--no-labels', 'take all labels away')
