@@ -8,6 +8,10 @@ import { buildProjects, dashboard, dashboardCurrent, dashboardFingerprint, root 
 
 const OUTPUT = /\.(?:js|js\.map|d\.ts|d\.ts\.map)$/;
 
+/** The coordinator's validation of configs, which the command line client brings along: its package depends on nothing of ours. */
+const validation = join(root, 'packages', 'coordinator', 'dist', 'validation');
+const carried = join(root, 'packages', 'cli', 'dist', 'validation');
+
 const result = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'], { cwd: root, stdio: 'inherit' });
 for (const project of buildProjects()) {
   const source = join(project, 'src');
@@ -19,13 +23,25 @@ for (const project of buildProjects()) {
     copyFileSync(path, target);
   }
   for (const path of filesUnder(output)) {
+    if (path.startsWith(carried + sep)) continue;
     const stem = relative(output, path).replace(OUTPUT, '');
     // A deleted or renamed module must not stay importable.
     if (OUTPUT.test(path) && !existsSync(join(source, `${stem}.ts`)) && !existsSync(join(source, relative(output, path)))) rmSync(path);
   }
 }
+carryValidation();
 const dashboardStatus = buildDashboard();
 process.exitCode = result.status === 0 ? dashboardStatus : (result.status ?? 1);
+
+function carryValidation() {
+  rmSync(carried, { recursive: true, force: true });
+  for (const path of filesUnder(validation)) {
+    if (!path.endsWith('.js')) continue;
+    const target = join(carried, relative(validation, path));
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(path, target);
+  }
+}
 
 /** Exit code of the dashboard's own build, 0 when nothing has to be done. */
 function buildDashboard() {

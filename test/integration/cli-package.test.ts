@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -39,12 +39,18 @@ it('the packed command line client runs where nothing of the repository is', asy
 
   const scratch = join(directory, 'elsewhere');
   await mkdir(scratch);
-  const npx = await runProgram('npx', ['--yes', '--prefer-offline', '--package', `../${filename}`, 'opampctl', '--help'], {
+  // A command that needs more than the client's own code: the validation it carries, and both dependencies.
+  await writeFile(
+    join(scratch, 'broken.yaml'),
+    'receivers: {nop: }\nexporters: {nop: }\nservice: {pipelines: {traces: {receivers: [nopp]}}}\n',
+  );
+  const validate = ['config', 'validate', '--offline', 'broken.yaml'];
+  const npx = await runProgram('npx', ['--yes', '--prefer-offline', '--package', `../${filename}`, 'opampctl', ...validate], {
     cwd: scratch,
     env: { ...npmEnv(), npm_config_fetch_retries: '1', npm_config_fetch_timeout: '20000' },
   });
   let { code, out } = npx;
-  if (code !== 0 && NO_REGISTRY.test(npx.err)) {
+  if (!out.includes('E_') && NO_REGISTRY.test(npx.err)) {
     process.stderr.write(
       `npx could not fetch commander and yaml; the unpacked package is started beside those of the checkout:\n${npx.err}\n`,
     );
@@ -54,8 +60,8 @@ it('the packed command line client runs where nothing of the repository is', asy
     };
     await mkdir(join(scratch, 'node_modules'));
     for (const name of Object.keys(dependencies)) await symlink(join(ROOT, 'node_modules', name), join(scratch, 'node_modules', name));
-    ({ code, out } = await runProgram(process.execPath, [join(scratch, 'package', 'dist', 'main.js'), '--help'], { cwd: scratch }));
-  } else if (code !== 0) throw new Error(`npx exited ${code}: ${npx.err}`);
-  expect(code).toBe(0);
-  expect(out).toContain('Usage: opampctl');
+    ({ code, out } = await runProgram(process.execPath, [join(scratch, 'package', 'dist', 'main.js'), ...validate], { cwd: scratch }));
+  } else if (code !== 1) throw new Error(`npx exited ${code}: ${npx.err}`);
+  expect(code).toBe(1);
+  expect(out).toContain('error E_REF: service::pipelines::traces: references receiver "nopp" which is not configured');
 });

@@ -43,7 +43,11 @@ test('agents whose build lacks a component are counted, named, passed by, and le
   );
   expect(preflight.lines[0]).toBe('this config needs the `kafka` exporter; 10 of 35 selected agents (1 build) lack it');
   const bySelector = await api.call('POST', '/configs/validate', { body: { yaml, selector: `tier=${GROUP}` } });
-  expect(bySelector).toMatchObject({ preflight: { agents: 35, unable: 10, unknown: 5, estimated: false } });
+  expect(bySelector).toMatchObject({
+    preflight: { agents: 35, unable: 10, unknown: 5, estimated: false },
+    unchecked: ['exporters::kafka'],
+    omitted: 0,
+  });
 
   const config = await api.putConfig(GROUP, yaml);
   const body = { group: GROUP, config: { name: config.name, version: config.version } };

@@ -1,6 +1,6 @@
 /** The quick start of the README, block by block as written, with a real supervisor and a real collector. */
 import { createServer } from 'node:net';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -83,7 +83,9 @@ describeInterop('the quick start of the README', (binaries) => {
       `$1executable: ${binaries().collector}\n$1args: ["--set=service.telemetry.metrics.level=none"]`,
     );
     expect(yaml).toContain(binaries().collector);
-    await writeFile(path.join(scratch, 'supervisor.yaml'), yaml);
+    const folder = /^mkdir -p .*$/m.exec(processes?.text ?? '')?.[0] ?? '';
+    expect(await bash(folder, '-e').exited).toMatchObject({ code: 0 });
+    await writeFile(path.join(scratch, 'quickstart', 'supervisor.yaml'), yaml);
     const running = cleanUp.add(bash(adapt(supervisor)), async (child) => {
       process.kill(Number(await readFile(path.join(scratch, 'supervisor.pid'), 'utf8')), 'SIGINT');
       await child.exited;
@@ -105,6 +107,10 @@ describeInterop('the quick start of the README', (binaries) => {
     const first = await run(adapt(rollout), '-e');
     expect(first.out).toContain('succeeded: 1 agent');
     expect(first.code).toBe(0);
+
+    // Whoever follows it in a checkout finds nothing new in `git status`.
+    const left = (await readdir(scratch)).filter((name) => !['npm', 'opampsupervisor', 'supervisor.pid'].includes(name));
+    expect(left).toEqual(['quickstart']);
 
     const second = await run(`${adapt(bad).replace(/^(npm run .*rollout start.*)$/m, '$1; echo "exit code $?"')}`);
     expect(second.out).toContain('exit code 2');

@@ -1,11 +1,21 @@
+import { join } from 'node:path';
 import { ApiProblem } from './api-client.ts';
 import type { Finding } from './api-types.ts';
 import { CliError } from './cli-error.ts';
 import type { Context } from './context.ts';
 import { oneLine } from './table.ts';
 
-/** A finding the way compilers write it, so that editors find the place. */
-export function formatFinding(file: string, finding: Partial<Finding> & { path: string; message: string }): string {
+/**
+ * A finding the way compilers write it, so that editors find the place. `names` are the files of a folder: paths of findings begin with
+ * `<name>#` when there are several.
+ */
+export function formatFinding(
+  source: string,
+  finding: Partial<Finding> & { path: string; message: string },
+  names: readonly string[] = [],
+): string {
+  const part = names.length === 1 ? names[0] : names.find((name) => finding.path.startsWith(`${name}#`));
+  const file = part === undefined || part === '' ? source : join(source, part);
   const place = [file === '-' ? '<stdin>' : file, finding.line, finding.column]
     .filter((part) => part !== null && part !== undefined)
     .join(':');
@@ -20,9 +30,9 @@ export function plural(count: number, noun: string): string {
 }
 
 /** Prints the findings of a config that was refused, and makes an error of it that says what to do; other errors stay. */
-export function withFindings(error: unknown, file: string, context: Context): unknown {
+export function withFindings(error: unknown, file: string, context: Context, names: readonly string[] = []): unknown {
   if (!(error instanceof ApiProblem) || error.problem !== 'invalid-config' || context.json) return error;
-  for (const finding of error.errors) context.note(formatFinding(file, finding));
+  for (const finding of error.errors) context.note(formatFinding(file, finding, names));
   const count = error.errors.filter(({ severity }) => severity === 'error').length;
   const never = error.body['forcible'] === false ? ', and it cannot be forced: a supervisor could not start again from it' : '';
   const next =

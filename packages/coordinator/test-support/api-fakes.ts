@@ -116,6 +116,8 @@ export async function createFakeApi(overrides: Partial<ApiDependencies> = {}): P
         ? [{ code: 'E_YAML', severity: 'error', path: '', line: 1, column: 1, message: 'it is bad' }]
         : [],
       components: [{ kind: 'exporters', type: 'kafka' }],
+      unchecked: ['exporters::kafka'],
+      omitted: 0,
     }),
     logger: createSilentLogger(),
     tokens: undefined,

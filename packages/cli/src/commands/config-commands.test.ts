@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -44,6 +44,67 @@ describe('config push --force', () => {
     const run = await cli(['config', 'push', 'base', '-'], { stdin: 'a: 1' });
     expect(run.code).toBe(1);
     expect(run.err).toMatch(words);
+  });
+});
+
+describe('config validate', () => {
+  const BROKEN =
+    'receivers: {nop: , kafka: {}}\nexporters: {nop: }\nservice: {pipelines: {traces: {receivers: [nopp, kafka], exporters: [nop]}}}\n';
+
+  it('says what was not checked, and that there is more', async () => {
+    api.on('POST /configs/validate', () => ({ findings: [], unchecked: ['receivers::kafka'], omitted: 7, hash: '' }));
+    const run = await cli(['config', 'validate', '-'], { stdin: 'a: 1' });
+    expect(run).toMatchObject({ code: 0, out: 'and 7 more\nsettings not checked: receivers::kafka\n0 errors, 0 warnings\n' });
+  });
+
+  it('checks offline by the rules of a coordinator, without asking one', async () => {
+    const run = await cli(['config', 'validate', '-', '--offline'], { stdin: BROKEN });
+    expect(run.code).toBe(1);
+    expect(run.out).toContain('<stdin>:3:44: error E_REF: service::pipelines::traces: references receiver "nopp" which is not configured');
+    expect(run.out).toContain('did you mean `nop`?');
+    expect(run.out).toContain('settings not checked: receivers::kafka\n1 error, 1 warning\n');
+    expect(api.requests).toEqual([]);
+  });
+
+  it('allows offline what a group would', async () => {
+    const args = ['config', 'validate', '-', '--offline'];
+    expect(await cli(args, { stdin: 'receivers: {nop: }' })).toMatchObject({ code: 1 });
+    expect(await cli([...args, '--allow', 'fragments'], { stdin: 'receivers: {nop: }' })).toMatchObject({ code: 0 });
+    expect((await cli([...args, '--allow', 'all'], { stdin: '' })).err).toContain('--allow: expected providers');
+  });
+
+  it('sees offline what merging hides, and names the file', async () => {
+    const folder = join(directory, 'parts');
+    await mkdir(folder);
+    await writeFile(join(folder, '10.yaml'), 'receivers: {nop: }\nexporters: {nop: }\nextensions: {opamp: {}}\n');
+    const rest = 'extensions: null\nservice: {pipelines: {traces: {receivers: [nop], exporters: [nop]}}}\n';
+    await writeFile(join(folder, '20.yaml'), rest);
+    const run = await cli(['config', 'validate', folder, '--offline']);
+    expect(run.code).toBe(1);
+    expect(run.out).toContain(`${join(folder, '10.yaml')}:3:14: error E_RESERVED: `);
+  });
+
+  it.each([
+    [['--offline', '--group', 'prod'], '--offline knows no groups'],
+    [['--allow', 'fragments'], '--allow and --deny go with --offline'],
+  ])('refuses %j', async (options, words) => {
+    const run = await cli(['config', 'validate', '-', ...options], { stdin: 'a: 1' });
+    expect(run.code).toBe(1);
+    expect(run.err).toContain(words);
+    expect(api.requests).toEqual([]);
+  });
+});
+
+describe('config push of a folder', () => {
+  it.each([['push'], ['validate']])('names the file of each finding: %s', async (command) => {
+    await writeFile(join(directory, 'a.yaml'), 'a: 1');
+    await writeFile(join(directory, 'b.yaml'), 'a: 1');
+    const finding = { code: 'E_REF', severity: 'error', path: 'b.yaml#service', line: 4, column: 2, message: 'no' };
+    api.on('PUT /configs/base', (_request, response) => sendProblem(response, 422, 'invalid-config', 'x', { errors: [finding] }));
+    api.on('POST /configs/validate', () => ({ findings: [finding], hash: '' }));
+    const run = await cli(['config', command, ...(command === 'push' ? ['base'] : []), directory]);
+    expect(run.code).toBe(1);
+    expect(run.out + run.err).toContain(`${join(directory, 'b.yaml')}:4:2: error E_REF: no`);
   });
 });
 

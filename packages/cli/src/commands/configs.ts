@@ -1,5 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findBrickingDefects } from '#validation/bricking';
+import { validateConfigFiles } from '#validation/collector-config';
+import { MAX_CONFIG_BYTES } from '#validation/yaml-limits';
 import type { Command } from 'commander';
 import type { ConfigVersion, Finding, Preflight } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
@@ -8,6 +11,7 @@ import { EXIT } from '../exit-codes.ts';
 import { formatFinding, plural, withFindings } from '../findings.ts';
 import { repeatable } from '../repeat.ts';
 import { oneLine } from '../table.ts';
+import { collect, toPolicy } from './groups.ts';
 import { addImport } from './import.ts';
 
 /** `NAME` or `NAME@VERSION`. */
@@ -53,10 +57,10 @@ export function addConfigCommands(program: Command, context: Context): void {
           ...(options.message === undefined ? {} : { message: options.message }),
           ...(options.force === true ? { force: true, reason: options.reason } : {}),
         });
-        for (const finding of answer.validation.findings) context.note(formatFinding(file, finding));
+        for (const finding of answer.validation.findings) context.note(formatFinding(file, finding, Object.keys(files)));
         context.show(answer, () => `${answer.name}@${answer.version}  ${answer.hash.slice(0, 12)}\n`);
       } catch (error) {
-        throw withFindings(error, file, context);
+        throw withFindings(error, file, context, Object.keys(files));
       }
     });
 
@@ -66,13 +70,17 @@ export function addConfigCommands(program: Command, context: Context): void {
     .argument('<file>', 'YAML file, folder of several, - for standard input')
     .option('-g, --group <name>', 'by what this group allows, and say which of its agents could load it')
     .option('-s, --selector <selector>', 'say which of these agents could load it')
-    .action(async (file: string, options: { group?: string; selector?: string }) => {
-      const answer = await context.api.send<{ findings: Finding[]; preflight?: Preflight }>('POST', '/configs/validate', {
-        files: await readFiles(context, file),
-        ...options,
-      });
+    .option('--offline', 'check it here, without a coordinator')
+    .option('--allow <switch>', 'with --offline, what it may do: providers, no-pipelines or fragments; repeatable', collect, [])
+    .option('--deny <switch>', 'with --offline, what it may not do; repeatable', collect, [])
+    .action(async (file: string, options: ValidateOptions) => {
+      const files = await readFiles(context, file);
+      const answer = await (options.offline === true ? validateOffline(files, options) : validateByApi(context, files, options));
       const errors = answer.findings.filter(({ severity }) => severity === 'error').length;
-      const lines = [...answer.findings.map((finding) => formatFinding(file, finding)), ...(answer.preflight?.lines ?? [])];
+      const unchecked = (answer.unchecked ?? []).map((path) => oneLine(`settings not checked: ${path}`));
+      const more = (answer.omitted ?? 0) === 0 ? [] : [`and ${answer.omitted} more`];
+      const found = answer.findings.map((finding) => formatFinding(file, finding, Object.keys(files)));
+      const lines = [...found, ...more, ...unchecked, ...(answer.preflight?.lines ?? [])];
       const summary = `${plural(errors, 'error')}, ${plural(answer.findings.length - errors, 'warning')}`;
       context.show(answer, () => `${[...lines, summary].join('\n')}\n`);
       if (errors > 0) context.exitCode = EXIT.error;
@@ -132,8 +140,62 @@ export function parseCount(text: string, option: string): number {
   return Number(text);
 }
 
+type Files = Record<string, { body: string; contentType: string }>;
+
+interface ValidateOptions {
+  group?: string;
+  selector?: string;
+  offline?: boolean;
+  allow: string[];
+  deny: string[];
+}
+
+/** What a validation found; coordinators of older releases tell only part of it. */
+interface Validated {
+  findings: readonly Finding[];
+  unchecked?: readonly string[];
+  omitted?: number;
+  preflight?: Preflight;
+}
+
+async function validateByApi(context: Context, files: Files, { group, selector, allow, deny }: ValidateOptions): Promise<Validated> {
+  if (allow.length + deny.length > 0)
+    throw new CliError('--allow and --deny go with --offline', 'else name the group that allows it: --group NAME');
+  return await context.api.send<Validated>('POST', '/configs/validate', {
+    files,
+    ...(group === undefined ? {} : { group }),
+    ...(selector === undefined ? {} : { selector }),
+  });
+}
+
+/** The coordinator's own validation, in this process; nothing is asked of anybody. */
+function validateOffline(contents: Files, options: ValidateOptions): Validated {
+  if (options.group !== undefined || options.selector !== undefined)
+    throw new CliError(
+      '--offline knows no groups and no agents',
+      'leave out --group and --selector; --allow SWITCH says what a group would',
+    );
+  const policy = toPolicy({}, { ...options, usual: [] });
+  const files = Object.entries(contents).map(([name, { body }]) => [name, body] as const);
+  const bytes = files.reduce((sum, [, body]) => sum + Buffer.byteLength(body), 0);
+  if (bytes > MAX_CONFIG_BYTES) throw new CliError(`the config has ${bytes} bytes, at most ${MAX_CONFIG_BYTES} are taken`);
+  const { findings, unchecked, omitted } = validateConfigFiles(Object.fromEntries(files), { policy });
+  // Merging can hide what is wrong with a part; an agent's supervisor reads each.
+  const known = new Set(findings.map(placeOf));
+  const hidden = files.length === 1 ? [] : files.flatMap(([name, body]) => findBrickingDefects(body).map(inFile(name)));
+  return { findings: [...findings, ...hidden.filter((finding) => !known.has(placeOf(finding)))], unchecked, omitted };
+}
+
+function inFile(name: string): (finding: Finding) => Finding {
+  return (finding) => ({ ...finding, path: `${name}#${finding.path}` });
+}
+
+function placeOf({ code, path, line }: Finding): string {
+  return `${code} ${path} ${line ?? 0}`;
+}
+
 /** The file as the only one of a config, or all files of a folder by their names. */
-async function readFiles(context: Context, source: string): Promise<Record<string, { body: string; contentType: string }>> {
+async function readFiles(context: Context, source: string): Promise<Files> {
   const isFolder = source !== '-' && ((await stat(source).catch(() => undefined))?.isDirectory() ?? false);
   if (!isFolder) return { '': { body: await readText(context, source), contentType: 'text/yaml' } };
   const names = (await readdir(source)).filter((name) => !name.startsWith('.')).toSorted();

@@ -136,17 +136,20 @@ const SWITCHES: Readonly<Record<string, keyof GroupPolicy>> = {
   fragments: 'allowFragments',
 };
 
-function collect(value: string, before: string[]): string[] {
+export function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
-function toPolicy(old: GroupPolicy, { allow, deny, usual }: SetOptions): GroupPolicy {
+/** Reads the word of a switch. Throws a CliError. */
+function nameOf(text: string, option: string): keyof GroupPolicy {
+  const name = Object.hasOwn(SWITCHES, text) ? SWITCHES[text] : undefined;
+  if (name === undefined) throw new CliError(`${option}: expected ${Object.keys(SWITCHES).join(', ')}, not ${JSON.stringify(text)}`);
+  return name;
+}
+
+/** The switches of a group after these options. Throws a CliError. */
+export function toPolicy(old: GroupPolicy, { allow, deny, usual }: Pick<SetOptions, 'allow' | 'deny' | 'usual'>): GroupPolicy {
   const policy = { ...old };
-  const nameOf = (text: string, option: string): keyof GroupPolicy => {
-    const name = Object.hasOwn(SWITCHES, text) ? SWITCHES[text] : undefined;
-    if (name === undefined) throw new CliError(`${option}: expected ${Object.keys(SWITCHES).join(', ')}, not ${JSON.stringify(text)}`);
-    return name;
-  };
   for (const text of usual) delete policy[nameOf(text, '--usual')];
   for (const text of allow) policy[nameOf(text, '--allow')] = true;
   for (const text of deny) policy[nameOf(text, '--deny')] = false;

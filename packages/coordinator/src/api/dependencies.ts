@@ -17,11 +17,14 @@ import type { ComponentType } from '../validation/component-set.ts';
 import type { Finding } from '../validation/finding.ts';
 import type { ValidationPolicy } from '../validation/validation-context.ts';
 
-/** Checks the files of a collector config, merged as an agent does; `components` are the types they define. Pure. */
+/**
+ * Checks the files of a collector config, merged as an agent does; `components` are the types they define, `unchecked` the paths of
+ * components whose settings it knows nothing about, `omitted` counts findings that there was no room for. Pure.
+ */
 export type ConfigValidator = (
   files: Readonly<Record<string, string>>,
   options?: { policy?: ValidationPolicy },
-) => { findings: readonly Finding[]; components: readonly ComponentType[] };
+) => { findings: readonly Finding[]; components: readonly ComponentType[]; unchecked: readonly string[]; omitted: number };
 
 /** A gateway as the directory lists it. */
 export interface GatewayEntry {

@@ -6,7 +6,11 @@ import type { ApiDependencies } from './dependencies.ts';
 export async function renderOpenApi(): Promise<Record<string, unknown>> {
   // Routes are only described, never called.
   const nothing = new Proxy({}, { get: () => undefined });
-  const dependencies = { logger: createSilentLogger(), tokens: undefined, validate: () => ({ findings: [], components: [] }) };
+  const dependencies = {
+    logger: createSilentLogger(),
+    tokens: undefined,
+    validate: () => ({ findings: [], components: [], unchecked: [], omitted: 0 }),
+  };
   const parts = ['configs', 'groups', 'audit', 'agents', 'commands', 'rollouts', 'gateways'].map((name) => [name, nothing] as const);
   const app = await createApiServer({ ...Object.fromEntries(parts), ...dependencies } as unknown as ApiDependencies);
   try {

@@ -117,7 +117,12 @@ export function configRoutes(app: FastifyInstance, { configs, groups, agents, au
       const input = toPutBody(request.body, request.query as PutOptions);
       checkSize(input.files);
       const reason = forceReason(input);
-      const { components: _used, ...validation } = validateFiles(input.files, validate, await policyOf(groups, input.group));
+      const {
+        components: _used,
+        unchecked: _unchecked,
+        omitted: _omitted,
+        ...validation
+      } = validateFiles(input.files, validate, await policyOf(groups, input.group));
       if (validation.errors > 0) refuseUnlessForced(input.files, validation, reason);
       if ((await configs.newest(name)) === undefined && (await configs.names()).size >= MAX_CONFIGS) {
         throw new ProblemError('limit-exceeded', `there are ${MAX_CONFIGS} configs already`);
@@ -308,6 +313,11 @@ export function configRoutes(app: FastifyInstance, { configs, groups, agents, au
             schema.view(
               {
                 findings: schema.list(schema.ref('Finding'), 'By line.'),
+                omitted: schema.integer('Findings left out of the list, because there are too many.'),
+                unchecked: schema.list(
+                  schema.text('Path.'),
+                  'Components whose settings were not checked: no rules are known for their type, or the settings are not there to be read.',
+                ),
                 hash: schema.text('Hash it would get.'),
                 preflight: PREFLIGHT,
               },
@@ -329,14 +339,14 @@ export function configRoutes(app: FastifyInstance, { configs, groups, agents, au
       if (group !== undefined) requireGroup(request.identity, group, `${group} is another group`);
       const selected = selector === undefined ? undefined : readSelector(selector, 'selector');
       const switches = policy ?? (await policyOf(groups, group));
-      const { findings, components } = validateFiles(all, validate, switches);
+      const { findings, components, unchecked, omitted } = validateFiles(all, validate, switches);
       const builds =
         selected === undefined
           ? group === undefined
             ? undefined
             : { ...preflight(components, await groupBuilds(agents, group)), estimated: false }
           : await checkBuilds(agents, ownMatches(selected, request.identity), components);
-      return { ...(builds === undefined ? {} : { preflight: builds }), findings, hash: hashOfFiles(all) };
+      return { ...(builds === undefined ? {} : { preflight: builds }), findings, omitted, unchecked, hash: hashOfFiles(all) };
     },
   );
 }
@@ -393,10 +403,16 @@ function validateFiles(
   files: ConfigFiles,
   validate: ApiDependencies['validate'],
   policy: GroupPolicy,
-): StoredValidation & { findings: Finding[]; components: readonly ComponentType[] } {
+): StoredValidation & { findings: Finding[]; components: readonly ComponentType[]; unchecked: readonly string[]; omitted: number } {
   const collector = Object.fromEntries(Object.entries(files).filter(([, { contentType }]) => isCollectorConfig(contentType)));
-  const { findings: found, components } =
-    Object.keys(collector).length === 0 ? { findings: [], components: [] } : validate(textsOf(collector), { policy });
+  const {
+    findings: found,
+    components,
+    unchecked,
+    omitted,
+  } = Object.keys(collector).length === 0
+    ? { findings: [], components: [], unchecked: [], omitted: 0 }
+    : validate(textsOf(collector), { policy });
   const isSingle = Object.keys(files).length === 1;
   const named = found.map((finding) =>
     isSingle || Object.keys(collector).length > 1 ? finding : { ...finding, path: `${Object.keys(collector)[0] ?? ''}#${finding.path}` },
@@ -406,7 +422,7 @@ function validateFiles(
   const hidden = isSingle && Object.keys(collector).length === 1 ? [] : brickingDefectsOf(files);
   const findings = [...named, ...hidden.filter((finding) => !known.has(placeOf(finding)))];
   const errors = findings.filter(({ severity }) => severity === 'error').length;
-  return { errors, warnings: findings.length - errors, findings, components };
+  return { errors, warnings: findings.length - errors, findings, components, unchecked, omitted };
 }
 
 /** What no supervisor survives, in each file: it ignores the media type and merges every entry as YAML. */
