@@ -1,9 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { collectorConfig } from '../support/collector-config.ts';
 import { shareStack, useFleet, useStack } from '../support/lifetimes.ts';
+import { instantVector, OutsideServer } from '../support/outside-server.ts';
+import { findFreePort } from '../support/ports.ts';
 import { Deployment, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { waitUntil } from '../support/wait-for.ts';
 import { pasteOver, seriousFindings } from './support/browser.ts';
@@ -12,7 +14,9 @@ import { confirm, shareBrowser } from './support/pages.ts';
 
 /** Nothing here is about leases: on a machine that has no time, none may run out. */
 const CALM = { gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '15000', OPAMP_GATEWAY_LEASE_RENEW_MS: '3000' } };
-const stack = shareStack(CALM);
+/** Prometheus, as a gate asks it. */
+const outside = new OutsideServer(await findFreePort());
+const stack = shareStack({ ...CALM, coordinatorEnv: { OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS: outside.url } });
 const { usePage, visit } = shareBrowser(stack);
 
 /** Half, then all; a soak that only a person ends. */
@@ -24,6 +28,9 @@ const HALF = {
     { size: { percent: 100 }, soak: '0s' },
   ],
 };
+
+beforeAll(async () => await outside.open());
+afterAll(async () => await outside.close());
 
 /** Number of the wave picture beside a status, 0 when the status does not stand there. */
 async function countOf(page: Page, wave: number, status: string): Promise<number> {
@@ -141,6 +148,58 @@ describe('the dashboard', () => {
     await page.getByRole('heading', { name: /Rolled back/ }).waitFor();
     await page.getByText('not today').first().waitFor();
     expect((await api.getRollout(id)).counts).toEqual({ restored: 20 });
+  });
+
+  test('shows what gates found, and lets somebody else than the author approve', async (context) => {
+    const { api, directory } = stack();
+    const file = join(directory, 'author-and-approver');
+    await writeFile(file, 'grace:a-token-of-the-author role=admin\nada:a-token-of-the-approver role=approver\n', { mode: 0o600 });
+    const url = stack().apiUrlOf(await stack().startCoordinator({ OPAMP_API_TOKENS_FILE: file }));
+    const fleet = await useFleet(context, stack(), { name: 'gated', agents: 20 });
+    const deployment = await Deployment.create(api, fleet);
+    await deployment.prove('gated 1');
+    const { name, version } = await deployment.store('gated 2');
+    outside.answer = () => instantVector(0.001);
+    const measured = { type: 'prometheus', query: 'errors{group="{{group}}"}', condition: 'value < 0.01', interval: '1s', timeout: '30s' };
+    const strategy = {
+      ...FAST_STRATEGY,
+      waves: [
+        { size: { count: 5 }, soak: '0s' },
+        { size: { percent: 100 }, soak: '0s' },
+      ],
+      gates: ['ackRatio', measured, { type: 'manual', name: 'board' }],
+    };
+    const { id } = (await api.at(url).call('POST', '/rollouts', {
+      headers: { authorization: 'Bearer a-token-of-the-author' },
+      body: { group: 'gated', config: { name, version }, strategy },
+    })) as { id: string };
+    const openAs = async (token: string): Promise<Page> => {
+      const page = await usePage(context);
+      await visit(page, `/rollouts/${id}`, url);
+      await page.getByLabel('API token').fill(token);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.locator('.hold').getByText('Waits for approval').waitFor();
+      return page;
+    };
+
+    const author = await openAs('a-token-of-the-author');
+    await author.locator('.hold').getByText('somebody else has to approve it').waitFor();
+    await author.getByRole('button', { name: 'Abort' }).waitFor();
+    expect(await author.getByRole('button', { name: 'Approve' }).count()).toBe(0);
+
+    const page = await openAs('a-token-of-the-approver');
+    const gate = page.locator('.gate').filter({ hasText: 'prometheus' });
+    await gate.getByText('Passed').waitFor();
+    await gate.getByText('the value is 0.001, wanted value < 0.01').waitFor();
+    await gate.getByText('found on').click();
+    await gate.getByText('errors{group="gated"} = {"series":"0"} 0.001').waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+    expect(await confirm(page, 'Approve', 'the canary is fine')).toContain('15 agents');
+    await page.locator('.gate').filter({ hasText: 'by ada' }).getByText('the canary is fine').waitFor();
+    await page.locator('.hold').getByText('wave 1 waits for promote').waitFor();
+    expect(await confirm(page, 'Approve', 'all are fine')).toContain('the proven version of 20 agents');
+    await page.getByRole('heading', { name: /Succeeded/ }).waitFor();
+    expect((await api.getRollout(id)).waves.map(({ approvals }) => approvals.map(({ by }) => by))).toEqual([['ada'], ['ada']]);
   });
 
   test('marks an error of a config at its place, stores a version, and compares two', async (context) => {

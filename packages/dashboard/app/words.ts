@@ -197,7 +197,7 @@ const AUDIT_WORDS: Readonly<Record<string, string>> = {
   'rollout.cancel': 'cancelled',
   'rollout.tune': 'tuned',
   'token.create': 'made',
-  'token.update': 'changed',
+  'token.change': 'changed',
   'token.revoke': 'revoked',
 };
 

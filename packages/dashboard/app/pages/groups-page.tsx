@@ -1,4 +1,4 @@
-import { useEffect, useId, useState } from 'react';
+import { useId, useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import { useMay } from '../api/access.ts';
@@ -8,9 +8,6 @@ import type { Group, Impact } from '../api/types.ts';
 import { ActionButton, Dialog } from '../parts/action-dialog.tsx';
 import { Answer, Badge, Empty, PageHead, ProblemBox } from '../parts/basics.tsx';
 import { agentsText, configText, numberText } from '../words.ts';
-
-/** A pause of typing after which the effect is asked for. */
-const QUIET_MS = 300;
 
 /** Which agents belong together; what each group is proven to run. */
 export function GroupsPage() {
@@ -154,24 +151,34 @@ function GroupForm({ group, onDone }: { readonly group?: Group; readonly onDone:
   const client = useQueryClient();
   const body = { selector, priority: Number(priority), mode };
   const isComplete = name !== '' && /^-?\d+$/.test(priority);
-  const effect = useEffectOf(isComplete ? name : undefined, JSON.stringify(body));
+  const written = JSON.stringify([name, body]);
+  // A comparison with the record of every agent: asked for by a person, not by each key that is pressed.
+  const count = useMutation({
+    mutationFn: async (_written: string) => await call<Impact>(`/groups/${encodeURIComponent(name)}?dryRun=true`, { method: 'PUT', body }),
+  });
+  const isOfThis = count.variables === written;
+  const impact = isOfThis ? count.data : undefined;
   const save = useMutation({
     mutationFn: async () =>
       await call(`/groups/${encodeURIComponent(name)}`, {
         method: 'PUT',
-        body: { ...body, ...(effect.impact === undefined ? {} : { expectAgents: effect.impact.agentsChanging }) },
+        body: { ...body, ...(impact === undefined ? {} : { expectAgents: impact.agentsChanging }) },
       }),
     onSuccess: async () => {
       await client.invalidateQueries({ queryKey: ['groups'] });
       onDone();
     },
+    // The fleet may have moved: it is counted again before the next try.
+    onError: () => count.reset(),
   });
   return (
     <form
       className="stack-form"
       onSubmit={(event) => {
         event.preventDefault();
-        save.mutate();
+        save.reset();
+        if (impact === undefined) count.mutate(written);
+        else save.mutate();
       }}
     >
       {group === undefined ? (
@@ -226,17 +233,19 @@ function GroupForm({ group, onDone }: { readonly group?: Group; readonly onDone:
         </div>
       </div>
       <div className="effect" aria-live="polite">
-        {effect.error !== undefined ? (
-          <ProblemBox error={effect.error} />
-        ) : effect.impact === undefined ? (
-          <span className="muted">{isComplete ? 'Looking what it would change …' : 'Its effect shows here.'}</span>
+        {count.isPending ? (
+          <span className="muted">Comparing with every agent …</span>
+        ) : isOfThis && count.error !== null ? (
+          <ProblemBox error={count.error} />
+        ) : impact === undefined ? (
+          <span className="muted">First see how many agents get another config by it.</span>
         ) : (
           <>
             <strong>
-              {effect.impact.estimated ? 'About ' : ''}
-              {agentsText(effect.impact.agentsChanging)}
+              {impact.estimated ? 'About ' : ''}
+              {agentsText(impact.agentsChanging)}
             </strong>{' '}
-            of {numberText(effect.impact.agents)} get another config by this, without waves.
+            of {numberText(impact.agents)} get another config by this, without waves.
           </>
         )}
       </div>
@@ -245,37 +254,10 @@ function GroupForm({ group, onDone }: { readonly group?: Group; readonly onDone:
         <button type="button" onClick={onDone}>
           Keep as it is
         </button>
-        <button type="submit" className="primary" disabled={save.isPending || effect.impact === undefined}>
-          {group === undefined ? 'Make the group' : 'Change it'}
+        <button type="submit" className="primary" disabled={!isComplete || count.isPending || save.isPending}>
+          {impact === undefined ? 'How many agents?' : group === undefined ? 'Make the group' : 'Change it'}
         </button>
       </footer>
     </form>
   );
-}
-
-/** Asks what the group would change as it is written now. */
-function useEffectOf(name: string | undefined, body: string): { readonly impact?: Impact; readonly error?: Error } {
-  const [state, setState] = useState<{ readonly impact?: Impact; readonly error?: Error }>({});
-  useEffect(() => {
-    setState({});
-    if (name === undefined) return undefined;
-    const stop = new AbortController();
-    const timer = setTimeout(() => {
-      call<Impact>(`/groups/${encodeURIComponent(name)}?dryRun=true`, {
-        method: 'PUT',
-        body: JSON.parse(body) as unknown,
-        signal: stop.signal,
-      }).then(
-        (impact) => setState({ impact }),
-        (error: unknown) => {
-          if (!stop.signal.aborted) setState({ error: error as Error });
-        },
-      );
-    }, QUIET_MS);
-    return () => {
-      clearTimeout(timer);
-      stop.abort();
-    };
-  }, [name, body]);
-  return state;
 }

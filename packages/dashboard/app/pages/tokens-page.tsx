@@ -1,7 +1,7 @@
-import { useId, useState } from 'react';
+import { useId, useRef, useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useMay } from '../api/access.ts';
-import { ApiProblem, call } from '../api/client.ts';
+import { ApiProblem, call, queryText } from '../api/client.ts';
 import { useAgentCredentials } from '../api/queries.ts';
 import type { AgentCredential } from '../api/types.ts';
 import { ActionButton, Dialog } from '../parts/action-dialog.tsx';
@@ -45,10 +45,15 @@ export function TokensPage() {
         </Empty>
       ) : (
         <Answer query={credentials}>
-          {({ items }) =>
+          {({ items, nextCursor }) =>
             items.length === 0 ? (
               <Empty title="No agent has a token of its own yet">
                 <p className="muted">A token can give its agents labels and keep them to some groups.</p>
+                {mayManage ? (
+                  <button type="button" className="primary" onClick={() => setOpen(true)}>
+                    Make the first one
+                  </button>
+                ) : null}
               </Empty>
             ) : (
               <div className="card table-scroll">
@@ -73,6 +78,9 @@ export function TokensPage() {
                     ))}
                   </tbody>
                 </table>
+                {nextCursor === null ? null : (
+                  <p className="muted">These are the first {numberText(items.length)}; opampctl lists them all.</p>
+                )}
               </div>
             )
           }
@@ -125,10 +133,9 @@ function TokenRow({ item, mayManage }: { readonly item: AgentCredential; readonl
             action={{
               label: 'Revoke',
               isDangerous: true,
-              withReason: false,
-              effect: `Whoever signs in with ${item.name} is cut off at once and cannot come back with it. This cannot be undone.`,
-              run: async () => {
-                await call(`/tokens/${encodeURIComponent(item.id)}`, { method: 'DELETE' });
+              effect: revokeEffect(item),
+              run: async (reason) => {
+                await call(`/tokens/${encodeURIComponent(item.id)}${queryText({ reason })}`, { method: 'DELETE' });
                 await client.invalidateQueries({ queryKey: ['agent-credentials'] });
               },
             }}
@@ -137,6 +144,13 @@ function TokenRow({ item, mayManage }: { readonly item: AgentCredential; readonl
       </td>
     </tr>
   );
+}
+
+/** What a revocation does; agents keep tokens that they got by enrolment. */
+function revokeEffect({ name, kind }: AgentCredential): string {
+  if (kind === 'enrolment')
+    return `Nobody can enrol with ${name} any more. Tokens that agents got by it stay in force. This cannot be undone.`;
+  return `Every agent that signed in with ${name} is cut off at once and cannot come back with it. This cannot be undone.`;
 }
 
 const LIVES = [
@@ -199,6 +213,8 @@ function NewToken({ onClose }: { readonly onClose: () => void }) {
             value={name}
             required
             maxLength={64}
+            pattern="[A-Za-z0-9][A-Za-z0-9._@\/ \-]*"
+            title="Letters, digits, spaces and . _ @ / -, a letter or digit first"
             autoComplete="off"
             onChange={(event) => setName(event.target.value)}
           />
@@ -268,21 +284,26 @@ function NewToken({ onClose }: { readonly onClose: () => void }) {
 /** The secret, which is shown this once. */
 function Secret({ text, onClose }: { readonly text: string; readonly onClose: () => void }) {
   const [copied, setCopied] = useState(false);
+  const shown = useRef<HTMLPreElement>(null);
+  /** Browsers give no clipboard to pages that came without TLS: there the text is marked, for the keys of the system. */
+  const mark = (): void => {
+    if (shown.current !== null) globalThis.getSelection()?.selectAllChildren(shown.current);
+  };
   return (
     <div className="stack-form">
       <p>It is shown this once and kept nowhere: put it where the agent reads it.</p>
-      <pre className="secret">{text}</pre>
+      <pre className="secret" ref={shown}>
+        {text}
+      </pre>
       <footer className="dialog-foot">
         <button
           type="button"
           onClick={() => {
-            navigator.clipboard.writeText(text).then(
-              () => setCopied(true),
-              () => setCopied(false),
-            );
+            if (!globalThis.isSecureContext) return mark();
+            navigator.clipboard.writeText(text).then(() => setCopied(true), mark);
           }}
         >
-          {copied ? 'Copied' : 'Copy'}
+          {copied ? 'Copied' : globalThis.isSecureContext ? 'Copy' : 'Mark it'}
         </button>
         <button type="button" className="primary" onClick={onClose}>
           I have it
