@@ -17,6 +17,13 @@ import { richerConfig } from './support/configs.ts';
 const TARGET = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 const WIDE = { width: 1280, height: 860 };
 const NARROW = { width: 390, height: 844 };
+const MARIA = { 'x-opamp-actor': 'maria' };
+/** Credentials of agents, and whether each is revoked. */
+const TOKENS = [
+  [{ name: 'edge sites', labels: { site: 'edge' }, groups: ['edge'], expiresIn: '90d' }, false],
+  [{ name: 'madrid collectors', labels: { site: 'madrid', team: 'payments' } }, false],
+  [{ name: 'lisbon collectors', labels: { site: 'lisbon' } }, true],
+] as const;
 const REGIONS = ['eu-west-1', 'us-east-1', 'ap-south-1'];
 
 /** Slow enough to be seen: waves of half a minute in small steps. */
@@ -32,7 +39,9 @@ const VISIBLE = {
   healthHold: '2s',
 };
 
-const stack = await startStack({ gateways: 3 });
+/** On a machine that has no time no lease may run out, and nothing is late. */
+const PATIENT = { deadlineMs: 5 * PATIENCE_MS };
+const stack = await startStack({ gateways: 3, gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '15000', OPAMP_GATEWAY_LEASE_RENEW_MS: '3000' } });
 const fleets: Fleet[] = [];
 let browser: Browser | undefined;
 try {
@@ -53,9 +62,8 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
   const edge = await addFleet('edge', 320, { fraction: 0.05 });
   const core = await addFleet('core', 60);
   const [edgeGroup, coreGroup] = [await Deployment.create(api, edge), await Deployment.create(api, core)];
-  await recordDay(380);
-  await coreGroup.prove('first version for the core');
-  await edgeGroup.prove('first version for the edge');
+  await coreGroup.prove('first version for the core', PATIENT);
+  await edgeGroup.prove('first version for the edge', PATIENT);
   const good = await api.putConfig('edge', richerConfig('longer batches', '2s'), 'Longer batches for slow uplinks');
   const bad = await api.putConfig('edge', richerConfig('edge refused', '3s'), 'Archive exporter with a private CA');
   await core.control({ do: 'set-health', healthy: false, lastError: 'exporter queue is full' }, { indexes: [3, 17] });
@@ -71,10 +79,12 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
     moving,
     'to be in its third wave',
     ({ waveIndex, waves }) => waveIndex === 2 && (waves[2]?.counts['applied'] ?? 0) > 25,
+    PATIENT,
   );
   await shoot(light.page, 'rollout-in-motion', 'Timeline');
   await shoot(dark.page, 'rollout-dark', 'Timeline');
   await shoot(phone.page, 'rollout-narrow', 'Timeline');
+  await recordDay(380);
   await light.page.goto(apiUrl);
   await shoot(light.page, 'fleet', 'gateway-3.1');
   await dark.page.goto(apiUrl);
@@ -84,15 +94,20 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
   await light.page.goto(`${apiUrl}/agents?group=core`);
   await shoot(light.page, 'agents', 'core-3');
   await api.act(moving, 'promote').catch(() => undefined);
-  await waitForRollout(api, moving, 'to soak at the end', ({ waveIndex, waves }) => waveIndex === 3 && waves[3]?.phase === 'soaking', {
-    deadlineMs: 2 * PATIENCE_MS,
-  });
+  await waitForRollout(
+    api,
+    moving,
+    'to soak at the end',
+    ({ waveIndex, waves }) => waveIndex === 3 && waves[3]?.phase === 'soaking',
+    PATIENT,
+  );
   await api.act(moving, 'promote');
-  await edgeGroup.finish(moving, 'succeeded');
+  await edgeGroup.finish(moving, 'succeeded', PATIENT);
 
   await light.page.goto(`${apiUrl}/configs/edge?version=2&against=1`);
   await shoot(light.page, 'config-compare', 'processors::batch::timeout');
-  await light.page.getByRole('button', { name: 'Roll out v2' }).click();
+  await light.page.goto(`${apiUrl}/configs/edge?version=3`);
+  await light.page.getByRole('button', { name: 'Roll out v3' }).click();
   await light.page.getByText('Brisk').click();
   await shoot(light.page, 'start', 'Canaries:');
 
@@ -113,7 +128,7 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
     },
     'Archive traces at the new site',
   );
-  await edgeGroup.finish(failing, 'rolled_back');
+  await edgeGroup.finish(failing, 'rolled_back', PATIENT);
   await light.page.goto(`${apiUrl}/rollouts/${failing}`);
   await shoot(light.page, 'rollout-rolled-back', 'What went wrong');
   await light.page.goto(`${apiUrl}/rollouts`);
@@ -122,6 +137,11 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
   await light.page.goto(`${apiUrl}/agents/${agent?.uid ?? ''}`);
   await shoot(light.page, 'agent', 'Effective, as reported');
   for (const { context } of [light, dark, phone]) await context.close();
+  for (const [body, isRevoked] of TOKENS) {
+    const { id } = (await api.call('POST', '/tokens', { body, headers: MARIA })) as { readonly id: string };
+    if (isRevoked) await api.call('DELETE', `/tokens/${id}`, { headers: MARIA });
+  }
+  await recordDay(380);
   await shootEveryPage(chrome, [
     ['fleet', apiUrl, 'Proven version'],
     ['agents', `${apiUrl}/agents?group=core`, 'core-'],
@@ -133,13 +153,13 @@ async function takePictures({ api, apiUrl }: Stack, chrome: Browser): Promise<vo
     ['rollouts', `${apiUrl}/rollouts`, 'edge → edge v3'],
     ['rollout', `${apiUrl}/rollouts/${failing}`, 'What went wrong'],
     ['audit', `${apiUrl}/audit`, 'promoted'],
-    ['tokens', `${apiUrl}/tokens`, 'What agents sign in with'],
+    ['tokens', `${apiUrl}/tokens`, 'madrid collectors'],
     ['settings', `${apiUrl}/settings`, 'What your role allows'],
     ['sign-in', await signInUrl(), 'API token'],
   ]);
 }
 
-/** Pictures of every page in light and dark, wide and narrow, as `pages/<page>-<colours>-<width>.png`. */
+/** Pictures of every page in light and dark, wide and narrow, as `pages/<page>-<colours>-<width>.webp`. */
 async function shootEveryPage(chrome: Browser, pages: readonly (readonly [name: string, url: string, text: string])[]): Promise<void> {
   await mkdir(`${TARGET}pages`, { recursive: true });
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -151,7 +171,7 @@ async function shootEveryPage(chrome: Browser, pages: readonly (readonly [name: 
       for (const [name, url, text] of pages) {
         await page.goto(url);
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
-        await shoot(page, `pages/${name}-${colorScheme}-${width}`, text);
+        await shootSmall(page, `pages/${name}-${colorScheme}-${width}`, text);
       }
       await page.goto(pages[0]?.[1] ?? '');
       await page
@@ -159,7 +179,7 @@ async function shootEveryPage(chrome: Browser, pages: readonly (readonly [name: 
         .first()
         .waitFor();
       await context.setOffline(true);
-      await shoot(page, `pages/offline-${colorScheme}-${width}`, 'The coordinator cannot be reached.');
+      await shootSmall(page, `pages/offline-${colorScheme}-${width}`, 'The coordinator cannot be reached.');
       await context.close();
     }
   }
@@ -218,7 +238,7 @@ async function addFleet(name: string, agents: number, refusing?: { readonly frac
 /** Starts a rollout as a person would. */
 async function start({ name, version }: ConfigRef, strategy: object, reason: string): Promise<string> {
   const body = { group: 'edge', config: { name, version }, strategy, reason };
-  return ((await stack.api.call('POST', '/rollouts', { body, headers: { 'x-opamp-actor': 'maria' } })) as { readonly id: string }).id;
+  return ((await stack.api.call('POST', '/rollouts', { body, headers: MARIA })) as { readonly id: string }).id;
 }
 
 /** Waits for a text, then takes what the window shows. */
@@ -226,4 +246,14 @@ async function shoot(page: Page, name: string, text: string): Promise<void> {
   await page.getByText(text).first().waitFor();
   await page.evaluate('document.fonts.ready');
   await page.screenshot({ path: `${TARGET}${name}.png` });
+}
+
+/** The same as WebP, which is a third as large: these are many. */
+async function shootSmall(page: Page, name: string, text: string): Promise<void> {
+  await page.getByText(text).first().waitFor();
+  await page.evaluate('document.fonts.ready');
+  const session = await page.context().newCDPSession(page);
+  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: 75 });
+  await session.detach();
+  await writeFile(`${TARGET}${name}.webp`, data, 'base64');
 }

@@ -42,10 +42,12 @@ function GateLine({ gate: { gate, outcome, detail, at, evidence, asked } }: { re
       <WordBadge kind="gate" value={outcome} />
       <span className="gate-said">
         {detail === '' ? null : <span>{detail} </span>}
-        <span className="muted">
-          {at === null ? 'not asked yet' : <Time at={at} />}
-          {asked > 1 ? `, asked ${asked} times` : ''}
-        </span>
+        {at === null ? null : (
+          <span className="muted">
+            <Time at={at} />
+            {asked > 1 ? `, asked ${asked} times` : ''}
+          </span>
+        )}
         {evidence === '' ? null : (
           <details className="detail">
             <summary>found on</summary>

@@ -1,5 +1,5 @@
 import type { Rollout, Wave, WaveSize } from '../api/types.ts';
-import { Time, WordBadge } from '../parts/basics.tsx';
+import { Badge, Time, WordBadge } from '../parts/basics.tsx';
 import { StatusLegend } from '../parts/status-bar.tsx';
 import { agentsText, numberText, ROW_STATUSES, sumOf } from '../words.ts';
 
@@ -59,6 +59,7 @@ export function Waves({ rollout, groupSize }: { readonly rollout: Rollout; reado
             index={index}
             expected={sizes[index] ?? 0}
             perDot={perDot}
+            isOver={rollout.endedAt !== null}
             isCurrent={index === rollout.waveIndex && rollout.endedAt === null}
           />
         ))}
@@ -79,12 +80,14 @@ function WavePicture({
   index,
   expected,
   perDot,
+  isOver,
   isCurrent,
 }: {
   readonly wave: Wave;
   readonly index: number;
   readonly expected: number;
   readonly perDot: number;
+  readonly isOver: boolean;
   readonly isCurrent: boolean;
 }) {
   const rest = Math.max(0, expected - sumOf(wave.counts));
@@ -92,13 +95,15 @@ function WavePicture({
     <li className={isCurrent ? 'wave is-current' : 'wave'} aria-current={isCurrent ? 'step' : undefined}>
       <div className="wave-head">
         <strong>{index === 0 ? 'Canary' : `Wave ${index + 1}`}</strong>
-        <WordBadge kind="wave" value={wave.phase} />
+        {isOver && wave.phase === 'pending' ? <Badge tone="idle">Not reached</Badge> : <WordBadge kind="wave" value={wave.phase} />}
       </div>
+      <span className="sub">up to {sizeText(wave.size)}</span>
       <span className="sub">
-        up to {sizeText(wave.size)}
-        {wave.startedAt === null ? null : (
+        {wave.startedAt === null ? (
+          'not begun'
+        ) : (
           <>
-            {' · from '}
+            {wave.passedAt === null ? 'since ' : ''}
             <Time at={wave.startedAt} />
             {wave.passedAt === null ? null : (
               <>
@@ -110,7 +115,7 @@ function WavePicture({
         )}
       </span>
       <Dots wave={wave} rest={rest} perDot={perDot} />
-      <StatusLegend counts={wave.counts} rest={rest} />
+      <StatusLegend counts={wave.counts} rest={rest} restWord={isOver ? 'not reached' : 'to come'} />
     </li>
   );
 }

@@ -1,9 +1,9 @@
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useSyncExternalStore } from 'react';
 import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
 import { yaml } from '@codemirror/lang-yaml';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { type Diagnostic, lintGutter, setDiagnostics } from '@codemirror/lint';
-import { MergeView } from '@codemirror/merge';
+import { MergeView, unifiedMergeView } from '@codemirror/merge';
 import { EditorState, type Extension } from '@codemirror/state';
 import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
@@ -45,6 +45,8 @@ const THEME = EditorView.theme({
   '.cm-collapsedLines': { background: 'var(--code-active)', color: 'var(--muted)' },
   '&.cm-merge-a .cm-changedLine, .cm-deletedChunk': { backgroundColor: 'var(--diff-old) !important' },
   '&.cm-merge-b .cm-changedLine': { backgroundColor: 'var(--diff-new) !important' },
+  '.cm-insertedLine': { backgroundColor: 'var(--diff-new) !important' },
+  '.cm-deletedChunk .cm-deletedText': { background: 'var(--diff-old-strong) !important' },
   '&.cm-merge-a .cm-changedText': { background: 'var(--diff-old-strong) !important' },
   '&.cm-merge-b .cm-changedText': { background: 'var(--diff-new-strong) !important' },
 });
@@ -182,7 +184,16 @@ export function CodeView({ label, text }: { readonly label: string; readonly tex
   return <div ref={host} className="code" />;
 }
 
-/** Two texts side by side with their differences marked. */
+/** Lines that are the same on both sides and fold. */
+const UNCHANGED = { margin: 3, minSize: 6 };
+const NARROW = globalThis.matchMedia('(max-width: 820px)');
+
+function onNarrowChange(listener: () => void): () => void {
+  NARROW.addEventListener('change', listener);
+  return () => NARROW.removeEventListener('change', listener);
+}
+
+/** Two texts side by side with their differences marked; on a telephone in one column. */
 export function CodeDiff({
   left,
   right,
@@ -191,25 +202,34 @@ export function CodeDiff({
   readonly right: { label: string; text: string };
 }) {
   const host = useRef<HTMLDivElement>(null);
+  const isNarrow = useSyncExternalStore(onNarrowChange, () => NARROW.matches);
   useEffect(() => {
     if (host.current === null) return undefined;
     const root = shadowOf(host.current);
+    if (isNarrow) {
+      const unified = unifiedMergeView({ original: left.text, mergeControls: false, collapseUnchanged: UNCHANGED, gutter: true });
+      const label = `${left.label} against ${right.label}`;
+      const editor = new EditorView({ root, parent: root, doc: right.text, extensions: [...readOnly(label), unified] });
+      return () => editor.destroy();
+    }
     const merge = new MergeView({
       root,
       parent: root,
       a: { doc: left.text, extensions: readOnly(left.label) },
       b: { doc: right.text, extensions: readOnly(right.label) },
-      collapseUnchanged: { margin: 3, minSize: 6 },
+      collapseUnchanged: UNCHANGED,
       gutter: true,
     });
     return () => merge.destroy();
-  }, [left.label, left.text, right.label, right.text]);
+  }, [left.label, left.text, right.label, right.text, isNarrow]);
   return (
     <div className="diff">
-      <div className="diff-heads">
-        <span>{left.label}</span>
-        <span>{right.label}</span>
-      </div>
+      {isNarrow ? null : (
+        <div className="diff-heads">
+          <span>{left.label}</span>
+          <span>{right.label}</span>
+        </div>
+      )}
       <div ref={host} className="code" />
     </div>
   );

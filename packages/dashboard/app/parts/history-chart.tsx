@@ -18,7 +18,10 @@ export interface HistoryLine {
   readonly isFilled?: boolean;
 }
 
-/** A day of counts. What the picture shows is said in words too: the present, the lowest and the highest value of each line. */
+/**
+ * A day of counts. What the picture shows is said in words too: the lowest and the highest value of each line. The present is not:
+ * its step is not over, and the page says it elsewhere.
+ */
 export function HistoryChart({ history, lines }: { readonly history: History; readonly lines: readonly HistoryLine[] }) {
   const host = useRef<HTMLDivElement>(null);
   const shape = lines.map(({ label, color }) => `${label} ${color}`).join('|');
@@ -95,7 +98,7 @@ export function HistoryChart({ history, lines }: { readonly history: History; re
             return (
               <li key={label}>
                 <span className={`swatch swatch-${color}`} />
-                {label} <strong>{numberText(seen.at(-1) ?? 0)}</strong>{' '}
+                {label}{' '}
                 <span>
                   (lowest {numberText(Math.min(...seen))}, highest {numberText(Math.max(...seen))})
                 </span>

@@ -16,7 +16,15 @@ export function StatusBar({ counts, total }: { readonly counts: Counts; readonly
 }
 
 /** The counts in words with the colours of the bar. */
-export function StatusLegend({ counts, rest }: { readonly counts: Counts; readonly rest?: number }) {
+export function StatusLegend({
+  counts,
+  rest,
+  restWord = 'to come',
+}: {
+  readonly counts: Counts;
+  readonly rest?: number;
+  readonly restWord?: string;
+}) {
   return (
     <ul className="legend">
       {ROW_STATUSES.filter(([status]) => (counts[status] ?? 0) > 0).map(([status, word, help]) => (
@@ -28,7 +36,7 @@ export function StatusLegend({ counts, rest }: { readonly counts: Counts; readon
       {rest !== undefined && rest > 0 ? (
         <li title="Not reached yet">
           <span className="swatch fill-waiting" />
-          to come <strong>{numberText(rest)}</strong>
+          {restWord} <strong>{numberText(rest)}</strong>
         </li>
       ) : null}
     </ul>
