@@ -390,7 +390,7 @@ describe('a rollout against Redis', () => {
     expect(await b.service.tune(id, { ackTimeout: '1s', maxInFlight: 0 }, { actor: 'tester' })).toMatchObject({
       kind: 'problem',
       status: 422,
-      errors: [{ path: 'maxInFlight' }, { path: 'ackTimeout' }],
+      errors: [{ path: 'strategy.maxInFlight' }, { path: 'strategy.ackTimeout' }],
     });
     const tuned = await b.service.tune(id, { onFailure: 'rollback', rate: { start: 5 } }, { actor: 'tester' });
     expect(tuned).toMatchObject({ kind: 'ok', view: { strategy: { rate: { start: 5 } } } });

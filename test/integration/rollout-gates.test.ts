@@ -237,7 +237,7 @@ describe('the gate manual', () => {
 
     for (const wave of [0, 1]) {
       await waitForRollout(api, id, `to wait in wave ${wave}`, ({ waveIndex, holds }) => waveIndex === wave && holds[0] === 'approval');
-      expect((await api.getRollout(id)).holdDetails[0]?.detail).toBe(`wave ${wave} waits for promote (board)`);
+      expect((await api.getRollout(id)).holdDetails[0]?.detail).toBe(`wave ${wave + 1} waits for promote (board)`);
       for (const operator of ['grace', 'alan'])
         expect(await strict.refusal('POST', `/rollouts/${id}/promote`, as(operator, { reason: 'mine' }))).toMatchObject({ status: 403 });
       expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(wave === 0 ? 5 : 20);
