@@ -37,5 +37,5 @@ export function withFindings(error: unknown, file: string, context: Context, nam
   const never = error.body['forcible'] === false ? ', and it cannot be forced: a supervisor could not start again from it' : '';
   const next =
     error.body['forcible'] === true ? `${error.next ?? 'correct the file'}; --force --reason TEXT stores it all the same` : error.next;
-  return new CliError(`${file} was not stored: ${plural(count, 'error')}${never}`, next, { cause: error });
+  return new CliError(`${file === '-' ? '<stdin>' : file} was not stored: ${plural(count, 'error')}${never}`, next, { cause: error });
 }

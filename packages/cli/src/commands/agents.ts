@@ -158,7 +158,7 @@ interface AgentDetail extends Agent {
   pin: { name: string; version: number } | null;
   /** Missing from coordinators of an older release. */
   drift?: Drift;
-  history: { hash: string; status: string; at: string; error?: string }[];
+  history: { hash: string; config?: { name: string; version: number } | null; status: string; at: string; error?: string }[];
 }
 
 function applyLabels(labels: Record<string, string>, changes: readonly string[]): Record<string, string> {
@@ -186,9 +186,10 @@ function formatPairs(pairs: Record<string, string>): string {
 
 function fieldsOf(agent: AgentDetail, nowMs: number): [string, string][] {
   const since = agent.health.since === null ? '' : ` for ${formatAge(agent.health.since, nowMs)}`;
-  const history = agent.history
-    .slice(0, 5)
-    .map(({ hash, status, at, error }) => ['', `${at} ${status} ${hash.slice(0, 12)} ${error ?? ''}`.trimEnd()] as [string, string]);
+  const history = agent.history.slice(0, 5).map(({ hash, config, status, at, error }) => {
+    const name = config === undefined || config === null ? '' : `${config.name}@${config.version} `;
+    return ['', `${at} ${status} ${name}${hash.slice(0, 12)} ${error ?? ''}`.trimEnd()] as [string, string];
+  });
   const fields: [string, string][] = [
     ['uid', agent.uid],
     ['connection', agent.gateway === null ? `away for ${formatAge(agent.lastSeenAt, nowMs)}` : `gateway ${agent.gateway}`],

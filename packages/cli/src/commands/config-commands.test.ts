@@ -190,9 +190,10 @@ describe('drift', () => {
       health: { status: 'healthy', since: null },
       config: { status: 'applied', hash: null, error: '', desired: null, inSync: null },
       pin: null,
-      history: [],
+      history: [{ hash: 'ab'.repeat(32), config: { name: 'base', version: 3 }, status: 'applied', at: '2026-01-01T00:00:00Z' }],
       drift: SURVEY.items[0]?.drift,
     }));
     expect((await cli(['agents', 'get', UID])).out).toMatch(/drift: +drifted\n +a::b: 1s -> 2s\n +c: x is missing\n/);
+    expect((await cli(['agents', 'get', UID])).out).toContain('2026-01-01T00:00:00Z applied base@3 abababababab');
   });
 });

@@ -26,7 +26,10 @@ export function addExportCommand(program: Command, context: Context): void {
         await mkdir(dirname(join(output, file)), { recursive: true });
         await writeFile(join(output, file), text);
       }
-      context.show({ directory: output, files: [...files.keys()] }, () => `${files.size} files are written to ${output}\n`);
+      context.show(
+        { directory: output, files: [...files.keys()] },
+        () => `${files.size} ${files.size === 1 ? 'file is' : 'files are'} written to ${output}\n`,
+      );
     });
 }
 

@@ -1,7 +1,7 @@
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import { acceptsRemoteConfig, agentCapabilityNames, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { EffectiveConfigDocument, UnreadableEffectiveConfig } from '@opamp-gateway/shared/effective-config';
-import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { ConfigRef, FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import type { Drift } from './drift.ts';
 import { desiredOf } from './impact.ts';
@@ -48,6 +48,7 @@ export function toAgentDetail(
   drift: Drift,
   reveal = false,
 ): Record<string, unknown> {
+  const configOf = configNames(record, spec);
   return {
     ...toAgentView(record, spec),
     drift,
@@ -63,12 +64,26 @@ export function toAgentDetail(
       .toSorted((left, right) => right.atMs - left.atMs)
       .map(({ hash, status, atMs, error }) => ({
         hash,
+        config: configOf(hash),
         status: status.toLowerCase(),
         at: new Date(atMs).toISOString(),
         ...(error === undefined ? {} : { error }),
       })),
     effective: effective === undefined || 'unreadable' in effective ? null : toEffectiveView(effective, reveal),
     effectiveUnreadable: effective !== undefined && 'unreadable' in effective ? effective.unreadable : null,
+  };
+}
+
+/** Finds name and version of a hash among all that the fleet has to do with now; null where it is of something older. */
+function configNames(record: AgentRecord, spec: FleetSpec): (hash: string) => Pick<ConfigRef, 'name' | 'version'> | null {
+  const rollouts = [...spec.rollouts.values()].flatMap(({ to, from }) => [to, from]);
+  const groups = spec.groups.flatMap(({ stable, previous }) => [stable, previous]);
+  // The last one wins: what the agent itself should run says best what it is called here.
+  const known = [...groups, ...rollouts, record.pin?.config ?? null, desiredOf(spec, record).config];
+  const byHash = new Map(known.flatMap((ref) => (ref === null ? [] : [[ref.hash, ref] as const])));
+  return (hash) => {
+    const ref = byHash.get(hash);
+    return ref === undefined ? null : { name: ref.name, version: ref.version };
   };
 }
 

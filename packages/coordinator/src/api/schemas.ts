@@ -371,7 +371,19 @@ const AGENT_DETAIL = view({
     'What it FAILED and is not offered again.',
   ),
   history: list(
-    view({ hash: text('Hex config hash.'), status: text('Verdict.'), at: time('When.'), error: text('Error message.') }, ['error']),
+    view(
+      {
+        hash: text('Hex config hash.'),
+        config: nullable({
+          ...view({ name: text('Name.'), version: integer('Version.') }),
+          description: 'What it is called here; null when neither the groups nor the rollouts of now, nor a pin of the agent, have it.',
+        }),
+        status: text('Verdict.'),
+        at: time('When.'),
+        error: text('Error message.'),
+      },
+      ['error'],
+    ),
     'Its verdicts, newest first.',
   ),
   drift: ref('Drift'),

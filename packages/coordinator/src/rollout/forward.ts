@@ -155,6 +155,6 @@ function succeed(draft: Draft, view: FleetView): void {
   draft.moveRollout('lastWavePassed');
   document.endedAtMs = draft.nowMs;
   document.cleanup = 'pending';
-  document.outcome = `${applied} agents applied it, ${unverified} unverified, ${failing} failed`;
+  document.outcome = `${applied} ${applied === 1 ? 'agent' : 'agents'} applied it, ${unverified} unverified, ${failing} failed`;
   draft.emit('rollout.succeeded', document.outcome, draft.evidence);
 }

@@ -100,7 +100,11 @@ describe('GET /agents/{uid}', () => {
       effective: null,
       lastSeenAt: null,
     });
-    expect((body['history'] as { status: string }[]).map(({ status }) => status)).toEqual(['failed', 'applied']);
+    // Newest first, by name where the config is one of those in use.
+    expect(body['history']).toMatchObject([
+      { hash: STABLE.hash, config: { name: 'base', version: 1 }, status: 'failed', error: 'no' },
+      { hash: 'aa', config: null, status: 'applied' },
+    ]);
   });
 
   it('shows the effective config without secrets', async () => {
