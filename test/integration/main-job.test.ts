@@ -62,11 +62,13 @@ describe('a rollout', () => {
 
     const id = await deployment.start(config, {
       ...FAST_STRATEGY,
+      // Which agents come first is drawn: that none of the 15 is among the first 180 of 300 happens once in a million times.
       waves: [
         { size: { count: 10 }, soak: '0s' },
-        { size: { percent: 30 }, soak: '0s' },
+        { size: { percent: 60 }, soak: '0s' },
         { size: { percent: 100 }, soak: '0s' },
       ],
+      failure: { maxCount: 0 },
     });
     const rollout = await deployment.finish(id, 'rolled_back');
 
@@ -75,7 +77,7 @@ describe('a rollout', () => {
     const records = await fleet.records();
     const touched = offeredTo(records, config.hash);
     expect(touched.length).toBeGreaterThan(0);
-    expect(touched.length).toBeLessThanOrEqual(90);
+    expect(touched.length).toBeLessThanOrEqual(180);
     expect(touched.filter(({ everFailed }) => everFailed.includes(config.hash)).length).toBeGreaterThan(0);
     expect(rollout.counts).toEqual({ restored: touched.length });
     expect(notOn(records, before.hash)).toEqual([]);
