@@ -198,7 +198,7 @@ async function recordDay(agents: number): Promise<void> {
   const client = createRedis(stack.redisUrl, 'command', createSilentLogger());
   await waitUntilReady(client, PATIENCE_MS);
   const gatewayIds = stack.names('gateway').map((name) => `${name}.1`);
-  await fillHistory(client, stack.keys, { agents, gateways: gatewayIds.length, gatewayIds });
+  await fillHistory(client, stack.keys, { agents, gateways: gatewayIds.length, gatewayIds, withPresent: true });
   await closeRedis(client);
 }
 

@@ -213,11 +213,17 @@ function groupAt(index: number): string {
 export async function fillHistory(
   client: RedisClient,
   keys: Keys,
-  options: { readonly agents: number; readonly gateways: number; readonly gatewayIds?: readonly string[] },
+  options: {
+    readonly agents: number;
+    readonly gateways: number;
+    readonly gatewayIds?: readonly string[];
+    /** Writes this minute too, which a coordinator may have noted already. */
+    readonly withPresent?: boolean;
+  },
 ): Promise<void> {
   const now = Math.floor(Date.now() / MINUTE_MS);
   const fields: Record<string, string> = {};
-  for (let ago = 1; ago < HISTORY_MINUTES; ago += 1) {
+  for (let ago = options.withPresent === true ? 0 : 1; ago < HISTORY_MINUTES; ago += 1) {
     const minute = now - ago;
     const isDip = ago > 400 && ago <= 410;
     const share = (isDip ? 0.6 : 0.985) + 0.01 * Math.sin(ago / 90);
