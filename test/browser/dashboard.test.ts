@@ -196,7 +196,7 @@ describe('the dashboard', () => {
     expect(await seriousFindings(page)).toEqual([]);
     expect(await confirm(page, 'Approve', 'the canary is fine')).toContain('15 agents');
     await page.locator('.gate').filter({ hasText: 'by ada' }).getByText('the canary is fine').waitFor();
-    await page.locator('.hold').getByText('wave 1 waits for promote').waitFor();
+    await page.locator('.hold').getByText('wave 2 waits for promote').waitFor();
     expect(await confirm(page, 'Approve', 'all are fine')).toContain('the proven version of 20 agents');
     await page.getByRole('heading', { name: /Succeeded/ }).waitFor();
     expect((await api.getRollout(id)).waves.map(({ approvals }) => approvals.map(({ by }) => by))).toEqual([['ada'], ['ada']]);
