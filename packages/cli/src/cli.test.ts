@@ -163,7 +163,7 @@ describe('config', () => {
     const run = await cli(['config', 'push', 'base', '-'], { stdin: 'a: 1' });
     expect(run.code).toBe(1);
     expect(run.err).toContain('<stdin>:7:5: error E_REF: no such receiver (did you mean otlp?)\n<stdin>:2:1: warning W_UNUSED: not used\n');
-    expect(run.err).toContain('error: - was not stored: 1 error\n');
+    expect(run.err).toContain('error: <stdin> was not stored: 1 error\n');
   });
 
   it('validate exits 1 on errors and 0 on warnings', async () => {
