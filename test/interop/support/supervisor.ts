@@ -10,6 +10,8 @@ import type { ChildExit } from './child.ts';
 export interface SupervisorOptions {
   readonly endpoint: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Whether it lists the components of its collector. Default true. */
+  readonly listsComponents?: boolean;
   /** Lines below `agent:` in the supervisor's configuration, such as `validate_config: true`. */
   readonly agentLines?: readonly string[];
   readonly attributes?: Readonly<Record<string, string>>;
@@ -99,7 +101,7 @@ function supervisorYaml(binaries: InteropBinaries, stateDir: string, options: Su
     '  reports_effective_config: true',
     '  reports_health: true',
     '  reports_heartbeat: true',
-    '  reports_available_components: true',
+    `  reports_available_components: ${options.listsComponents ?? true}`,
     '  reports_own_metrics: false',
     'agent:',
     `  executable: ${quote(binaries.collector)}`,
