@@ -10,7 +10,7 @@ import { createSwarmProcess } from '@opamp-gateway/loadtest/swarm-client';
 
 import { ApiClient, type ApiAnswer, type CallOptions } from '../support/api-client.ts';
 import { Fleet, TIME_SCALE } from '../support/fleet.ts';
-import { Deployment, expectTruth } from '../support/rollouts.ts';
+import { Deployment, expectTruth, FAST_STRATEGY } from '../support/rollouts.ts';
 import { waitUntil } from '../support/wait-for.ts';
 
 const PROJECT = 'opamp-compose-check';
@@ -19,15 +19,13 @@ const AGENTS = 300;
 const PATIENCE = { deadlineMs: 300_000 };
 /** A container is lost in the middle: waves of 10 %, 50 % and all, a few agents at a time. */
 const STRATEGY = {
+  ...FAST_STRATEGY,
   waves: [
     { size: { percent: 10 }, soak: '1s' },
     { size: { percent: 50 }, soak: '1s' },
     { size: { percent: 100 }, soak: '1s' },
   ],
   maxInFlight: 40,
-  rate: 'unlimited',
-  ackTimeout: '60s',
-  healthHold: '0s',
 };
 const LOST_IN_TURN = [
   'gateway-1',

@@ -37,8 +37,8 @@ export function members(count: number, over: Partial<Extract<Members, { kind: 'r
   };
 }
 
-export function candidates(count: number): CanaryCandidate[] {
-  return Array.from({ length: count }, (_, index) => ({
+export function candidate(index: number, over: Partial<CanaryCandidate> = {}): CanaryCandidate {
+  return {
     uid: `u${index}`,
     origin: `u${index}`,
     hash: index,
@@ -49,7 +49,12 @@ export function candidates(count: number): CanaryCandidate[] {
     pinned: false,
     reportedHash: '',
     stratum: '',
-  }));
+    ...over,
+  };
+}
+
+export function candidates(count: number): CanaryCandidate[] {
+  return Array.from({ length: count }, (_, index) => candidate(index));
 }
 
 export function gateway(over: Partial<FleetView['gateways'][number]> = {}): FleetView['gateways'][number] {

@@ -1,6 +1,7 @@
 import { BUCKET_SPACE } from '@opamp-gateway/shared/bucket';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { candidate } from '../../test-support/rollout-bench.ts';
 import { sumCounters } from './counters.ts';
 import { createDocument } from './document.ts';
 import type { RolloutDocument } from './document.ts';
@@ -16,7 +17,7 @@ import {
   rateOf,
   shareOf,
 } from './plan.ts';
-import type { CanaryCandidate, Members, RankedMember } from './plan.ts';
+import type { Members, RankedMember } from './plan.ts';
 import { parseStrategy } from './strategy-parser.ts';
 
 function documentOf(strategy: unknown, over: Partial<RolloutDocument> = {}): RolloutDocument {
@@ -202,19 +203,6 @@ describe('pacing', () => {
 });
 
 describe('the choice of canaries', () => {
-  const candidate = (index: number, over: Partial<CanaryCandidate> = {}): CanaryCandidate => ({
-    uid: `u${index}`,
-    origin: `u${index}`,
-    hash: index,
-    canAcknowledge: true,
-    healthy: true,
-    healthSinceMs: 0,
-    connectedAtMs: 0,
-    pinned: false,
-    reportedHash: '',
-    stratum: '',
-    ...over,
-  });
   const options = { count: 3, nowMs: 1_000_000, minHealthyMs: 600_000 };
 
   it('takes nobody who is unhealthy, cannot acknowledge, or has a config of its own', () => {

@@ -3,7 +3,7 @@ import UPlot from 'uplot';
 import type { History } from '../api/types.ts';
 import { numberText } from '../words.ts';
 import { Empty } from './basics.tsx';
-import { resolveColor } from './live-chart.tsx';
+import { plotStyle } from './plot.ts';
 
 const HEIGHT_PX = 170;
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
@@ -33,21 +33,10 @@ export function HistoryChart({ history, lines }: { readonly history: History; re
   useEffect(() => {
     const element = host.current;
     if (element === null) return undefined;
-    const style = getComputedStyle(element);
-    const colorOf = (name: string): string => resolveColor(element, `var(--${name})`);
-    const axis = {
-      stroke: () => colorOf('muted'),
-      grid: { stroke: () => colorOf('line'), width: 1 },
-      ticks: { show: false },
-      font: `11px ${style.fontFamily}`,
-    };
+    const { axis, colorOf, frame, line } = plotStyle(element, HEIGHT_PX);
     const plot = new UPlot(
       {
-        width: element.clientWidth,
-        height: HEIGHT_PX,
-        cursor: { show: false },
-        legend: { show: false },
-        scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
+        ...frame,
         axes: [
           { ...axis, size: 26, space: 70, values: (_plot, seconds) => seconds.map((at) => CLOCK.format(at * 1_000)) },
           { ...axis, size: 58, space: 34, values: (_plot, values) => values.map((value) => numberText(value)) },
@@ -55,9 +44,7 @@ export function HistoryChart({ history, lines }: { readonly history: History; re
         series: [
           {},
           ...data.current.lines.map(({ color, isFilled }) => ({
-            stroke: () => colorOf(color),
-            width: 2,
-            points: { show: false },
+            ...line(color),
             ...(isFilled === true ? { fill: () => colorOf(`${color}-back`) } : {}),
           })),
         ],

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
 import UPlot from 'uplot';
+import { plotStyle } from './plot.ts';
 
 /** One line of a chart. */
 export interface Series {
@@ -25,26 +26,15 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
     const element = host.current;
     if (element === null) return undefined;
     points.current = [[], ...series.map(() => [])];
-    const style = getComputedStyle(element);
-    const colorOf = (name: string): string => resolveColor(element, `var(--${name})`);
-    const axis = {
-      stroke: () => colorOf('muted'),
-      grid: { stroke: () => colorOf('line'), width: 1 },
-      ticks: { show: false },
-      font: `11px ${style.fontFamily}`,
-    };
+    const { axis, frame, line } = plotStyle(element, HEIGHT_PX);
     const plot = new UPlot(
       {
-        width: element.clientWidth,
-        height: HEIGHT_PX,
-        cursor: { show: false },
-        legend: { show: false },
-        scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
+        ...frame,
         axes: [
           { ...axis, size: 26, space: 90, values: (_plot, seconds) => seconds.map((at) => CLOCK.format(at * 1_000)) },
           { ...axis, size: 44, space: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6] },
         ],
-        series: [{}, ...series.map(({ color }) => ({ stroke: () => colorOf(color), width: 2, points: { show: false } }))],
+        series: [{}, ...series.map(({ color }) => line(color))],
       },
       points.current as unknown as UPlot.AlignedData,
       element,
@@ -88,14 +78,4 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
       <div ref={host} className="chart-area" aria-hidden="true" />
     </figure>
   );
-}
-
-/** A canvas knows no custom properties: the browser computes the colour. */
-export function resolveColor(element: HTMLElement, value: string): string {
-  const probe = document.createElement('span');
-  probe.style.color = value;
-  element.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  return color;
 }

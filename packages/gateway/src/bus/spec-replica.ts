@@ -6,6 +6,7 @@ import type { Logger } from '@opamp-gateway/shared/logger';
 import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import type { SpecSource } from '../session/ports.ts';
+import { createLook } from './look.ts';
 
 export interface SpecReplicaOptions {
   redis: RedisClient;
@@ -36,8 +37,6 @@ export class SpecReplica implements SpecSource {
   readonly #options: SpecReplicaOptions;
   #spec: FleetSpec = EMPTY_SPEC;
   #loaded = false;
-  #reading: Promise<void> | undefined;
-  #again = false;
   #timer: ClockTimer | undefined;
   readonly #blobs = new Map<string, Uint8Array>();
   #blobBytes = 0;
@@ -67,20 +66,7 @@ export class SpecReplica implements SpecSource {
   }
 
   /** Reads the key; calls while a reading runs cause one more. Never rejects: the next poll tries again. */
-  look(): Promise<void> {
-    if (this.#reading !== undefined) {
-      this.#again = true;
-      return this.#reading;
-    }
-    this.#reading = this.#read().finally(() => {
-      this.#reading = undefined;
-      if (this.#again) {
-        this.#again = false;
-        void this.look();
-      }
-    });
-    return this.#reading;
-  }
+  readonly look = createLook(async () => await this.#read());
 
   async #read(): Promise<void> {
     try {

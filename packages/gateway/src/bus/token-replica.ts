@@ -7,6 +7,7 @@ import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import { TOKEN_CHANGES_KEPT, useTokens } from '@opamp-gateway/shared/redis/token-scripts';
 import type { TokenSource } from '../authenticator.ts';
+import { createLook } from './look.ts';
 
 export interface TokenReplicaOptions {
   redis: RedisClient;
@@ -61,8 +62,6 @@ export class TokenReplica implements TokenSource {
   #isFollowed = false;
   /** Everything that is stored is held here. */
   #isWhole = false;
-  #reading: Promise<void> | undefined;
-  #again = false;
   #noted = new Set<string>();
   #timers: ClockTimer[] = [];
 
@@ -125,20 +124,7 @@ export class TokenReplica implements TokenSource {
   }
 
   /** Reads what has changed; calls while a reading runs cause one more. Never rejects: the next poll tries again. */
-  look(): Promise<void> {
-    if (this.#reading !== undefined) {
-      this.#again = true;
-      return this.#reading;
-    }
-    this.#reading = this.#read().finally(() => {
-      this.#reading = undefined;
-      if (this.#again) {
-        this.#again = false;
-        void this.look();
-      }
-    });
-    return this.#reading;
-  }
+  readonly look = createLook(async () => await this.#read());
 
   async #read(): Promise<void> {
     const { redis, keys, logger } = this.#options;

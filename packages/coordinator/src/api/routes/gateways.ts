@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { planRebalance } from '../../bus/rebalance.ts';
-import type { ApiDependencies } from '../dependencies.ts';
+import type { ApiDependencies, GatewayEntry } from '../dependencies.ts';
 import { compareKeys, pageOf } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
 import * as schema from '../schemas.ts';
@@ -65,9 +65,11 @@ export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDepe
     if (!(await gateways.tell(id, order))) throw new ProblemError('gateway-not-found', `there is no running gateway ${id}`);
   };
 
-  const requireRunning = async (id: string): Promise<void> => {
-    const found = (await gateways.list()).find((gateway) => gateway.id === id);
-    if (found?.alive !== true) throw new ProblemError('gateway-not-found', `there is no running gateway ${id}`);
+  /** The gateways that run, this one among them. */
+  const requireRunning = async (id: string): Promise<readonly GatewayEntry[]> => {
+    const running = (await gateways.list()).filter(({ alive }) => alive);
+    if (!running.some((gateway) => gateway.id === id)) throw new ProblemError('gateway-not-found', `there is no running gateway ${id}`);
+    return running;
   };
 
   app.post(
@@ -89,9 +91,8 @@ export function gatewayRoutes(app: FastifyInstance, { gateways, audit }: ApiDepe
     async (request, reply) => {
       const { id } = request.params as { id: string };
       const { windowSeconds, force, reason } = request.body as { windowSeconds: number; force: boolean; reason?: string };
-      await requireRunning(id);
-      const others = (await gateways.list()).filter((gateway) => gateway.id !== id && gateway.alive && !gateway.draining);
-      if (others.length === 0 && !force)
+      const running = await requireRunning(id);
+      if (!force && !running.some((gateway) => gateway.id !== id && !gateway.draining))
         throw new ProblemError('last-gateway', `no gateway but ${id} serves: its agents would have nowhere to go`);
       await tell(
         id,

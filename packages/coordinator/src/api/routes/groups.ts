@@ -119,6 +119,12 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
     },
   );
 
+  /** One group as it is now. */
+  const viewOf = async (name: string): Promise<ReturnType<typeof toView>> => {
+    const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
+    return toView(findGroup(spec, name), activeRollouts, readFacets(counters));
+  };
+
   app.get(
     '/groups',
     {
@@ -152,8 +158,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
     async (request) => {
       const { name } = request.params as { name: string };
       requireGroup(request.identity, name, `${name} is another group`);
-      const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
-      return toView(findGroup(spec, name), activeRollouts, readFacets(counters));
+      return await viewOf(name);
     },
   );
 
@@ -180,8 +185,7 @@ export function groupRoutes(app: FastifyInstance, { groups, agents, audit }: Api
       findGroup(await groups.spec(), name);
       const entry = { ...actorOf(request), action: 'group.trailing_lifted', target: `group/${name}`, group: name, detail: { reason } };
       await groups.liftTrailingHold(name, { audit: await audit.format(entry) });
-      const [spec, activeRollouts, counters] = await Promise.all([groups.spec(), groups.activeRollouts(), agents.facets()]);
-      return toView(findGroup(spec, name), activeRollouts, readFacets(counters));
+      return await viewOf(name);
     },
   );
 
