@@ -56,6 +56,7 @@ test('ten SIGKILLs of coordinators over several rollouts leave no rollout unfini
   const deployment = await Deployment.create(api, fleet);
   let proven = await deployment.prove('kills 0');
   const killer = new Killer(stack);
+  context.onTestFinished(async () => await killer.stop());
 
   for (let round = 1; killer.kills < 10; round += 1) {
     const isBad = round % 3 === 0;

@@ -162,6 +162,10 @@ test('with OPAMP_REDIS_MIN_REPLICAS=1 no commit that was answered is lost with t
       else refusals += 1;
     }
   })();
+  context.onTestFinished(async () => {
+    isDone = true;
+    await writing;
+  });
   const enough = async (count: number): Promise<void> =>
     void (await waitUntil(
       `${count} answered commits`,

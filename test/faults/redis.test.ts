@@ -72,7 +72,6 @@ test('rollouts finish although the keys of the queues are deleted again and agai
   const fleet = await useFleet(context, stack, { name: 'flushed', agents: 100 });
   const deployment = await Deployment.create(api, fleet);
   const redis = new Redis(stack.redisUrl);
-  context.onTestFinished(() => redis.disconnect());
   let isDone = false;
   let flushes = 0;
   const flushing = (async () => {
@@ -85,6 +84,11 @@ test('rollouts finish although the keys of the queues are deleted again and agai
       await sleep(150);
     }
   })();
+  context.onTestFinished(async () => {
+    isDone = true;
+    await flushing;
+    redis.disconnect();
+  });
 
   for (let round = 1; round <= 3; round += 1) {
     const config = await deployment.store(`flushed ${round}`);
@@ -95,8 +99,6 @@ test('rollouts finish although the keys of the queues are deleted again and agai
     expect(notOn(await fleet.records(), config.hash)).toEqual([]);
     await expectTruth(api, fleet, id);
   }
-  isDone = true;
-  await flushing;
   expect(flushes).toBeGreaterThan(3);
 });
 
@@ -108,6 +110,9 @@ test('a gateway and a coordinator whose connections to Redis are black holes hol
   await deployment.prove('hole 1');
   const config = await deployment.store('hole 2');
   const port = stack.port('gateway-1');
+  const connectedSince = async (): Promise<Map<string, unknown>> =>
+    new Map((await api.listAgents({ selector: fleet.selector })).map(({ uid, connectedAt }) => [uid, connectedAt]));
+  const since = await connectedSince();
 
   stack.redisProxy('gateway-1').blackhole();
   stack.redisProxy('coordinator-1').blackhole();
@@ -138,6 +143,11 @@ test('a gateway and a coordinator whose connections to Redis are black holes hol
   );
   await expectTruth(api, fleet, id, { compareCounters: false });
   expect(notOn(await fleet.records(), config.hash)).toEqual([]);
+  // Only the store had let go of them: a connection that never broke is as old as it was, for gates count those that did.
+  const kept = (await fleet.records()).filter(({ connects, server }) => connects === 1 && server === `127.0.0.1:${port}`);
+  expect(kept.length).toBeGreaterThan(0);
+  const now = await connectedSince();
+  expect(kept.map(({ uid }) => now.get(uid))).toEqual(kept.map(({ uid }) => since.get(uid)));
 });
 
 test('a Redis without memory stops a rollout where it is; with memory again it goes on', async (context) => {

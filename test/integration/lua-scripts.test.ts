@@ -8,7 +8,7 @@ import {
   releaseSilentPollers,
   settleRollout,
 } from '@opamp-gateway/shared/redis/agent-scripts';
-import type { FlushItem, FlushReply, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
+import type { ClaimMode, FlushItem, FlushReply, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
 import {
   beat,
   commitRollout,
@@ -48,7 +48,7 @@ beforeEach(() => {
   shard = keys.shards[shardOf(A)] as ShardKeys;
 });
 
-async function claim(uid: string, gateway = 'gw-1', mode: 'force' | 'polite' = 'force'): Promise<string> {
+async function claim(uid: string, gateway = 'gw-1', mode: ClaimMode = 'force'): Promise<string> {
   const [reply] = await claimAgents(redis.client, shard, { gateway, mode, uids: [uid] });
   if (reply?.kind !== 'ok') throw new Error(`not claimed: ${JSON.stringify(reply)}`);
   return reply.epoch;
@@ -104,6 +104,17 @@ describe('claim', () => {
       { kind: 'owned', owner: 'gw-1', epoch: expect.any(String) },
     ]);
     expect(await redis.client.hget(shard.agent(A), 'owner')).toBe('gw-1');
+  });
+
+  it('dates the connection anew when an agent comes back, and not when the connection that had it claims it again', async () => {
+    const epoch = await claim(A);
+    await redis.client.hset(shard.agent(A), 'connectedAt', '1000');
+    await flush(A, epoch, { release: true });
+    await claim(A, 'gw-1', 'again');
+    expect(await redis.client.hget(shard.agent(A), 'connectedAt')).toBe('1000');
+    await flush(A, (await redis.client.hget(shard.agent(A), 'epoch')) ?? '', { release: true });
+    await claim(A, 'gw-1', 'polite');
+    expect(Number(await redis.client.hget(shard.agent(A), 'connectedAt'))).toBeGreaterThan(1000);
   });
 
   it('lists a new agent under no group, so that a sweep finds it before its first report', async () => {

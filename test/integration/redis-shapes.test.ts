@@ -148,7 +148,12 @@ async function expectCredentialCalls(stack: Stack, id: string, headers: Readonly
       })
     ).status;
   expect(await poll()).not.toBe(401);
-  expect(await api.call('GET', `/tokens/${id}`)).toMatchObject({ lastUsedAt: expect.any(String) as unknown });
+  // Written beside the answer, which does not wait for it.
+  await waitUntil(
+    'the use of the token to be noted',
+    async () => ((await api.call('GET', `/tokens/${id}`)) as { lastUsedAt: string | null }).lastUsedAt,
+    (lastUsedAt) => lastUsedAt !== null,
+  );
   await api.call('PATCH', `/tokens/${id}`, { body: { labels: { ring: 'two' } } });
   await api.call('DELETE', `/tokens/${id}`, { body: { reason: 'test' } });
   await waitUntil('the gateway to refuse the revoked token', poll, (status) => status === 401);

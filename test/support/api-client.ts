@@ -82,6 +82,7 @@ export interface AgentView {
     readonly inSync: boolean | null;
   };
   readonly rollouts: Readonly<Record<string, { readonly wave: string; readonly status: string }>>;
+  readonly connectedAt: string | null;
 }
 
 export interface GatewayView {

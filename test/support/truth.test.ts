@@ -67,6 +67,7 @@ function view(uid: string, over: Partial<AgentView> = {}): AgentView {
       desired: { name: 'x', version: 2, hash: NEW, source: 'stable' },
       inSync: true,
     },
+    connectedAt: null,
     rollouts: { r: { wave: '0', status: 'applied' } },
     ...over,
   };

@@ -1,14 +1,16 @@
 -- Takes agents over for one gateway and returns their records.
 -- KEYS[1] any key of the shard (routing only)
--- ARGV    prefix, gateway, mode ('force' | 'polite'), silenceMs ('' for a connection, else an HTTP poll), then per agent: uid, id of its
+-- ARGV    prefix, gateway, mode ('force' | 'polite' | 'again'), silenceMs ('' for a connection, else an HTTP poll), then per agent: uid, id of its
 --         credential, realm of that ('' = not bound)
 -- returns per uid: {'ok', epoch, formerOwner, flat record before the claim (empty when new)}
---                  {'owned', owner, epoch} in mode polite, when another gateway holds it (nothing is changed)
+--                  {'owned', owner, epoch} in modes polite and again, when another gateway holds it (nothing is changed)
 --                  {'foreign', token id} when the record is bound to another realm (nothing is changed)
 --                  {'alias', uid} when the agent was re-identified and its new record must be claimed instead
 
 local gateway = ARGV[2]
-local polite = ARGV[3] == 'polite'
+local polite = ARGV[3] ~= 'force'
+-- By the connection that had it before: only the store had let go of the agent, its connection never broke.
+local again = ARGV[3] == 'again'
 local silence = ARGV[4]
 local replies = {}
 -- Time in which an agent that a gateway sent away is expected back.
@@ -41,7 +43,7 @@ for i = 5, #ARGV, 3 do
     if owner == '' then
       -- Who was sent away by a gateway that stopped, and comes back soon, has been connected all the time.
       local moved = rec.moved == '1' and now_ms - (tonumber(rec.lastSeen) or 0) < MOVED_MS
-      if not moved then redis.call('HSET', key, 'connectedAt', int(now_ms)) end
+      if not moved and not (again and rec.connectedAt) then redis.call('HSET', key, 'connectedAt', int(now_ms)) end
       shift_facets(rec.facets, rec.facets, 0, 1)
     end
     if rec.moved then redis.call('HDEL', key, 'moved') end

@@ -1,5 +1,5 @@
 import { claimAgents, deleteAgent } from '@opamp-gateway/shared/redis/agent-scripts';
-import type { ClaimReply } from '@opamp-gateway/shared/redis/agent-scripts';
+import type { ClaimMode, ClaimReply } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { Clock } from '@opamp-gateway/shared/clock';
 import { toError } from '@opamp-gateway/shared/errors';
 import { newUid, shardOf } from '@opamp-gateway/shared/instance-uid';
@@ -28,7 +28,7 @@ interface ClaimRequest {
   reject(error: Error): void;
 }
 
-type Queue = { mode: 'force' | 'polite'; transport: 'ws' | 'http'; requests: ClaimRequest[] };
+type Queue = { mode: ClaimMode; transport: 'ws' | 'http'; requests: ClaimRequest[] };
 
 /** Most uids in one claim call. */
 const CLAIM_BATCH = 200;
@@ -58,7 +58,7 @@ export class RedisAgentRecords implements AgentRecords {
   }
 
   async reclaim(uid: string, epoch: string, principal: Principal): Promise<Claim | { kind: 'owned' }> {
-    let reply = await this.#ask(uid, 'polite', 'ws', principal);
+    let reply = await this.#ask(uid, 'again', 'ws', principal);
     // An older claim than ours: the store went back to a copy that lacks ours, and the agent is still here.
     if (reply.kind === 'owned' && Number(reply.epoch) < Number(epoch)) reply = await this.#ask(uid, 'force', 'ws', principal);
     if (reply.kind === 'alias') return { kind: 'alias', uid: reply.uid };
@@ -98,7 +98,7 @@ export class RedisAgentRecords implements AgentRecords {
     this.#released.delete(uid);
   }
 
-  #ask(uid: string, mode: 'force' | 'polite', transport: 'ws' | 'http', principal: Principal): Promise<ClaimReply> {
+  #ask(uid: string, mode: ClaimMode, transport: 'ws' | 'http', principal: Principal): Promise<ClaimReply> {
     return new Promise((resolve, reject) => {
       const shard = shardOf(uid);
       const name = `${shard}:${mode}:${transport}`;

@@ -11,6 +11,9 @@ export type ClaimReply =
   | { kind: 'foreign'; token: string }
   | { kind: 'alias'; uid: string };
 
+/** See {@link claimAgents}. */
+export type ClaimMode = 'force' | 'polite' | 'again';
+
 /** What an agent proved itself with: id of the credential, and the realm that it binds records to. */
 export interface ClaimCredential {
   id: string;
@@ -25,14 +28,15 @@ function toFields(flat: readonly string[]): Record<string, string> {
 
 /**
  * Claims agents of one shard for a gateway: new epoch, owner, counters to the connected column, and the record as it
- * stands after the claim. `polite` leaves agents alone that another gateway holds. `credentials` are those of the agents, by place.
+ * stands after the claim. `polite` leaves agents alone that another gateway holds, and so does `again`, which is for a connection
+ * that had claimed the agent before: it counts as connected since then. `credentials` are those of the agents, by place.
  */
 export async function claimAgents(
   client: RedisClient,
   shard: ShardKeys,
   claim: {
     gateway: string;
-    mode: 'force' | 'polite';
+    mode: ClaimMode;
     silenceMs?: number;
     uids: readonly string[];
     credentials?: readonly ClaimCredential[];
