@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { Terminal } from './demo/terminal.ts';
 import { runLoadTest } from './harness/load-test.ts';
-import { type Command, parseCommand, UsageError, USAGE } from './harness/options.ts';
+import { type Command, parseCommand, UsageError } from './harness/options.ts';
+import { USAGE } from './harness/usage.ts';
 import { runPeer } from './peer/run-peer.ts';
 import { compareRuns } from './report/compare.ts';
 import { formatFigure, formatNumber, formatSeconds } from './report/format.ts';
@@ -23,9 +24,9 @@ function printFigures(terminal: Terminal, { scenarios }: RunResults): void {
       `${terminal.paint(differences.length === 0 ? 'green' : 'red', differences.length === 0 ? '✓' : '✗')} ${terminal.paint('bold', title)}`,
     );
     for (const entry of figures) terminal.line(`    ${entry.label}: ${formatFigure(entry)}`);
-    for (const { label, lastWave, offerToAckMs, redisCommandsPerAgent } of rollouts) {
+    for (const { label, lastWave, withoutSoaksMs, offerToAckMs, redisCommandsPerAgent } of rollouts) {
       terminal.line(
-        `    ${label}: t50 ${formatSeconds(lastWave.t50)}, t95 ${formatSeconds(lastWave.t95)}, t99 ${formatSeconds(lastWave.t99)}, t100 ${formatSeconds(lastWave.t100)}; offer→ack p99 ${formatNumber(offerToAckMs?.p99)} ms; ${formatNumber(redisCommandsPerAgent)} Redis commands per agent`,
+        `    ${label}: t50 ${formatSeconds(lastWave.t50)}, t95 ${formatSeconds(lastWave.t95)}, t99 ${formatSeconds(lastWave.t99)}, t100 ${formatSeconds(lastWave.t100)}, all waves without soaks ${formatSeconds(withoutSoaksMs)}; offer→ack p99 ${formatNumber(offerToAckMs?.p99)} ms; ${formatNumber(redisCommandsPerAgent)} Redis commands per agent`,
       );
     }
   }

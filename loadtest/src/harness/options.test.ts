@@ -29,6 +29,17 @@ describe('the command line', () => {
     });
   });
 
+  it('reads the waves of rollouts', () => {
+    expect(optionsOf('--local').waves).toBeUndefined();
+    expect(optionsOf('--local', '--waves', '20,10%,100%').waves).toEqual([{ count: 20 }, { percent: 10 }, { percent: 100 }]);
+  });
+
+  it('waits longer for very large fleets', () => {
+    expect(optionsOf('--local').deadlineMs).toBe(300_000);
+    expect(optionsOf('--local', '--agents', '200000').deadlineMs).toBe(600_000);
+    expect(optionsOf('--local', '--agents', '200000', '--deadline', '60').deadlineMs).toBe(60_000);
+  });
+
   it('puts scenarios in their order, the ramp first', () => {
     expect(optionsOf('--local', '--scenario', 'storm,rollout').scenarios).toEqual(['ramp', 'rollout', 'storm']);
     expect(optionsOf('--url', 'ws://a/', '--api', 'http://b', '--scenario', 'all').scenarios).toEqual([
@@ -62,6 +73,13 @@ describe('the command line', () => {
   ])('refuses %j', (argv) => {
     expect(() => parseCommand(argv, {})).toThrow(UsageError);
   });
+
+  it.each(['20', '20,10%', '100%,20', '20%,10%,100%', '20,10,100%', '0,100%', '1.5,100%', '120%', 'some,100%', ''])(
+    'refuses the waves "%s"',
+    (waves) => {
+      expect(() => parseCommand(['--local', '--waves', waves], {})).toThrow(UsageError);
+    },
+  );
 });
 
 it.each([1_024, 4_096, 65_536, 262_144])('makes a config of exactly %i bytes', (bytes) => {

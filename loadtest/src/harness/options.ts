@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SCENARIOS } from '../scenarios/registry.ts';
 import type { TlsMaterial } from '../server-target.ts';
+import { AGENTS_PER_ADDRESS, AGENTS_PER_WORKER, DEFAULT_AGENTS, defaultDeadlineMs, GATEWAY_CONNECTIONS } from './defaults.ts';
 import { MOST_AGENTS_PER_WORKER } from './fleet.ts';
+import { readWaves, type WaveSize } from './waves.ts';
 
 /** Everything a run is made of. */
 export interface LoadTestOptions {
@@ -24,6 +26,8 @@ export interface LoadTestOptions {
   readonly configBytes: readonly number[];
   readonly holdMs: number;
   readonly soak: string;
+  /** Sizes of the waves of rollouts; undefined: canaries, then everybody. */
+  readonly waves: readonly WaveSize[] | undefined;
   /** Simulated time from an offer to APPLIED. */
   readonly applyMs: number;
   readonly heartbeatMs: number;
@@ -60,53 +64,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const DEFAULT_AGENTS = 5_000;
-const AGENTS_PER_WORKER = 10_000;
-/** The kernel has 28,000 ports for each destination address. */
-const AGENTS_PER_ADDRESS = 20_000;
-const GATEWAY_CONNECTIONS = 18_000;
 const BYTES_PER_KB = 1_024;
-
-export const USAGE = `usage: npm run loadtest -- --local [options]
-       npm run loadtest -- --url URL [--url URL]... --api URL [options]
-       npm run loadtest -- --local --scenario peer [--agents 5000,10000,18000]
-       npm run loadtest -- --compare A.json B.json
-
-target
-  --local                 start Redis, gateways and coordinators here, and stop them at the end
-  --gateways N            gateways to start (default 2, or as many as the agents need, and one to spare)
-  --coordinators N        coordinators to start (default 1)
-  --set OPAMP_NAME=VALUE  setting of the local gateways and coordinators; repeatable
-  --url URL               agent URL of a deployment: ws, wss, http or https; repeatable
-  --api URL               its coordinator (default: OPAMP_API_URL)
-  --api-token-file FILE   token for the API (default: OPAMP_API_TOKEN)
-  --agent-token-file FILE token that every agent presents
-  --ca, --cert, --key FILE  PEM files for wss and https; without --ca any certificate is taken
-
-load
-  --agents N              simulated agents (default ${DEFAULT_AGENTS})
-  --workers N             processes that hold them (default 1 for each ${AGENTS_PER_WORKER}; at most ${MOST_AGENTS_PER_WORKER} agents each)
-  --scenario NAME[,NAME]  ${SCENARIOS.map(({ name }) => name).join(', ')}, all, or peer (default ramp,rollout)
-  --config-kb LIST        config sizes for rollouts (default 1,4,16,64)
-  --hold SECONDS          idle time of the ramp (default 30)
-  --soak DURATION         pause between canary and fleet (default 1s)
-  --apply-ms N            simulated time of applying a config (default 300)
-  --heartbeat SECONDS     interval of heartbeats (default 30)
-  --http-fraction F       share of agents that poll over HTTP (default 0)
-  --connects-in-flight N  connects under way at a time (default 100)
-  --agents-per-address N  spread agents over 127.1.x.y, so many on each (local only; default 0 up to ${AGENTS_PER_ADDRESS} agents)
-  --reconnect-scale F     factor on the agents' reconnect delays (default 1 = as opamp-go)
-  --stuck-fraction F      agents that stop reading in the scenario stuck (default 0.05)
-  --refuse-fraction F     agents that refuse the version of the scenario refuse (default 0.05)
-  --max-memory PERCENT    memory of this machine in use above which the run stops itself (default 85)
-  --lean                  smaller messages, for very large fleets (default above ${AGENTS_PER_ADDRESS} agents)
-  --seed N                fixes uids and delays (default 1)
-  --deadline SECONDS      longest wait for anything (default 300)
-
-report
-  --out DIR               results.json, report.md and report.html go here (default loadtest-results)
-  --compare A B           compare two results.json
-`;
 
 function readText(file: string | undefined): string | undefined {
   if (file === undefined) return undefined;
@@ -137,6 +95,13 @@ function settingsOf(pairs: readonly string[]): Readonly<Record<string, string>> 
       return [pair.slice(0, equals), pair.slice(equals + 1)] as const;
     }),
   );
+}
+
+function wavesOf(text: string | undefined): readonly WaveSize[] | undefined {
+  if (text === undefined) return undefined;
+  const waves = readWaves(text);
+  if (waves === undefined) throw new UsageError(`--waves has to be numbers and percentages that grow and end with 100%, not "${text}"`);
+  return waves;
 }
 
 function chooseScenarios(names: readonly string[], isLocal: boolean): readonly string[] {
@@ -171,6 +136,7 @@ const OPTIONS = {
   'config-kb': { type: 'string', default: '1,4,16,64' },
   hold: { type: 'string', default: '30' },
   soak: { type: 'string', default: '1s' },
+  waves: { type: 'string' },
   'apply-ms': { type: 'string', default: '300' },
   heartbeat: { type: 'string', default: '30' },
   'http-fraction': { type: 'string', default: '0' },
@@ -182,7 +148,7 @@ const OPTIONS = {
   'max-memory': { type: 'string', default: '85' },
   lean: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
-  deadline: { type: 'string', default: '300' },
+  deadline: { type: 'string' },
   out: { type: 'string', default: 'loadtest-results' },
   compare: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
@@ -218,6 +184,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     configBytes,
     holdMs: numberIn('hold', values.hold, 0, 1e6, false) * 1_000,
     soak: values.soak,
+    waves: wavesOf(values.waves),
     applyMs,
     heartbeatMs: numberIn('heartbeat', values.heartbeat, 0, 86_400, false) * 1_000,
     httpFraction: numberIn('http-fraction', values['http-fraction'], 0, 1, false),
@@ -227,7 +194,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     stuckFraction: numberIn('stuck-fraction', values['stuck-fraction'], 0, 0.4, false),
     refuseFraction: numberIn('refuse-fraction', values['refuse-fraction'], 0.001, 1, false),
     maxMemoryPercent: numberIn('max-memory', values['max-memory'], 1, 100),
-    deadlineMs: numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
+    deadlineMs: values.deadline === undefined ? defaultDeadlineMs(agents) : numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
     agentToken: readText(values['agent-token-file']),
     tls,
     reconnectScale: numberIn('reconnect-scale', values['reconnect-scale'], 0, 100, false),

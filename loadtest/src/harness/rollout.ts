@@ -3,14 +3,15 @@ import type { AgentRecord } from '../agent-record.ts';
 import type { Mark, RolloutFigures } from '../report/results.ts';
 import { ApiError, type ConfigRef, isEnded, type RolloutView } from './api.ts';
 import { configText } from './config-text.ts';
+import { defaultAckTimeout } from './defaults.ts';
 import { repeatedOffers } from './oracle.ts';
 import { completion, describe, remainingCurve } from './quantiles.ts';
 import { askOracle, type OracleVerdict, type Run } from './run.ts';
 import { cpuBetween, redisBetween, type Snapshot } from './sampler.ts';
 import { pause } from './wait-for.ts';
+import { defaultWaves, durationMs, type WaveSize } from './waves.ts';
 
 const POLL_MS = 100;
-const MOST_CANARIES = 20;
 
 /** What is rolled out, and what happens meanwhile. */
 export interface RolloutPlan {
@@ -20,7 +21,7 @@ export interface RolloutPlan {
   readonly oneWave?: boolean;
   /** Profiles that cannot answer; the rollout then tolerates as many failures. */
   readonly mute?: readonly string[];
-  /** How long an agent may take to answer. Default 2 min: it has to outlast a gateway and a busy machine. */
+  /** How long an agent may take to answer. Default: 2 min, more for very large fleets. */
   readonly ackTimeout?: string;
   /** Spreads the offers of the last wave over about this time, so that something can happen meanwhile. */
   readonly paceMs?: number;
@@ -45,13 +46,19 @@ export async function putConfig(run: Run, label: string, bytes: number): Promise
   return run.api.putConfig(run.group, text, label);
 }
 
-function strategyOf(agents: number, { oneWave = false, mute = [], ackTimeout = '120s', paceMs = 0 }: RolloutPlan, soak: string): object {
-  const everybody = { size: { percent: 100 }, soak: '0s' };
-  const canaries = Math.max(1, Math.min(MOST_CANARIES, Math.floor(agents / 10)));
+/** Waves of a rollout, as run and plan want them. */
+export function wavesOf({ fleet, settings }: Run, { oneWave = false }: Pick<RolloutPlan, 'oneWave'> = {}): readonly WaveSize[] {
+  return oneWave ? [{ percent: 100 }] : (settings.waves ?? defaultWaves(fleet.size));
+}
+
+function strategyOf(run: Run, plan: RolloutPlan): object {
+  const agents = run.fleet.size;
+  const { mute = [], ackTimeout = defaultAckTimeout(agents), paceMs = 0 } = plan;
+  const waves = wavesOf(run, plan);
   const tolerant = mute.length > 0;
   const perSecond = Math.max(1, Math.ceil((agents * 1_000) / Math.max(1, paceMs)));
   return {
-    waves: oneWave ? [everybody] : [{ size: { count: canaries }, soak }, everybody],
+    waves: waves.map((size, index) => ({ size, soak: index === waves.length - 1 ? '0s' : run.settings.soak })),
     maxInFlight: Math.max(1_000, agents),
     rate: paceMs === 0 ? 'unlimited' : { start: perSecond, max: perSecond },
     ackTimeout,
@@ -141,18 +148,25 @@ interface Measured {
   readonly records: readonly AgentRecord[];
 }
 
-function figuresOf(run: Run, { label, configBytes, mute = [] }: RolloutPlan, measured: Measured): RolloutFigures {
+function waveName(index: number, count: number): string {
+  if (index === count - 1) return 'fleet';
+  return index === 0 ? 'canary' : `wave ${index + 1}`;
+}
+
+function figuresOf(run: Run, plan: RolloutPlan, measured: Measured): RolloutFigures {
+  const { label, configBytes, mute = [] } = plan;
   const { createdMs, config, view, before, after, records } = measured;
   const { appliedAtMs, ackMs } = timesOf(records, config.hash);
   const able = records.filter(({ profile }) => !mute.includes(profile)).length;
   const waves = view.waves.map(({ startedAt }, index) => ({
-    name: index === view.waves.length - 1 ? 'fleet' : 'canary',
+    name: waveName(index, view.waves.length),
     atS: startedAt === null ? Number.NaN : (Date.parse(startedAt) - createdMs) / 1_000,
   }));
   const sinceCreation = appliedAtMs.map((atMs) => atMs - createdMs);
   const lastStartMs = (waves.at(-1)?.atS ?? 0) * 1_000;
   const inLastWave = sinceCreation.filter((atMs) => atMs >= lastStartMs).map((atMs) => atMs - lastStartMs);
   const cpuMs = cpuBetween(before, after, 'gateway');
+  const whole = completion(sinceCreation, able);
   return {
     label,
     configBytes,
@@ -165,7 +179,8 @@ function figuresOf(run: Run, { label, configBytes, mute = [] }: RolloutPlan, mea
       able,
     ),
     lastWave: completion(inLastWave, able - (sinceCreation.length - inLastWave.length)),
-    whole: completion(sinceCreation, able),
+    whole,
+    withoutSoaksMs: whole.t100 - durationMs(run.settings.soak) * (wavesOf(run, plan).length - 1),
     offerToAckMs: describe(ackMs),
     repeatedOffers: repeatedOffers(records, config.hash),
     redisCommandsPerAgent: perAgent(redisBetween(before, after), run.fleet.size),
@@ -182,7 +197,7 @@ export async function rollOut(run: Run, plan: RolloutPlan, startedMs: number): P
   const before = await run.sampler.snapshot();
   const createdMs = Date.now();
   mark(plan.label);
-  const id = await run.api.createRollout(run.group, config, strategyOf(run.fleet.size, plan, run.settings.soak), plan.label);
+  const id = await run.api.createRollout(run.group, config, strategyOf(run, plan), plan.label);
   let view: RolloutView;
   try {
     view = await follow(run, id, plan, mark);

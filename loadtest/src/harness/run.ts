@@ -8,6 +8,7 @@ import type { LocalInstallation } from './local-installation.ts';
 import { atMost, compareAgents, compareCounts, type Expectation } from './oracle.ts';
 import type { Sampler } from './sampler.ts';
 import { waitFor } from './wait-for.ts';
+import type { WaveSize } from './waves.ts';
 
 /** Name of the attribute that tells the agents of one run from everybody else's. */
 export const RUN_ATTRIBUTE = 'loadtest.run';
@@ -21,6 +22,8 @@ export interface ScenarioSettings {
   readonly holdMs: number;
   /** Time between waves, as the API takes it: `1s`. */
   readonly soak: string;
+  /** Sizes of waves; undefined: canaries, then everybody. */
+  readonly waves: readonly WaveSize[] | undefined;
   readonly configBytes: readonly number[];
   /** How long anything may take before the run fails. */
   readonly deadlineMs: number;

@@ -18,6 +18,7 @@ function rolloutFigures(rollout: RolloutFigures): readonly (readonly [string, Co
     ['t50', seconds(rollout.lastWave.t50)],
     ['t99', seconds(rollout.lastWave.t99)],
     ['t100', seconds(rollout.lastWave.t100)],
+    ['all waves, without soaks', seconds(rollout.withoutSoaksMs ?? null)],
     ['offer→ack p99', plain(rollout.offerToAckMs?.p99, 'ms')],
     ['Redis commands per agent', plain(rollout.redisCommandsPerAgent, '')],
     ['Redis script calls per agent', plain(rollout.redisScriptsPerAgent, '')],

@@ -108,7 +108,7 @@ export function toHtml(results: RunResults): string {
 <body><h1>Load test</h1>
 ${verdict}
 ${htmlTable(['', ''], contextRows(results))}
-<p>Completion times (t50 … t100) count from the start of the last wave; the tail share is (t100 − t99) ÷ t100. CPU and Redis commands per agent cover the whole rollout, heartbeats included; commands count those inside scripts.</p>
+<p>Completion times (t50 … t100) count from the start of the last wave; the tail share is (t100 − t99) ÷ t100; all waves without soaks is the time from the creation of the rollout to the last agent, less the soaks. CPU and Redis commands per agent cover the whole rollout, heartbeats included; commands count those inside scripts.</p>
 ${results.scenarios.map(scenarioHtml).join('\n')}
 </body></html>
 `;

@@ -16,6 +16,7 @@ export const ROLLOUT_HEADER: readonly string[] = [
   't95',
   't99',
   't100',
+  'all waves, without soaks',
   'tail share',
   'offer→ack p50',
   'p95',
@@ -32,6 +33,7 @@ export function rolloutRow({
   label,
   configBytes,
   lastWave,
+  withoutSoaksMs,
   offerToAckMs,
   redisCommandsPerAgent,
   redisScriptsPerAgent,
@@ -45,6 +47,7 @@ export function rolloutRow({
     formatSeconds(lastWave.t95),
     formatSeconds(lastWave.t99),
     formatSeconds(lastWave.t100),
+    formatSeconds(withoutSoaksMs),
     lastWave.tailShare === null || !Number.isFinite(lastWave.tailShare) ? '–' : `${formatNumber(lastWave.tailShare * 100)}%`,
     ms(offerToAckMs?.p50),
     ms(offerToAckMs?.p95),
@@ -129,7 +132,7 @@ export function toMarkdown(results: RunResults): string {
     '# Load test',
     verdict,
     table(['', ''], contextRows(results)),
-    'Completion times (t50 … t100) count from the start of the last wave; the tail share is (t100 − t99) ÷ t100. Offer→ack is measured at the agents and contains their simulated time of applying. CPU and Redis commands per agent cover the whole rollout, heartbeats included; commands count those inside scripts.',
+    'Completion times (t50 … t100) count from the start of the last wave; the tail share is (t100 − t99) ÷ t100; all waves without soaks is the time from the creation of the rollout to the last agent, less the soaks. Offer→ack is measured at the agents and contains their simulated time of applying. CPU and Redis commands per agent cover the whole rollout, heartbeats included; commands count those inside scripts.',
     ...results.scenarios.map(scenarioText),
   ].join('\n\n')}\n`;
 }

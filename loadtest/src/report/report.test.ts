@@ -23,6 +23,7 @@ const ROLLOUT: RolloutFigures = {
   ],
   lastWave: { t50: 500, t95: 950, t99: 990, t100: 1_000, tailShare: 0.01 },
   whole: { t50: 1_500, t95: 1_950, t99: 1_990, t100: 2_000, tailShare: 0.005 },
+  withoutSoaksMs: 1_000,
   offerToAckMs: { count: 100, p50: 300, p95: 310, p99: 320, p999: 330, max: 340 },
   repeatedOffers: 0,
   redisCommandsPerAgent: 12.5,
@@ -59,7 +60,7 @@ it('shows every figure in Markdown, and a dash for what was not measured', () =>
   const text = toMarkdown(runOf(SCENARIO));
   expect(text).toContain('100 agents compared');
   expect(text).toContain(
-    '| config of 4 KB | 4 KB | 0.5 s | 0.95 s | 0.99 s | 1 s | 1% | 300 ms | 310 ms | 320 ms | 330 ms | 340 ms | 12.5 | 0.1 | – |',
+    '| config of 4 KB | 4 KB | 0.5 s | 0.95 s | 0.99 s | 1 s | 1 s | 1% | 300 ms | 310 ms | 320 ms | 330 ms | 340 ms | 12.5 | 0.1 | – |',
   );
   expect(text).toContain('| connects | 50/s |');
 });

@@ -25,6 +25,8 @@ export interface RolloutFigures {
   readonly lastWave: Completion;
   /** From creation, over all agents, in milliseconds. */
   readonly whole: Completion;
+  /** From creation until all have applied, less the soaks that were asked for, in milliseconds; absent in older files. */
+  readonly withoutSoaksMs?: number;
   /** From the offer's arrival to the departure of APPLIED, in milliseconds; contains the simulated time of applying. */
   readonly offerToAckMs: Distribution | undefined;
   /** Offers of this config beyond one to each agent. */

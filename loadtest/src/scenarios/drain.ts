@@ -2,7 +2,7 @@
 import type { AgentRecord } from '../agent-record.ts';
 import { rollOut } from '../harness/rollout.ts';
 import { figure, localOf, type Outcome, type Run, type Scenario, untilConnected } from '../harness/run.ts';
-import { MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS, MIDDLE_SHARE } from './middle.ts';
+import { inLastWave, MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS } from './middle.ts';
 
 function sum(records: readonly AgentRecord[], count: (record: AgentRecord) => number): number {
   return records.reduce((total, record) => total + count(record), 0);
@@ -33,7 +33,7 @@ async function run(stage: Run): Promise<Outcome> {
       // A gateway takes 10 s to drain unless told otherwise.
       paceMs: MIDDLE_PACE_MS * (local.gateways.length + 1),
       at: {
-        share: MIDDLE_SHARE,
+        share: inLastWave(stage),
         async do(mark) {
           for (const name of local.gateways) {
             const drainMs = Date.now();

@@ -3,7 +3,7 @@ import { rollOut } from '../harness/rollout.ts';
 import { figure, localOf, type Outcome, type Run, type Scenario } from '../harness/run.ts';
 import { describe } from '../harness/quantiles.ts';
 import { waitFor } from '../harness/wait-for.ts';
-import { MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS, MIDDLE_SHARE } from './middle.ts';
+import { inLastWave, MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS } from './middle.ts';
 
 async function run(stage: Run): Promise<Outcome> {
   const local = localOf(stage);
@@ -21,7 +21,7 @@ async function run(stage: Run): Promise<Outcome> {
       configBytes: MIDDLE_CONFIG_BYTES,
       paceMs: MIDDLE_PACE_MS,
       at: {
-        share: MIDDLE_SHARE,
+        share: inLastWave(stage),
         async do(mark) {
           killedMs = Date.now();
           await local.end(victim, 'SIGKILL');

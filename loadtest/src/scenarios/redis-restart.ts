@@ -2,7 +2,7 @@
 import { rollOut } from '../harness/rollout.ts';
 import { figure, localOf, type Outcome, type Run, type Scenario } from '../harness/run.ts';
 import { pause } from '../harness/wait-for.ts';
-import { MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS, MIDDLE_SHARE } from './middle.ts';
+import { inLastWave, MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS } from './middle.ts';
 
 const AWAY_MS = 2_000;
 
@@ -17,7 +17,7 @@ async function run(stage: Run): Promise<Outcome> {
       configBytes: MIDDLE_CONFIG_BYTES,
       paceMs: MIDDLE_PACE_MS,
       at: {
-        share: MIDDLE_SHARE,
+        share: inLastWave(stage),
         async do(mark) {
           await local.end('redis', 'SIGTERM');
           mark('Redis stopped');
