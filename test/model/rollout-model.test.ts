@@ -211,7 +211,8 @@ function checkEvents(sim: SimFleet, { before, after, events, fieldBefore }: Para
   });
   for (const event of events) {
     // A wave is assigned, and a rollback has ended, only when every gateway follows what was said before this step.
-    if (event.type === 'wave.assigned' || (event.type === 'rollout.rolled_back' && fieldBefore !== undefined)) {
+    const turnedBack = event.type === 'rollout.rolled_back' || (event.type === 'rollout.cancelled' && event.from?.phase === 'rolling_back');
+    if (event.type === 'wave.assigned' || (turnedBack && fieldBefore !== undefined)) {
       for (const gateway of sim.gatewayList) {
         const followed = gateway.spec.rollouts.get(after.group);
         expect(followed === undefined ? undefined : formatRolloutField(followed), event.type).toBe(fieldBefore);
@@ -220,6 +221,9 @@ function checkEvents(sim: SimFleet, { before, after, events, fieldBefore }: Para
     if (event.type === 'rollout.rolled_back' || event.type === 'rollout.rollback_failed') {
       expect(rows.filter(({ agent, row }) => agent.connected && !RESTORED.has(row.status))).toEqual([]);
     }
+    // Whoever was offered it keeps it from being called cancelled.
+    if (event.type === 'rollout.cancelled') expect(rows.filter(({ row }) => row.status !== 'skipped')).toEqual([]);
+    if (event.type === 'rollout.rolled_back') expect(rows.filter(({ row }) => row.status !== 'skipped')).not.toEqual([]);
     // A later wave of the same step may have moved the boundary on.
     if (event.type === 'wave.assigned' && after.strategy.offline === 'wait' && event.to.waveIndex === after.waveIndex) {
       expect(

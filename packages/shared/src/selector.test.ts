@@ -53,6 +53,11 @@ describe('parseSelector', () => {
     ]);
   });
 
+  it('has a reason beside its message, for where it is clear what cannot be read', () => {
+    expect(() => parseSelector('k=')).toThrow(/^selector: at position 2: /);
+    expect(() => parseSelector('k=')).toThrow(expect.objectContaining({ reason: expect.stringMatching(/^at position 2: /) }));
+  });
+
   it('takes blank text for everything', () => {
     expect(parseSelector('')).toBe(MATCH_ALL);
     expect(parseSelector(' \t\n')).toBe(MATCH_ALL);

@@ -29,9 +29,13 @@ export class SelectorError extends CodedError {
   override name = 'SelectorError';
   readonly position: number;
   readonly expected: string;
+  /** The message without saying that it is about a selector, for where that is said already. */
+  readonly reason: string;
 
   constructor(position: number, expected: string, found: string) {
-    super('invalid', `selector: at position ${position}: expected ${expected}, found ${found}`);
+    const reason = `at position ${position}: expected ${expected}, found ${found}`;
+    super('invalid', `selector: ${reason}`);
+    this.reason = reason;
     this.position = position;
     this.expected = expected;
   }

@@ -114,7 +114,11 @@ async function readGroups(directory: string, problems: string[]): Promise<{ grou
 function toGroup(name: string, fields: unknown, source: string, problems: string[]): WantedGroup[] {
   const before = problems.length;
   const wrong = (message: string): void => void problems.push(`${source}: ${message}`);
-  if (!GROUP_NAME.test(name)) wrong(`${JSON.stringify(name)} cannot be the name of a group`);
+  if (!GROUP_NAME.test(name)) {
+    wrong(
+      `${JSON.stringify(name)} cannot be the name of a group: it has 1 to 63 letters, digits, ".", "_" or "-" and begins with a letter or digit`,
+    );
+  }
   if (!isMap(fields)) {
     wrong('expected a map with selector, priority, mode, config and strategy');
     return [];

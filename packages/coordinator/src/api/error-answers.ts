@@ -1,5 +1,6 @@
 import { CodedError } from '@opamp-gateway/shared/errors';
 import type { FastifyError, FastifySchemaValidationError } from 'fastify';
+import { wordsOfPattern } from './patterns.ts';
 import { ProblemError } from './problem.ts';
 import type { ProblemItem } from './problem.ts';
 
@@ -54,7 +55,9 @@ function fromFastify(error: FastifyError): ProblemError | undefined {
 
 function fromValidation(failures: readonly FastifySchemaValidationError[], context: string): ProblemError {
   const where = context === 'body' ? '' : context === 'querystring' ? 'query' : context;
-  const items = failures.slice(0, MAX_ITEMS).map((failure) => toItem(failure, where));
+  // A name that does not fit is told by what it does not fit; that the object is therefore wrong says nothing more.
+  const told = failures.filter(({ keyword }) => keyword !== 'propertyNames');
+  const items = told.slice(0, MAX_ITEMS).map((failure) => toItem(failure, where));
   const detail = items.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
   return new ProblemError(context === 'body' ? 'invalid-body' : 'invalid-parameter', detail, { errors: items });
 }
@@ -69,15 +72,15 @@ function toItem(failure: FastifySchemaValidationError, where: string): ProblemIt
       return { path: join(base, String(params['missingProperty'])), message: 'is required' };
     case 'enum':
       return { path: base, message: `must be one of ${(params['allowedValues'] as unknown[]).join(', ')}` };
+    case 'pattern': {
+      const words = wordsOfPattern(String(params['pattern']));
+      const { propertyName } = failure as { propertyName?: unknown };
+      const path = typeof propertyName === 'string' ? join(base, propertyName) : base;
+      return { path, message: words === undefined ? (failure.message ?? 'is not valid') : `must ${words}` };
+    }
     default:
-      return { path: base, message: `${failure.message ?? 'is not valid'}${descriptionOf(failure)}` };
+      return { path: base, message: failure.message ?? 'is not valid' };
   }
-}
-
-/** What the field is, for messages that would otherwise only show a pattern. */
-function descriptionOf(failure: FastifySchemaValidationError): string {
-  const { parentSchema } = failure as { parentSchema?: { description?: unknown } };
-  return failure.keyword === 'pattern' && typeof parentSchema?.description === 'string' ? ` (${parentSchema.description})` : '';
 }
 
 /** `/files/a~1b/body` -> `files.a/b.body`. */

@@ -2,19 +2,12 @@ import { AGENT_CAPABILITIES } from '@opamp-gateway/shared/capabilities';
 import { HOLD_REASONS, ROLLOUT_PHASES, WAVE_PHASES } from '@opamp-gateway/shared/rollout-types';
 import { DRIFT_STATES } from './drift.ts';
 import { MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE } from './pagination.ts';
+import { CONFIG_NAME_PATTERN, GROUP_NAME_PATTERN, UID_PATTERN } from './patterns.ts';
 import { PROBLEMS, problemUri } from './problem.ts';
 import type { ProblemType } from './problem.ts';
 
 /** A JSON Schema (2020-12 as far as OpenAPI 3.1 and the validator share it). */
 export type JsonSchema = { readonly [keyword: string]: unknown };
-
-/** Names of configs: they appear in keys and URLs. */
-export const CONFIG_NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$';
-
-/** Names of groups. */
-export const GROUP_NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$';
-
-const UID_PATTERN = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$';
 
 export const text = (description: string, more: JsonSchema = {}): JsonSchema => ({ type: 'string', description, ...more });
 export const integer = (description: string, more: JsonSchema = {}): JsonSchema => ({ type: 'integer', description, ...more });

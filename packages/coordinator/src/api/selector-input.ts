@@ -8,6 +8,6 @@ export function readSelector(text: string, path: string): Selector {
     return parseSelector(text);
   } catch (error) {
     if (!(error instanceof SelectorError)) throw error;
-    throw new ProblemError('invalid-selector', error.message, { errors: [{ path, message: error.message }] });
+    throw new ProblemError('invalid-selector', error.message, { errors: [{ path, message: error.reason }] });
   }
 }

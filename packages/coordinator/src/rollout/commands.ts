@@ -1,10 +1,10 @@
 import type { HoldReason } from '@opamp-gateway/shared/rollout-types';
 import { askAgain, askedHolds } from './asked-gates.ts';
 import { ackShortfallOf, tripOf } from './breaker.ts';
-import { tallyOf, verdictsOf } from './counters.ts';
+import { offeredCount, tallyOf, verdictsOf } from './counters.ts';
 import type { Draft } from './draft.ts';
 import { fleetSum, startWatch } from './fleet-breaker.ts';
-import { startRollback } from './rollback.ts';
+import { endCancelled, startRollback } from './rollback.ts';
 import { transition } from './transition.ts';
 import type { Command, FleetView } from './view.ts';
 import { approve } from './wave-approval.ts';
@@ -27,11 +27,7 @@ export function applyCommand(draft: Draft, view: FleetView, command: Command): s
     case 'promote':
       return promote(draft, command);
     case 'abort':
-      startRollback(
-        draft,
-        'abort',
-        command.reason === '' ? `aborted by ${command.actor}` : `aborted by ${command.actor}: ${command.reason}`,
-      );
+      abort(draft, said('aborted', command));
       return null;
     case 'retry':
       return retry(draft, view, command);
@@ -114,14 +110,25 @@ function retry(draft: Draft, view: FleetView, command: Command): string | null {
   return null;
 }
 
+/** Turns back; a rollout that no gateway has heard of has nothing to take back and just ends. */
+function abort(draft: Draft, why: string): void {
+  if (draft.document.startedAtMs === null) endNow(draft, why);
+  else startRollback(draft, 'abort', why);
+}
+
 function cancel(draft: Draft, view: FleetView, command: Command): string | null {
-  const { rows } = verdictsOf(view.counters.total);
-  if (rows > 0) return `${rows} agents have been offered it; abort takes it back`;
+  const offered = offeredCount(view.counters.total);
+  if (offered > 0) return `${offered} ${offered === 1 ? 'agent has' : 'agents have'} been offered it; abort takes it back`;
+  endNow(draft, said('cancelled', command));
+  return null;
+}
+
+function endNow(draft: Draft, why: string): void {
   draft.dropHolds();
   draft.moveRollout('cancel');
-  draft.document.endedAtMs = draft.nowMs;
-  draft.document.cleanup = 'pending';
-  draft.document.outcome = command.reason === '' ? `cancelled by ${command.actor}` : `cancelled by ${command.actor}: ${command.reason}`;
-  draft.emit('rollout.cancelled', draft.document.outcome);
-  return null;
+  endCancelled(draft, why);
+}
+
+function said(what: string, { actor, reason }: Command): string {
+  return reason === '' ? `${what} by ${actor}` : `${what} by ${actor}: ${reason}`;
 }

@@ -80,6 +80,14 @@ export function verdictsOf(tally: Tally): Verdicts {
   };
 }
 
+/** Agents that may have been offered `to`, or had it already: whoever was passed by never was. */
+export function offeredCount(total: Tally): number {
+  return countOf(
+    total,
+    ROW_STATUSES.filter((status) => status !== 'skipped'),
+  );
+}
+
 /** Connected agents that were reached: those with a row that says they were offered `to` or needed no offer. */
 export function reachedConnected(tally: Tally): number {
   return countOf(

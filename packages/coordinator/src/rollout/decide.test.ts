@@ -347,9 +347,38 @@ describe('actions', () => {
     expect(soaking().act('retry')).toMatchObject({ kind: 'refused' });
   });
 
-  it('abort of a rollout that has not started ends it at once', () => {
+  it('abort of a rollout that has not started cancels it at once, also out of a hold', () => {
+    const bench = new Bench({ ...QUICK, schedule: { startAt: new Date(START_MS + 3_600_000).toISOString() } });
+    bench.step();
+    expect(bench.holds).toEqual(['not_started']);
+    bench.step({}, { action: 'abort', reason: 'superseded by rollout r2' });
+    expect(bench.eventTypes).toEqual(['rollout.cancelled']);
+    expect(bench.document).toMatchObject({
+      phase: 'cancelled',
+      holds: [],
+      cleanup: 'pending',
+      outcome: 'aborted by me: superseded by rollout r2; nobody had been offered it',
+    });
+  });
+
+  it('abort before the first offer ends in cancelled, once every gateway has met it', () => {
     const bench = new Bench(QUICK);
+    bench.step();
     bench.act('abort');
+    expect([bench.document.phase, ...bench.eventTypes]).toEqual(['rolling_back', 'rollback.started']);
+    bench.step({ gateways: [gateway({ observed: false })] });
+    bench.step({ gateways: [gateway({ backlog: 1 })] });
+    expect(bench.document.phase).toBe('rolling_back');
+    const decision = bench.step({ gateways: [gateway()], rows: { '0:skipped:1': 2 } });
+    expect(decision).toMatchObject({ kind: 'step', ended: true, events: [{ type: 'rollout.cancelled' }] });
+    expect([bench.document.phase, bench.document.outcome]).toEqual(['cancelled', 'aborted by me; nobody had been offered it']);
+  });
+
+  it('an offer that was booked while it was being aborted is taken back, and not cancelled', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    bench.act('abort');
+    bench.step({ rows: { '0:restored:1': 1 } });
     expect(bench.document.phase).toBe('rolled_back');
   });
 
@@ -357,7 +386,7 @@ describe('actions', () => {
     const bench = new Bench(QUICK);
     bench.act('abort');
     for (const action of ['pause', 'resume', 'promote', 'abort', 'retry', 'cancel'] as const) {
-      expect(bench.act(action), action).toEqual({ kind: 'refused', detail: 'it was rolled back' });
+      expect(bench.act(action), action).toEqual({ kind: 'refused', detail: 'it was cancelled' });
     }
   });
 

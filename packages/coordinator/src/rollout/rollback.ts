@@ -1,7 +1,7 @@
 import { ROW_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { RESTORE_FAILED_LIMIT } from './breaker.ts';
-import { countOf } from './counters.ts';
+import { countOf, offeredCount } from './counters.ts';
 import type { Draft } from './draft.ts';
 import type { FleetView } from './view.ts';
 
@@ -28,10 +28,6 @@ export function startRollback(draft: Draft, trigger: 'abort' | 'tripped', why: s
 export function watchRollback(draft: Draft, view: FleetView): void {
   const { document } = draft;
   const { total } = view.counters;
-  if (document.startedAtMs === null) {
-    endRollback(draft, true, 'nobody had been offered it');
-    return;
-  }
   const restored = countOf(total, ['restored']);
   const failed = countOf(total, ['restoreFailed']);
   const left = countOf(total, LEFT_TO_RESTORE, 'connected');
@@ -39,11 +35,23 @@ export function watchRollback(draft: Draft, view: FleetView): void {
   const summary = `${restored} agents restored, ${failed} not, ${countOf(total, LEFT_TO_RESTORE, 'away')} away`;
   // A gateway that has not met the new direction may still be booking offers of the old one.
   const observed = !draft.specChanged && view.gateways.every((gateway) => gateway.observed && gateway.backlog === 0);
-  if (observed && left === 0) {
+  if (observed && offeredCount(total) === 0) {
+    draft.moveRollout('untouched');
+    endCancelled(draft, document.outcome);
+  } else if (observed && left === 0) {
     endRollback(draft, !tooMany, summary);
   } else if (draft.nowMs - (document.rollbackStartedAtMs ?? draft.nowMs) > ROLLBACK_LIMIT_MS) {
     endRollback(draft, false, `${summary}, ${left} still open after one hour`);
   }
+}
+
+/** Ends a rollout that has offered nothing to anybody; its phase has been moved. */
+export function endCancelled(draft: Draft, why: string): void {
+  const { document } = draft;
+  document.endedAtMs = draft.nowMs;
+  document.cleanup = 'pending';
+  document.outcome = `${why}; nobody had been offered it`;
+  draft.emit('rollout.cancelled', document.outcome, draft.evidence);
 }
 
 function endRollback(draft: Draft, restored: boolean, summary: string): void {

@@ -1,5 +1,5 @@
 import { isUid } from '@opamp-gateway/shared/instance-uid';
-import { parseSelector } from '@opamp-gateway/shared/selector';
+import { parseSelector, SelectorError } from '@opamp-gateway/shared/selector';
 import { formatDuration, MAX_DURATION_MS } from './duration.ts';
 import { FieldReader } from './field-reader.ts';
 import { readGates } from './gate-strategy.ts';
@@ -177,7 +177,7 @@ function readSize(wave: FieldReader, index: number): WaveSize {
     try {
       parseSelector(labels);
     } catch (error) {
-      size.problem('labels', error instanceof Error ? error.message : String(error));
+      size.problem('labels', error instanceof SelectorError ? error.reason : String(error));
     }
     return { kind: 'labels', selector: labels, percent: percent ?? 100 };
   }

@@ -26,6 +26,13 @@ describe('the table of phases', () => {
     expect(transition('rolling_back', 'resume')).toEqual({ refused: 'it is rolling back' });
   });
 
+  it('ends a rollback that had nothing to take back as cancelled, and only a rollback', () => {
+    for (const phase of ROLLOUT_PHASES) {
+      const outcome = transition(phase, 'untouched');
+      expect('phase' in outcome ? outcome.phase : null).toBe(phase === 'rolling_back' ? 'cancelled' : null);
+    }
+  });
+
   it('turns back only once, and only from running', () => {
     for (const phase of ROLLOUT_PHASES) {
       const outcome = transition(phase, 'tripped');

@@ -12,6 +12,7 @@ export type RolloutTrigger =
   | 'tripped'
   | 'lastWavePassed'
   | 'restored'
+  | 'untouched'
   | 'restoreFailed';
 
 /** What can happen to a wave. */
@@ -44,6 +45,7 @@ function never(phase: RolloutPhase): Record<RolloutTrigger, PhaseCell> {
     tripped: refusal,
     lastWavePassed: refusal,
     restored: refusal,
+    untouched: refusal,
     restoreFailed: refusal,
   };
 }
@@ -64,11 +66,13 @@ export const ROLLOUT_TRANSITIONS: Readonly<Record<RolloutPhase, Readonly<Record<
     tripped: 'rolling_back',
     lastWavePassed: 'succeeded',
     restored: no('it is not rolling back'),
+    untouched: no('it is not rolling back'),
     restoreFailed: no('it is not rolling back'),
   },
   rolling_back: {
     ...never('rolling_back'),
     restored: 'rolled_back',
+    untouched: 'cancelled',
     restoreFailed: 'rollback_failed',
   },
   succeeded: { ...never('succeeded'), rollback: 'succeeded' },

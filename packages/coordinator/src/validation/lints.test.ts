@@ -114,6 +114,8 @@ describe('the order of processors', () => {
     ['filter, memory_limiter', ['W_MEMORY_LIMITER_ORDER']],
     ['batch, filter', ['W_BATCH_ORDER']],
     ['batch, batch/2, filter', ['W_BATCH_ORDER', 'W_BATCH_ORDER']],
+    ['batch, batch, filter', ['W_BATCH_ORDER', 'E_PROC_DUP']],
+    ['filter, memory_limiter, memory_limiter', ['W_MEMORY_LIMITER_ORDER', 'E_PROC_DUP']],
     ['batch, memory_limiter', ['W_BATCH_ORDER', 'W_MEMORY_LIMITER_ORDER']],
   ])('%s', (processors, expected) => {
     expect(order(processors)).toEqual(expected);

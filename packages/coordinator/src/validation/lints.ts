@@ -94,9 +94,13 @@ function lintListener(definition: ComponentDefinition, key: string, value: Scala
 /** memory_limiter belongs first, to push back before work is done; batch last, because it hides errors from what stands before it. */
 function lintProcessorOrder(processors: ReferenceList, context: ValidationContext): void {
   const { references } = processors;
+  const seen = new Set<string>();
   const lastOther = references.findLastIndex((reference) => reference.type !== 'batch');
   for (const [index, reference] of references.entries()) {
     context.sink.step();
+    // A processor that stands there twice is an error already: its place is spoken of once.
+    if (seen.has(reference.id)) continue;
+    seen.add(reference.id);
     const place = { path: reference.path, offset: reference.offset };
     if (reference.type === 'memory_limiter' && index > 0) {
       context.sink.warn('W_MEMORY_LIMITER_ORDER', {

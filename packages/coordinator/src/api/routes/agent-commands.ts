@@ -6,6 +6,7 @@ import type { AgentCommand } from '../../bus/command-bus.ts';
 import type { Identity } from '../../access/roles.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { ProblemError } from '../problem.ts';
+import { BASE64_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 import { groupOf, requireAgent } from './agents.ts';
 import { actorOf } from './audit.ts';
@@ -13,8 +14,6 @@ import type { AuditInput } from '../../stores/audit-log.ts';
 
 /** Bytes of a custom message, before base64. */
 const MAX_CUSTOM_MESSAGE_BYTES = 64 * 1024;
-
-const BASE64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$';
 
 const SENT = schema.answer(
   'The agent’s gateway has sent it.',
@@ -88,7 +87,7 @@ export function agentCommandRoutes(app: FastifyInstance, { agents, groups, comma
             capability: schema.text('Custom capability, as the agent announced it.', { minLength: 1, maxLength: 256 }),
             messageType: schema.text('Type, as the capability defines it.', { minLength: 1, maxLength: 256 }),
             dataBase64: schema.text('The bytes, in base64.', {
-              pattern: BASE64,
+              pattern: BASE64_PATTERN,
               maxLength: Math.ceil(MAX_CUSTOM_MESSAGE_BYTES / 3) * 4,
               default: '',
             }),

@@ -158,7 +158,7 @@ describe('labels and pins', () => {
     ['a value of 257 characters', { a: 'x'.repeat(257) }, 'labels.a'],
     ['a value of 258 bytes', { a: 'é'.repeat(129) }, 'labels.a'],
     ['a number', { a: 1 }, 'labels.a'],
-    ['a name with spaces', { 'a b': '' }, 'labels'],
+    ['a name with spaces', { 'a b': '' }, 'labels.a b'],
   ])('refuses %s', async (_what, labels, path) => {
     const { call, state } = await createFakeApi();
     state.agents.set(uidOf(1), agentFields());

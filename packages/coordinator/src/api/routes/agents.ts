@@ -19,6 +19,7 @@ import { driftOf } from '../fleet-drift.ts';
 import { changesConfig, desiredOf } from '../impact.ts';
 import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
+import { LABEL_NAME_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 import { readSelector } from '../selector-input.ts';
 import { actorOf } from './audit.ts';
@@ -167,7 +168,7 @@ export function agentRoutes(app: FastifyInstance, dependencies: ApiDependencies)
           {
             labels: schema.mapOf({ type: 'string', maxLength: MAX_LABEL_BYTES }, 'All of them; those left out are removed.', {
               maxProperties: MAX_LABELS,
-              propertyNames: { pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$' },
+              propertyNames: { pattern: LABEL_NAME_PATTERN },
             }),
           },
           ['labels'],

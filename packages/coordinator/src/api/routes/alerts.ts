@@ -3,10 +3,11 @@ import { ALERT_SEVERITIES, ALERT_TYPES } from '../../alerts/alert.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
+import { ALERT_ID_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 import { actorOf } from './audit.ts';
 
-const ALERT_ID = /^\d{1,16}-\d{1,16}$/;
+const ALERT_ID = new RegExp(ALERT_ID_PATTERN);
 
 const DELIVERY = schema.view({
   target: schema.text('Name of the target.'),
@@ -94,7 +95,7 @@ export function alertRoutes(app: FastifyInstance, { alerts, audit }: ApiDependen
         tags: ['alerts'],
         summary: 'Try deliveries again that were given up',
         body: schema.body({
-          ids: schema.list(schema.text('Id.', { pattern: ALERT_ID.source }), 'Of these alerts only.', { minItems: 1, maxItems: 1000 }),
+          ids: schema.list(schema.text('Id.', { pattern: ALERT_ID_PATTERN }), 'Of these alerts only.', { minItems: 1, maxItems: 1000 }),
           target: schema.text('To this target only.', { minLength: 1, maxLength: 64 }),
         }),
         response: {

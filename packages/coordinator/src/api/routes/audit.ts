@@ -4,6 +4,7 @@ import type { AuditEntry, AuditInput } from '../../stores/audit-log.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { badCursor, decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
+import { HASH_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 
 const STREAM_ID = /^\d{1,20}-\d{1,20}$/;
@@ -95,7 +96,7 @@ export function auditRoutes(app: FastifyInstance, { audit }: ApiDependencies): v
           'Computes the hash of every entry anew. `seq` and `hash` of an answer, kept elsewhere and given here later, show that the log up to there has not been written anew.',
         querystring: schema.query({
           seq: schema.integer('Number of an entry whose hash was noted.', { minimum: 1 }),
-          hash: schema.text('The hash that it had.', { pattern: '^[0-9a-f]{64}$' }),
+          hash: schema.text('The hash that it had.', { pattern: HASH_PATTERN }),
         }),
         response: {
           200: schema.answer(

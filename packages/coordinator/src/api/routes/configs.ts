@@ -20,6 +20,7 @@ import { actorOf } from './audit.ts';
 import { decodeUtf8 } from '../utf8.ts';
 import { readSelector } from '../selector-input.ts';
 import type { ProblemItem } from '../problem.ts';
+import { GROUP_NAME_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 import { hashOfFiles, MAX_CONFIGS, textsOf } from '../../stores/config-store.ts';
 import type { ConfigFiles, ConfigVersion, StoredValidation } from '../../stores/config-store.ts';
@@ -47,7 +48,7 @@ const FILES = schema.mapOf(
   'By file name; a single file usually has the empty name.',
   { minProperties: 1, maxProperties: MAX_FILES, propertyNames: { maxLength: MAX_FILE_NAME_CHARS } },
 );
-const FOR_GROUP = schema.text('Judge it by the switches of this group.', { pattern: schema.GROUP_NAME_PATTERN });
+const FOR_GROUP = schema.text('Judge it by the switches of this group.', { pattern: GROUP_NAME_PATTERN });
 const PUT_BODY = schema.body(
   {
     files: FILES,

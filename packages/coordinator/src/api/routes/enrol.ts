@@ -2,13 +2,11 @@ import type { FastifyInstance } from 'fastify';
 import { AttemptLimiter } from '../attempt-limiter.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { ProblemError } from '../problem.ts';
+import { PLAIN_TEXT_PATTERN, TOKEN_NAME_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 import { supervisorYaml } from '../supervisor-yaml.ts';
 import type { HostChoices } from '../supervisor-yaml.ts';
 import { noEndpoint } from './tokens.ts';
-
-/** They go into YAML unescaped on some supervisors, which would not start with a backslash in them. */
-const PLAIN = '^[^\\\\\\u0000-\\u001f]*$';
 
 /** The exchange of an enrolment token. It asks for that token and for nothing else. */
 export function enrolRoutes(app: FastifyInstance, { agentTokens, audit, publicEndpoint }: ApiDependencies): void {
@@ -23,21 +21,21 @@ export function enrolRoutes(app: FastifyInstance, { agentTokens, audit, publicEn
         description:
           'For install scripts: `Authorization: Bearer <enrolment token>`. With `Accept: application/yaml` the answer is the supervisor’s configuration and nothing else.',
         body: schema.body({
-          name: schema.text('Name of the new token, the host’s for example.', { pattern: '^[A-Za-z0-9][A-Za-z0-9._@/ -]{0,63}$' }),
+          name: schema.text('Name of the new token, the host’s for example.', { pattern: TOKEN_NAME_PATTERN }),
           executable: schema.text('Path of the collector.', {
             minLength: 1,
             maxLength: 1024,
-            pattern: PLAIN,
+            pattern: PLAIN_TEXT_PATTERN,
             default: '/usr/bin/otelcol-contrib',
           }),
           storageDirectory: schema.text('Where the supervisor keeps its state.', {
             minLength: 1,
             maxLength: 1024,
-            pattern: PLAIN,
+            pattern: PLAIN_TEXT_PATTERN,
             default: '/var/lib/otelcol/supervisor',
           }),
           attributes: schema.mapOf(
-            { type: 'string', maxLength: 256, pattern: PLAIN },
+            { type: 'string', maxLength: 256, pattern: PLAIN_TEXT_PATTERN },
             'What the agent says of itself; selectors match these.',
             {
               maxProperties: 64,

@@ -45,6 +45,16 @@ describe('groups', () => {
     const answer = await call('PUT', '/groups/a', { selector: 'env=' });
     expect(answer.body).toMatchObject({ status: 422, type: '/problems/invalid-selector' });
     expect(answer.body['detail']).toContain('position 4');
+    expect(answer.body['errors']).toEqual([
+      { path: 'selector', message: 'at position 4: expected a value (an empty one is written ""), found the end' },
+    ]);
+  });
+
+  it('says in words what a name may be', async () => {
+    const { call } = await createFakeApi();
+    const answer = await call('PUT', '/groups/my%20group', { selector: '' });
+    const message = 'must be 1 to 63 letters (a to z), digits, ".", "_" or "-", and begin with a letter or digit';
+    expect(answer.body).toMatchObject({ status: 400, detail: `params.name: ${message}`, errors: [{ path: 'params.name', message }] });
   });
 
   it('writes nothing when nothing changes', async () => {

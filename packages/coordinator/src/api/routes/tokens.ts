@@ -7,21 +7,22 @@ import { parseDuration } from '../../rollout/duration.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import { decodeCursor, encodeCursor } from '../pagination.ts';
 import { ProblemError } from '../problem.ts';
+import { DURATION_PATTERN, LABEL_NAME_PATTERN, TOKEN_ID_PATTERN, TOKEN_NAME_PATTERN } from '../patterns.ts';
 import * as schema from '../schemas.ts';
 import { actorOf } from './audit.ts';
 
-const ID = schema.text('Id of the credential.', { pattern: '^[a-z0-9-]{1,64}$' });
-const NAME = schema.text('For people; need not be unique.', { pattern: '^[A-Za-z0-9][A-Za-z0-9._@/ -]{0,63}$' });
+const ID = schema.text('Id of the credential.', { pattern: TOKEN_ID_PATTERN });
+const NAME = schema.text('For people; need not be unique.', { pattern: TOKEN_NAME_PATTERN });
 const LABELS = schema.mapOf(
   { type: 'string', maxLength: 256 },
   'Attributes of every agent that connects with it, `label.<name>` in selectors; agents and operators cannot override them.',
-  { maxProperties: 64, propertyNames: { pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$' } },
+  { maxProperties: 64, propertyNames: { pattern: LABEL_NAME_PATTERN } },
 );
 const GROUPS = schema.nullable(
   schema.list(schema.GROUP_NAME, 'The only groups that such agents can be in; null = every group.', { maxItems: 100, uniqueItems: true }),
 );
 const EXPIRES_AT = schema.nullable(schema.time('End of its life; null = none.'));
-const DURATION = (what: string): schema.JsonSchema => schema.text(what, { pattern: '^(?:[0-9]{1,9}(?:ms|[smhd]))+$' });
+const DURATION = (what: string): schema.JsonSchema => schema.text(what, { pattern: DURATION_PATTERN });
 const STATES = ['active', 'revoked', 'expired', 'spent'] as const;
 const MAX_USES = 1_000_000;
 /** Life of an enrolment token for which none is given. */
