@@ -63,6 +63,8 @@ export interface Gateway extends Service {
 const REDIS_START_MS = 10_000;
 const CLAIM_RELEASE_WAIT_MS = 250;
 const FLUSH_BATCH = 200;
+/** Most flushes under way; each gateway has its share of a Redis that everybody waits for. */
+const FLUSHES_IN_FLIGHT = 4;
 const SPEC_CACHE_BYTES = 256 * 1024 * 1024;
 const EDIT_POLL_MS = 15_000;
 const DESK_TICK_MS = 100;
@@ -118,6 +120,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       encryption: config.encryption,
       flushIntervalMs: config.flushIntervalMs,
       batchSize: FLUSH_BATCH,
+      callsInFlight: FLUSHES_IN_FLIGHT,
       callbacks: {
         onWritten: (session, write, rows) => manager.written(session, write, rows),
         onFenced: (session, write, owner) => manager.fenced(session, write, owner),

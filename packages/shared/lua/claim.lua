@@ -38,7 +38,7 @@ for i = 5, #ARGV, 3 do
       rec.group = '-'
       redis.call('HSET', key, 'origin', uid, 'createdAt', int(now_ms), 'group', '-', 'takes', '0')
       redis.call('ZADD', prefix .. 'uids', 0, uid)
-      redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+      note_change(uid)
     end
     if owner == '' then
       -- Who was sent away by a gateway that stopped, and comes back soon, has been connected all the time.
@@ -74,4 +74,5 @@ for i = 5, #ARGV, 3 do
   end
 end
 
+write_sums()
 return replies

@@ -76,30 +76,127 @@ local function legal(old, status, attempt)
   return moves ~= nil and moves[status] ~= nil
 end
 
+-- What many agents of one call change alike is summed up here, and written once, by `write_sums` at the end of every script.
+-- counts: rollout id -> field -> by; facets: column -> facets of an agent, as stored -> by; open: rollout id -> uid -> deadline, or
+-- false; members: group -> uid -> text, or false; changed: uids.
+local sums = { counts = {}, facets = { [0] = {}, [1] = {} }, open = {}, members = {}, changed = {} }
+
+local function within(map, name)
+  local inner = map[name]
+  if not inner then
+    inner = {}
+    map[name] = inner
+  end
+  return inner
+end
+
+-- Rollouts that this call has looked up: id -> 'ended' | 'known' | 'unknown'.
+local standing = {}
+
 -- A rollout that has ended keeps its counters for a while, with the field `ended`; its rows are dropped on sight.
 local function has_ended(id, known)
-  local key = rollout_key(id)
-  if known and redis.call('EXISTS', key) == 0 then return true end
-  return redis.call('HEXISTS', key, 'ended') == 1
+  if not standing[id] then
+    local key = rollout_key(id)
+    if redis.call('HEXISTS', key, 'ended') == 1 then
+      standing[id] = 'ended'
+    else
+      standing[id] = redis.call('EXISTS', key) == 1 and 'known' or 'unknown'
+    end
+  end
+  return standing[id] == 'ended' or (known and standing[id] == 'unknown')
 end
 
 local function count(id, wave, status, connected, by)
-  local key = rollout_key(id)
+  local counts = within(sums.counts, id)
   local field = wave .. ':' .. status .. ':' .. connected
-  if redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
+  counts[field] = (counts[field] or 0) + by
+  if standing[id] == 'unknown' then standing[id] = 'known' end
 end
 
 local function set_open(id, uid, row)
-  if UNSETTLED[row.status] then
-    redis.call('ZADD', rollout_key(id) .. ':open', int(row.deadline), uid)
-  else
-    redis.call('ZREM', rollout_key(id) .. ':open', uid)
+  within(sums.open, id)[uid] = UNSETTLED[row.status] and row.deadline or false
+end
+
+-- Notes when an agent's record changed.
+local function note_change(uid)
+  sums.changed[uid] = true
+end
+
+-- Calls with as many arguments as Lua can unpack at a time.
+local MOST_ARGUMENTS = 1000
+
+local function call_many(command, key, list)
+  for from = 1, #list, MOST_ARGUMENTS do
+    redis.call(command, key, unpack(list, from, math.min(#list, from + MOST_ARGUMENTS - 1)))
   end
 end
 
--- Writes `row`, and moves the counters from `old` (nil: none) in column `was` to `row` in column `is`.
-local function put_row(uid, id, old, row, was, is)
-  redis.call('HSET', agent_key(uid), 'r:' .. id, format_row(row))
+local function add_up(key, deltas)
+  for field, by in pairs(deltas) do
+    if by ~= 0 and redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
+  end
+end
+
+-- Writes what was summed up, and begins anew.
+local function write_sums()
+  for id, counts in pairs(sums.counts) do add_up(rollout_key(id), counts) end
+  local facets = {}
+  for column, texts in pairs(sums.facets) do
+    for text, by in pairs(texts) do
+      if by ~= 0 then
+        for facet in string.gmatch(text, '[^\n]+') do
+          local field = facet .. '|' .. column
+          facets[field] = (facets[field] or 0) + by
+        end
+      end
+    end
+  end
+  add_up(prefix .. 'facets', facets)
+  for id, rows in pairs(sums.open) do
+    local add, remove = {}, {}
+    for uid, deadline in pairs(rows) do
+      if deadline then
+        add[#add + 1] = int(deadline)
+        add[#add + 1] = uid
+      else
+        remove[#remove + 1] = uid
+      end
+    end
+    call_many('ZADD', rollout_key(id) .. ':open', add)
+    call_many('ZREM', rollout_key(id) .. ':open', remove)
+  end
+  for group, members in pairs(sums.members) do
+    local set, remove = {}, {}
+    for uid, text in pairs(members) do
+      if text then
+        set[#set + 1] = uid
+        set[#set + 1] = text
+      else
+        remove[#remove + 1] = uid
+      end
+    end
+    call_many('HSET', prefix .. 'members:' .. group, set)
+    call_many('HDEL', prefix .. 'members:' .. group, remove)
+    if #set > 0 then redis.call('SADD', prefix .. 'member-groups', group) end
+  end
+  local changed = {}
+  for uid in pairs(sums.changed) do
+    changed[#changed + 1] = int(now_ms)
+    changed[#changed + 1] = uid
+  end
+  call_many('ZADD', prefix .. 'agents', changed)
+  sums = { counts = {}, facets = { [0] = {}, [1] = {} }, open = {}, members = {}, changed = {} }
+end
+
+-- Writes `row`, and moves the counters from `old` (nil: none) in column `was` to `row` in column `is`. With `fields` the row is
+-- only added to that list of fields and values, which the caller writes.
+local function put_row(uid, id, old, row, was, is, fields)
+  if fields then
+    fields[#fields + 1] = 'r:' .. id
+    fields[#fields + 1] = format_row(row)
+  else
+    redis.call('HSET', agent_key(uid), 'r:' .. id, format_row(row))
+  end
   if old then count(id, old.wave, old.status, was, -1) end
   count(id, row.wave, row.status, is, 1)
   set_open(id, uid, row)
@@ -107,26 +204,19 @@ end
 
 local function shift_facets(old, new, was, is)
   if old == new and was == is then return end
-  local key = prefix .. 'facets'
-  if old and old ~= '' then
-    for facet in string.gmatch(old, '[^\n]+') do
-      if redis.call('HINCRBY', key, facet .. '|' .. was, -1) == 0 then redis.call('HDEL', key, facet .. '|' .. was) end
-    end
-  end
-  if new and new ~= '' then
-    for facet in string.gmatch(new, '[^\n]+') do redis.call('HINCRBY', key, facet .. '|' .. is, 1) end
-  end
+  local from, to = sums.facets[was], sums.facets[is]
+  if old and old ~= '' then from[old] = (from[old] or 0) - 1 end
+  if new and new ~= '' then to[new] = (to[new] or 0) + 1 end
 end
 
 -- members:<group>  uid -> gateway:epoch:takesConfig:origin  (origin empty when it is the uid)
 local function put_member(uid, group, gateway, epoch, takes, origin)
   if origin == uid then origin = '' end
-  redis.call('HSET', prefix .. 'members:' .. group, uid, gateway .. ':' .. epoch .. ':' .. takes .. ':' .. origin)
-  redis.call('SADD', prefix .. 'member-groups', group)
+  within(sums.members, group)[uid] = gateway .. ':' .. epoch .. ':' .. takes .. ':' .. origin
 end
 
 local function drop_member(uid, group)
-  if group and group ~= '' then redis.call('HDEL', prefix .. 'members:' .. group, uid) end
+  if group and group ~= '' then within(sums.members, group)[uid] = false end
 end
 
 -- A disconnect moves an open row's deadline to at least now + ackTimeout, never beyond offer + 3 ackTimeout: a crash of
@@ -160,7 +250,7 @@ local function release_agent(uid, rec, moved)
     end
   end
   redis.call('ZREM', prefix .. 'polls', uid)
-  redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+  note_change(uid)
 end
 
 -- Failures of one rollout in this shard. `failures`: uid -> `status|error`, the first 1,000 in full. `failing`: uid -> the groups

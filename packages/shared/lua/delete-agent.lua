@@ -19,6 +19,7 @@ for field, text in pairs(rec) do
 end
 for id, row in pairs(rows) do count(id, row.wave, row.status, 0, -1) end
 shift_facets(rec.facets, '', 0, 0)
+write_sums()
 redis.call('DEL', key, prefix .. 'effective:' .. uid)
 redis.call('ZREM', prefix .. 'uids', uid)
 redis.call('ZREM', prefix .. 'agents', uid)

@@ -13,6 +13,8 @@
 
 local gateway = ARGV[2]
 local BAD = { failed = true, degraded = true, lost = true, timedOut = true, restoreFailed = true }
+-- Fields of the record that a write depends on, beside its rows.
+local READ = { 'epoch', 'owner', 'group', 'takes', 'facets', 'origin' }
 local replies = {}
 local at = 3
 
@@ -35,7 +37,11 @@ while at <= #ARGV do
   local rows_from = at
   at = at + 9 * n_rows
 
-  local rec = to_table(redis.call('HGETALL', key))
+  local names = { unpack(READ) }
+  for i = rows_from, rows_from + 9 * n_rows - 1, 9 do names[#names + 1] = 'r:' .. ARGV[i] end
+  local values = redis.call('HMGET', key, unpack(names))
+  local rec = {}
+  for i, name in ipairs(names) do if values[i] then rec[name] = values[i] end end
   if not rec.epoch or tonumber(epoch) < tonumber(rec.epoch) then
     replies[#replies + 1] = { 'fenced', rec.owner or '' }
   elseif tonumber(epoch) > tonumber(rec.epoch) then
@@ -45,33 +51,33 @@ while at <= #ARGV do
     local connected = (rec.owner or '') ~= '' and 1 or 0
     local reply = { 'ok' }
 
-    if n_set > 0 then redis.call('HSET', key, unpack(ARGV, set_from, set_from + 2 * n_set - 1)) end
-    if n_del > 0 then redis.call('HDEL', key, unpack(ARGV, del_from, del_from + n_del - 1)) end
-    for i = set_from, set_from + 2 * n_set - 1, 2 do rec[ARGV[i]] = ARGV[i + 1] end
+    local fields = { unpack(ARGV, set_from, set_from + 2 * n_set - 1) }
+    for i = 1, #fields, 2 do rec[fields[i]] = fields[i + 1] end
     if effective ~= '' then redis.call('SET', prefix .. 'effective:' .. uid, effective) end
 
     local new_group = group ~= '' and group or rec.group
     local new_takes = takes ~= '' and takes or rec.takes or '0'
     if new_group ~= rec.group or new_takes ~= rec.takes then
       if new_group ~= rec.group then drop_member(uid, rec.group) end
-      redis.call('HSET', key, 'group', new_group or '-', 'takes', new_takes)
+      for _, text in ipairs({ 'group', new_group or '-', 'takes', new_takes }) do fields[#fields + 1] = text end
       if connected == 1 then put_member(uid, new_group or '-', rec.owner, rec.epoch, new_takes, rec.origin or uid) end
       rec.group = new_group
       rec.takes = new_takes
     end
     if facets ~= '\0' and facets ~= rec.facets then
       shift_facets(rec.facets, facets, connected, connected)
-      redis.call('HSET', key, 'facets', facets)
+      for _, text in ipairs({ 'facets', facets }) do fields[#fields + 1] = text end
       rec.facets = facets
     end
 
     for i = rows_from, rows_from + 9 * n_rows - 1, 9 do
       local id, wave, status, attempt = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
       local deadline_in, ack, soft, err, message = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
-      local text = redis.call('HGET', key, 'r:' .. id)
+      local text = rec['r:' .. id]
       local old = text and parse_row(text) or nil
       if has_ended(id, false) then
         redis.call('HDEL', key, 'r:' .. id)
+        rec['r:' .. id] = nil
         reply[#reply + 1] = id
         reply[#reply + 1] = ''
       else
@@ -87,9 +93,11 @@ while at <= #ARGV do
           }
           if deadline_in >= 0 then row.deadline = now_ms + deadline_in elseif not old then row.deadline = now_ms + ack end
           if status == 'offered' and (not old or old.status ~= 'offered' or old.attempt ~= attempt) then row.offered_at = now_ms end
-          put_row(uid, id, old, row, connected, connected)
+          put_row(uid, id, old, row, connected, connected, fields)
           -- A soft failure is none yet.
           if err ~= '' and (BAD[status] or status == 'skipped') then
+            local told = redis.call('HMGET', key, 'attributes', 'labels')
+            rec.attributes, rec.labels = rec.attributes or told[1] or nil, rec.labels or told[2] or nil
             book_failure(uid, id, rec, status, err, message)
           elseif old and status == 'applied' and (BAD[old.status] or old.status == 'skipped' or attempt > 1) then
             forget_failure(uid, id)
@@ -97,11 +105,13 @@ while at <= #ARGV do
           rec['r:' .. id] = format_row(row)
         end
         reply[#reply + 1] = id
-        reply[#reply + 1] = redis.call('HGET', key, 'r:' .. id)
+        reply[#reply + 1] = rec['r:' .. id]
       end
     end
 
-    redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+    if #fields > 0 then redis.call('HSET', key, unpack(fields)) end
+    if n_del > 0 then redis.call('HDEL', key, unpack(ARGV, del_from, del_from + n_del - 1)) end
+    note_change(uid)
     if op == 'release' and connected == 1 and rec.epoch == epoch then
       release_agent(uid, to_table(redis.call('HGETALL', key)))
     end
@@ -109,4 +119,5 @@ while at <= #ARGV do
   end
 end
 
+write_sums()
 return replies

@@ -27,4 +27,5 @@ for _, uid in ipairs(uids) do
     redis.call('ZREM', prefix .. 'polls', uid)
   end
 end
+write_sums()
 return released

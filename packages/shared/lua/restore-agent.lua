@@ -14,7 +14,7 @@ local is_new = redis.call('EXISTS', key) == 0
 if is_new then
   redis.call('HSET', key, 'owner', '', 'epoch', '0', 'origin', uid, 'createdAt', int(now_ms), 'lastSeen', int(now_ms), 'group', '-', 'takes', '0')
   redis.call('ZADD', prefix .. 'uids', 0, uid)
-  redis.call('ZADD', prefix .. 'agents', int(now_ms), uid)
+  note_change(uid)
 else
   redis.call('ZADD', prefix .. 'edited', int(now_ms), uid)
 end
@@ -33,4 +33,5 @@ for i = rows_at + 1, rows_at + 2 * tonumber(ARGV[rows_at]), 2 do
     put_row(uid, ARGV[i], nil, row, column, column)
   end
 end
+write_sums()
 return is_new and 'created' or 'edited'

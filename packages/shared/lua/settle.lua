@@ -65,6 +65,7 @@ if redis.call('HEXISTS', key, 'ended') == 0 then
       end
     end
   end
+  write_sums()
   if judge then left = redis.call('ZCOUNT', open, '-inf', int(now_ms)) end
 end
 

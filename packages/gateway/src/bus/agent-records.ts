@@ -32,13 +32,18 @@ type Queue = { mode: ClaimMode; transport: 'ws' | 'http'; requests: ClaimRequest
 
 /** Most uids in one claim call. */
 const CLAIM_BATCH = 200;
+/** Most claim calls under way; further agents wait, and join the next call of their shard. */
+const CLAIMS_IN_FLIGHT = 4;
 /** How long an alias of a re-identified agent lasts. */
 const ALIAS_TTL_SECONDS = 365 * 24 * 3600;
 
-/** Claims agents' records in batches: all claims of one turn of the event loop go out as one call per shard. */
+/** Claims agents' records in batches: all claims of one turn of the event loop, or of the time until a call may go out, are one call per shard. */
 export class RedisAgentRecords implements AgentRecords {
   readonly #options: AgentRecordsOptions;
   readonly #queues = new Map<string, Queue>();
+  /** Queues whose turn has come, in this order. */
+  readonly #ready: { name: string; shard: number; queue: Queue }[] = [];
+  #calls = 0;
   readonly #released = new Map<string, (() => void)[]>();
 
   constructor(options: AgentRecordsOptions) {
@@ -108,12 +113,25 @@ export class RedisAgentRecords implements AgentRecords {
         this.#queues.set(name, queue);
         const started = queue;
         setImmediate(() => {
-          if (this.#queues.get(name) === started) this.#queues.delete(name);
-          void this.#send(shard, started);
+          this.#ready.push({ name, shard, queue: started });
+          this.#next();
         });
       }
       queue.requests.push({ uid, principal, resolve, reject });
     });
+  }
+
+  #next(): void {
+    while (this.#calls < CLAIMS_IN_FLIGHT) {
+      const turn = this.#ready.shift();
+      if (turn === undefined) return;
+      if (this.#queues.get(turn.name) === turn.queue) this.#queues.delete(turn.name);
+      this.#calls += 1;
+      void this.#send(turn.shard, turn.queue).finally(() => {
+        this.#calls -= 1;
+        this.#next();
+      });
+    }
   }
 
   async #send(shard: number, queue: Queue): Promise<void> {

@@ -33,6 +33,8 @@ export interface StatusWriterOptions {
   encryption?: EncryptionKeys | undefined;
   /** Most agents in one Lua call. */
   batchSize: number;
+  /** Most Lua calls under way: a Redis that falls behind is not handed more than it can answer before calls time out and are repeated. */
+  callsInFlight: number;
   callbacks: WriterCallbacks;
 }
 
@@ -59,9 +61,12 @@ interface Waiter {
 export class StatusWriter implements SessionWriter {
   readonly #options: StatusWriterOptions;
   readonly #shards: Shard[];
+  /** Shards whose turn has come and that wait for a call to end, in this order. */
+  readonly #ready = new Set<Shard>();
   readonly #waiters = new Map<AgentSession, Waiter[]>();
   #barriers: { below: number; resolve(): void }[] = [];
   #sequence = 0;
+  #calls = 0;
   #stopped = false;
 
   constructor(options: StatusWriterOptions) {
@@ -138,6 +143,7 @@ export class StatusWriter implements SessionWriter {
       shard.urgent ||= urgent;
       return;
     }
+    if (this.#ready.has(shard)) return;
     const backoffMs = shard.failures === 0 ? 0 : Math.min(5_000, 100 * 2 ** Math.min(shard.failures, 6));
     const delayMs = Math.max(backoffMs, urgent && shard.failures === 0 ? 0 : this.#options.flushIntervalMs);
     if (shard.timer !== undefined) {
@@ -154,6 +160,10 @@ export class StatusWriter implements SessionWriter {
 
   async #flush(shard: Shard): Promise<void> {
     if (shard.inFlight || shard.dirty.size === 0) return;
+    if (this.#calls >= this.#options.callsInFlight) {
+      this.#ready.add(shard);
+      return;
+    }
     const batch: AgentSession[] = [];
     for (const session of shard.dirty) {
       shard.dirty.delete(session);
@@ -166,12 +176,24 @@ export class StatusWriter implements SessionWriter {
     }
     if (batch.length > 0) {
       shard.inFlight = true;
+      this.#calls += 1;
       shard.inFlightOldest = Math.min(...batch.map((session) => session.dirtySince));
       await this.#write(shard, batch);
       shard.inFlight = false;
+      this.#calls -= 1;
+      this.#next();
     }
     this.#releaseBarriers();
     this.#schedule(shard, shard.urgent || shard.dirty.size >= this.#options.batchSize);
+  }
+
+  /** Starts the call of the shard that waits longest; what it finds clean makes room for the one after it. */
+  #next(): void {
+    for (const shard of this.#ready) {
+      if (this.#calls >= this.#options.callsInFlight) return;
+      this.#ready.delete(shard);
+      void this.#flush(shard);
+    }
   }
 
   async #write(shard: Shard, batch: AgentSession[]): Promise<void> {
