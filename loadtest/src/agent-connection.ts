@@ -15,7 +15,8 @@ export interface ConnectionOwner {
   /** One ServerToAgent; the bytes are valid during the call only. */
   handleMessage(data: Uint8Array): void;
   handleConnected(server: string): void;
-  handleDisconnected(): void;
+  /** The connection has ended; `lost` when neither the agent nor its operator wanted that. */
+  handleDisconnected(lost: boolean): void;
 }
 
 /** One agent's way to the servers, with its reconnect policy. Every method may be called in any state. */

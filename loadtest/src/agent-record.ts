@@ -24,6 +24,19 @@ export interface ViolationCounts {
   readonly badMessages: number;
 }
 
+/** What very large fleets are compared by: the part of a record that has to equal the server's. */
+export interface AgentTruth {
+  readonly uid: string;
+  readonly connected: boolean;
+  /** Hex hash of the config that the collector runs. */
+  readonly running: string | null;
+  /** Status and hash as last reported. */
+  readonly status: StatusName;
+  readonly hash: string | null;
+  /** Breaches of the rules by the server, all kinds together. */
+  readonly violations: number;
+}
+
 /** A snapshot of one agent. Hashes are hex, uids UUID text, times Unix milliseconds. */
 export interface AgentRecord {
   readonly index: number;
@@ -64,6 +77,8 @@ export interface AgentRecord {
   readonly fullStateRequests: number;
   readonly errorResponses: number;
   readonly connects: number;
+  /** Connections that ended though neither the agent nor its operator wanted that. */
+  readonly lostConnections?: number;
   /** Time of the last connect; 0 = never. */
   readonly connectedAtMs?: number;
   readonly messagesSent: number;

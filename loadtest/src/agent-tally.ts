@@ -15,6 +15,7 @@ export class AgentTally {
   connected = false;
   server: string | null = null;
   connects = 0;
+  lostConnections = 0;
   connectedAtMs = 0;
   restartCommands = 0;
   fullStateRequests = 0;
@@ -35,6 +36,16 @@ export class AgentTally {
   readonly #failedAtMs: number[] = [];
   #reportedAtMs = 0;
   readonly #everRan: string[] = [];
+
+  /** What left last. */
+  get lastReported(): ConfigStatus {
+    return this.#lastReported;
+  }
+
+  /** Breaches of the rules, all kinds together. */
+  get violations(): number {
+    return this.#emptyMaps + this.#repeatedWhileApplying + this.#reofferedFailed + this.unacceptedOffers + this.badMessages;
+  }
 
   /** An offer has arrived while `applying` was under way and `status` was the last one. */
   noteOffer(config: SimConfig, applying: SimConfig | undefined, status: ConfigStatus): void {
@@ -91,6 +102,7 @@ export class AgentTally {
       fullStateRequests: this.fullStateRequests,
       errorResponses: this.errorResponses,
       connects: this.connects,
+      lostConnections: this.lostConnections,
       connectedAtMs: this.connectedAtMs,
       messagesSent: this.sent,
       messagesReceived: this.received,

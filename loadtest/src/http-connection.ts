@@ -217,7 +217,7 @@ export class HttpConnection implements AgentConnection {
     if (connected === this.#connected) return;
     this.#connected = connected;
     if (connected) this.#owner.handleConnected(targetName(this.#target));
-    else this.#owner.handleDisconnected();
+    else this.#owner.handleDisconnected(false);
   }
 
   #leaveGate(): void {

@@ -18,11 +18,17 @@ class Interrupted extends Error {
 }
 
 function printFigures(terminal: Terminal, { scenarios }: RunResults): void {
-  for (const { title, figures, rollouts, differences } of scenarios) {
+  for (const { title, figures, rollouts, differences, notes = [], tables = [] } of scenarios) {
     terminal.line();
     terminal.line(
       `${terminal.paint(differences.length === 0 ? 'green' : 'red', differences.length === 0 ? '✓' : '✗')} ${terminal.paint('bold', title)}`,
     );
+    for (const note of notes) terminal.line(`    ${note}`);
+    for (const { title: name, header, rows } of tables) {
+      terminal.line(`    ${name}:`);
+      for (const row of rows)
+        terminal.line(`      ${row.map((cell, index) => (index === 0 ? cell : `${header[index] ?? ''} ${cell}`)).join('; ')}`);
+    }
     for (const entry of figures) terminal.line(`    ${entry.label}: ${formatFigure(entry)}`);
     for (const { label, lastWave, withoutSoaksMs, offerToAckMs, redisCommandsPerAgent } of rollouts) {
       terminal.line(

@@ -11,8 +11,16 @@ import type { AgentAttributes } from './agent-attributes.ts';
 import type { AgentConnection, ConnectionOwner } from './agent-connection.ts';
 import { AgentOutbox, FULL_STATE, PART, type ReportSource } from './agent-outbox.ts';
 import { type AgentBehaviour, type DurationRange, type FailureRule, findFailure } from './agent-profile.ts';
-import type { AgentRecord } from './agent-record.ts';
-import { type ConfigStatus, type Deployment, isSameStatus, mergeErrorOf, NO_STATUS, SUPERVISOR_ERRORS } from './agent-status.ts';
+import type { AgentRecord, AgentTruth } from './agent-record.ts';
+import {
+  type ConfigStatus,
+  type Deployment,
+  isSameStatus,
+  mergeErrorOf,
+  NO_STATUS,
+  statusName,
+  SUPERVISOR_ERRORS,
+} from './agent-status.ts';
 import { AgentTally } from './agent-tally.ts';
 import type { ComponentInventory } from './available-components.ts';
 import { scanServerToAgent } from './opamp-wire.ts';
@@ -218,8 +226,9 @@ export class SimAgent implements ConnectionOwner {
     if (this.#behaviour.stuck) this.#connection?.pauseReading();
   }
 
-  handleDisconnected(): void {
+  handleDisconnected(lost: boolean): void {
     this.#tally.connected = false;
+    if (lost) this.#tally.lostConnections += 1;
   }
 
   handleMessage(data: Uint8Array): void {
@@ -237,8 +246,34 @@ export class SimAgent implements ConnectionOwner {
     return { ...nonIdentifying, ...identifying };
   }
 
+  isConnected(): boolean {
+    return this.#tally.connected;
+  }
+
+  /** Connections that ended though nobody wanted that. */
+  lostConnections(): number {
+    return this.#tally.lostConnections;
+  }
+
+  isHealthy(): boolean {
+    return this.#collector.health.healthy;
+  }
+
+  /** The few facts that a very large fleet is compared by. */
+  truth(): AgentTruth {
+    const { status, config } = this.#tally.lastReported;
+    return {
+      uid: uuidText(this.#uid),
+      connected: this.#tally.connected,
+      running: this.#collector.running?.hashHex ?? null,
+      status: statusName(status),
+      hash: config?.hashHex ?? null,
+      violations: this.#tally.violations,
+    };
+  }
+
   /** A snapshot for comparison with the server's view. */
-  record(): AgentRecord {
+  record(withAttributes = true): AgentRecord {
     const { health, running, crashes } = this.#collector;
     return {
       index: this.index,
@@ -246,7 +281,7 @@ export class SimAgent implements ConnectionOwner {
       originUid: uuidText(this.#originUid),
       profile: this.#profile,
       transport: this.#transport,
-      attributes: this.attributes(),
+      attributes: withAttributes ? this.attributes() : {},
       host: this.#host,
       running: running?.hashHex ?? null,
       onDisk: this.#stored?.config.hashHex ?? null,

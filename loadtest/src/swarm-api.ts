@@ -1,7 +1,7 @@
 /** The interface of a swarm, the same in this process (`swarm.ts`) and in another one (`swarm-client.ts`). */
 import type { AttributeTemplate } from './agent-attributes.ts';
 import type { ProfileChoice, ProfileShare } from './agent-profile.ts';
-import type { AgentRecord } from './agent-record.ts';
+import type { AgentRecord, AgentTruth } from './agent-record.ts';
 import type { ComponentTypes } from './available-components.ts';
 import type { TlsMaterial } from './server-target.ts';
 
@@ -54,6 +54,8 @@ export interface AgentSelection {
   /** A part of those that are left, fixed by seed and salt. */
   readonly fraction?: number;
   readonly salt?: string;
+  /** Only those that are connected now, or only those that are not. */
+  readonly connected?: boolean;
 }
 
 /** What can be done to agents from outside. */
@@ -74,11 +76,23 @@ export type SwarmAction =
   /** The collector reports this health, whatever it runs. */
   | { readonly do: 'set-health'; readonly healthy: boolean; readonly lastError?: string };
 
-/** Totals of a swarm; maps count agents by hash in hex, `none` for no config. */
-export interface SwarmSummary {
-  readonly agents: number;
+/** Which agents' records, and how much of them. */
+export interface RecordSelection extends AgentSelection {
+  /** False leaves the attributes out, the larger part of a record. Default true. */
+  readonly attributesToo?: boolean;
+}
+
+/** The totals that cost next to nothing. */
+export interface SwarmCounts {
   readonly connected: number;
   readonly healthy: number;
+  /** Connections that ended though nobody wanted that. */
+  readonly lostConnections: number;
+}
+
+/** Totals of a swarm; maps count agents by hash in hex, `none` for no config. */
+export interface SwarmSummary extends SwarmCounts {
+  readonly agents: number;
   readonly running: Readonly<Record<string, number>>;
   readonly reported: Readonly<Record<string, number>>;
 }
@@ -90,7 +104,10 @@ export interface Swarm {
   /** Clean stop of every agent. Idempotent. */
   stop(): Promise<void>;
   /** The truth, agent by agent. */
-  records(selection?: AgentSelection): Promise<readonly AgentRecord[]>;
+  records(selection?: RecordSelection): Promise<readonly AgentRecord[]>;
+  /** The part of it that has to equal the server's: for very large fleets. */
+  truths(): Promise<readonly AgentTruth[]>;
+  counts(): Promise<SwarmCounts>;
   summary(): Promise<SwarmSummary>;
   /** Does something to agents; answers to how many. */
   control(action: SwarmAction, selection?: AgentSelection): Promise<number>;

@@ -1,8 +1,8 @@
 /** A swarm in a process of its own, with real sockets and its own event loop. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { AgentRecord } from './agent-record.ts';
-import type { AgentSelection, Swarm, SwarmAction, SwarmOptions, SwarmSummary } from './swarm-api.ts';
+import type { AgentRecord, AgentTruth } from './agent-record.ts';
+import type { AgentSelection, RecordSelection, Swarm, SwarmAction, SwarmCounts, SwarmOptions, SwarmSummary } from './swarm-api.ts';
 import type { SwarmCall, SwarmResponse } from './swarm-messages.ts';
 
 /** A swarm elsewhere; `close` ends its process. */
@@ -54,8 +54,16 @@ class SwarmClient implements SwarmProcess {
     await this.call({ call: 'stop' });
   }
 
-  async records(selection: AgentSelection = {}): Promise<readonly AgentRecord[]> {
+  async records(selection: RecordSelection = {}): Promise<readonly AgentRecord[]> {
     return (await this.call({ call: 'records', selection })) as readonly AgentRecord[];
+  }
+
+  async truths(): Promise<readonly AgentTruth[]> {
+    return (await this.call({ call: 'truths' })) as readonly AgentTruth[];
+  }
+
+  async counts(): Promise<SwarmCounts> {
+    return (await this.call({ call: 'counts' })) as SwarmCounts;
   }
 
   async summary(): Promise<SwarmSummary> {

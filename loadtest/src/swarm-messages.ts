@@ -1,12 +1,14 @@
 /** What a swarm's process and its parent say to each other over Node's IPC channel. */
-import type { AgentSelection, SwarmAction, SwarmOptions } from './swarm-api.ts';
+import type { AgentSelection, RecordSelection, SwarmAction, SwarmOptions } from './swarm-api.ts';
 
 /** A request of the parent. */
 export type SwarmRequest = { readonly id: number } & (
   | { readonly call: 'create'; readonly options: SwarmOptions }
   | { readonly call: 'start' }
   | { readonly call: 'stop' }
-  | { readonly call: 'records'; readonly selection: AgentSelection }
+  | { readonly call: 'records'; readonly selection: RecordSelection }
+  | { readonly call: 'truths' }
+  | { readonly call: 'counts' }
   | { readonly call: 'summary' }
   | { readonly call: 'control'; readonly action: SwarmAction; readonly selection: AgentSelection }
 );

@@ -21,6 +21,10 @@ async function handle(request: SwarmRequest): Promise<unknown> {
       return current().stop();
     case 'records':
       return current().records(request.selection);
+    case 'truths':
+      return current().truths();
+    case 'counts':
+      return current().counts();
     case 'summary':
       return current().summary();
     case 'control':

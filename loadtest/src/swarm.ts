@@ -2,7 +2,7 @@
 import { type AgentAttributes, attributesAt } from './agent-attributes.ts';
 import type { AgentConnection, ConnectionOwner } from './agent-connection.ts';
 import { assignProfiles, resolveProfile } from './agent-profile.ts';
-import type { AgentRecord } from './agent-record.ts';
+import type { AgentRecord, AgentTruth } from './agent-record.ts';
 import { CONTRIB_COMPONENTS, createComponentInventory } from './available-components.ts';
 import { ConnectGate } from './connect-gate.ts';
 import { HttpConnection, type HttpSettings } from './http-connection.ts';
@@ -10,7 +10,7 @@ import { createRandom, seededInstanceUid, unitHash, uuidText } from './random.ts
 import { createSocketOpener, TargetPicker } from './server-target.ts';
 import { type AgentEnvironment, SimAgent } from './sim-agent.ts';
 import { type SimConfig, SimConfigStore } from './sim-config.ts';
-import type { AgentSelection, Swarm, SwarmAction, SwarmOptions, SwarmSummary } from './swarm-api.ts';
+import type { AgentSelection, RecordSelection, Swarm, SwarmAction, SwarmCounts, SwarmOptions, SwarmSummary } from './swarm-api.ts';
 import { WsConnection, type WsSettings } from './ws-connection.ts';
 
 /** A swarm in this process may compute attributes. */
@@ -69,25 +69,37 @@ class LocalSwarm implements Swarm {
     await this.#stopping;
   }
 
-  async records(selection: AgentSelection = {}): Promise<readonly AgentRecord[]> {
-    return this.#select(selection).map((agent) => agent.record());
+  async records({ attributesToo = true, ...selection }: RecordSelection = {}): Promise<readonly AgentRecord[]> {
+    return this.#select(selection).map((agent) => agent.record(attributesToo));
+  }
+
+  async truths(): Promise<readonly AgentTruth[]> {
+    return this.#agents.map((agent) => agent.truth());
+  }
+
+  async counts(): Promise<SwarmCounts> {
+    let connected = 0;
+    let healthy = 0;
+    let lostConnections = 0;
+    for (const agent of this.#agents) {
+      if (agent.isConnected()) connected += 1;
+      if (agent.isHealthy()) healthy += 1;
+      lostConnections += agent.lostConnections();
+    }
+    return { connected, healthy, lostConnections };
   }
 
   async summary(): Promise<SwarmSummary> {
     const running: Record<string, number> = {};
     const reported: Record<string, number> = {};
-    let connected = 0;
-    let healthy = 0;
     for (const agent of this.#agents) {
-      const record = agent.record();
-      if (record.connected) connected += 1;
-      if (record.health.healthy) healthy += 1;
-      const hash = record.running ?? 'none';
+      const truth = agent.truth();
+      const hash = truth.running ?? 'none';
       running[hash] = (running[hash] ?? 0) + 1;
-      const status = `${record.lastReported.status}:${record.lastReported.hash ?? 'none'}`;
+      const status = `${truth.status}:${truth.hash ?? 'none'}`;
       reported[status] = (reported[status] ?? 0) + 1;
     }
-    return { agents: this.#agents.length, connected, healthy, running, reported };
+    return { agents: this.#agents.length, ...(await this.counts()), running, reported };
   }
 
   async control(action: SwarmAction, selection: AgentSelection = {}): Promise<number> {
@@ -96,11 +108,12 @@ class LocalSwarm implements Swarm {
     return selected.length;
   }
 
-  #select({ indexes, uids, attributes, fraction, salt = '' }: AgentSelection): readonly SimAgent[] {
+  #select({ indexes, uids, attributes, fraction, salt = '', connected }: AgentSelection): readonly SimAgent[] {
     const wantedIndexes = indexes === undefined ? undefined : new Set(indexes);
     const wantedUids = uids === undefined ? undefined : new Set(uids);
     const selected = this.#agents.filter((agent) => {
       if (wantedIndexes?.has(agent.index) === false) return false;
+      if (connected !== undefined && agent.isConnected() !== connected) return false;
       if (wantedUids?.has(agent.uidText()) === false) return false;
       if (attributes === undefined) return true;
       const own = agent.attributes();

@@ -43,6 +43,8 @@ export class WsConnection implements AgentConnection {
   #heartbeat: NodeJS.Timeout | undefined;
   #heartbeatMs: number;
   #paused = false;
+  /** The connection is being cut from this side. */
+  #dropped = false;
   #onEnded: (() => void) | undefined;
 
   constructor(owner: ConnectionOwner, settings: WsSettings) {
@@ -72,7 +74,9 @@ export class WsConnection implements AgentConnection {
   }
 
   drop(): void {
-    if (this.#state === 'open' || this.#state === 'handshake') this.#socket?.destroy();
+    if (this.#state !== 'open' && this.#state !== 'handshake') return;
+    this.#dropped = true;
+    this.#socket?.destroy();
   }
 
   destroy(): void {
@@ -81,7 +85,7 @@ export class WsConnection implements AgentConnection {
     this.#state = 'ended';
     this.#clearTimers();
     if (state === 'handshake') this.#settings.gate.leave();
-    if (state === 'open') this.#owner.handleDisconnected();
+    if (state === 'open') this.#owner.handleDisconnected(false);
     this.#socket?.destroy();
     this.#socket = undefined;
     this.#onEnded?.();
@@ -96,7 +100,7 @@ export class WsConnection implements AgentConnection {
     if (goodbye) this.#write(OPCODE.binary, this.#owner.goodbyeMessage(HEADER_BYTES));
     this.#write(OPCODE.close, closePayload(NORMAL_CLOSURE, 'Normal closure'));
     this.#state = 'closing';
-    this.#owner.handleDisconnected();
+    this.#owner.handleDisconnected(false);
     this.#clearTimers();
     await new Promise<void>((resolve) => {
       this.#onEnded = resolve;
@@ -114,6 +118,7 @@ export class WsConnection implements AgentConnection {
 
   #connect(): void {
     this.#state = 'handshake';
+    this.#dropped = false;
     this.#handshake = undefined;
     this.#reader = undefined;
     const key = Buffer.from(this.#owner.uidText().slice(0, 16)).toString('base64');
@@ -216,7 +221,7 @@ export class WsConnection implements AgentConnection {
     if (socket !== this.#socket) return;
     switch (this.#state) {
       case 'open':
-        this.#owner.handleDisconnected();
+        this.#owner.handleDisconnected(!this.#dropped);
         this.#clearTimers();
         this.#socket = undefined;
         // The first try after a loss waits for nothing.

@@ -103,9 +103,20 @@ export class LoadApi {
     await this.#call('POST', `/rollouts/${id}/abort`, { reason: 'load test interrupted' });
   }
 
-  /** Every agent that the selector matches, page by page. */
+  /** Every agent that the selector matches. */
   async listAgents(selector: string): Promise<readonly AgentView[]> {
     const agents: AgentView[] = [];
+    await this.visitAgents(selector, (page) => {
+      // Only what is compared is kept: whole entries of a large fleet would not fit into this process.
+      for (const { uid, connected, gateway, group, config } of page) {
+        agents.push({ uid, connected, gateway, group, config: { status: config.status, hash: config.hash } });
+      }
+    });
+    return agents;
+  }
+
+  /** Every agent that the selector matches, page by page. */
+  async visitAgents(selector: string, visit: (page: readonly AgentView[]) => void): Promise<void> {
     let cursor: string | null = null;
     do {
       const query = new URLSearchParams({ limit: '1000', selector, ...(cursor === null ? {} : { cursor }) });
@@ -113,10 +124,9 @@ export class LoadApi {
         readonly items: readonly AgentView[];
         readonly nextCursor: string | null;
       };
-      agents.push(...page.items);
+      visit(page.items);
       cursor = page.nextCursor;
     } while (cursor !== null);
-    return agents;
   }
 
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -1,5 +1,13 @@
 /** What the command line leaves open. */
 
+/** The scenario that brings its own gateways and agents, in steps, and therefore runs alone. */
+export const MILLION = 'million';
+/** Agents of a step of it, and of a gateway then. */
+export const STEP_AGENTS = 200_000;
+export const STEP_GATEWAY_CONNECTIONS = 16_000;
+/** Seconds between heartbeats, and in the scenario that fills the machine. */
+export const HEARTBEAT_S = 30;
+export const STEP_HEARTBEAT_S = 60;
 /** Agents of a run. */
 export const DEFAULT_AGENTS = 5_000;
 /** Agents of a worker process. */

@@ -8,6 +8,7 @@ import { Fleet } from './fleet.ts';
 import { describeLimits, MemoryWatch } from './limits.ts';
 import { LocalInstallation } from './local-installation.ts';
 import { currentLoad, describeMachine } from './machine.ts';
+import { MILLION } from './defaults.ts';
 import type { LoadTestOptions } from './options.ts';
 import { type Run, RUN_ATTRIBUTE, type Scenario, toResult } from './run.ts';
 import { Sampler, type SampledProcess } from './sampler.ts';
@@ -74,14 +75,20 @@ function hasEnded({ check }: LoadTestContext): boolean {
 }
 
 async function prepare(options: LoadTestOptions, context: LoadTestContext, stage: Stage): Promise<Run> {
-  const { target, agents } = options;
+  const { target, agents, scenarios, steps } = options;
   const { terminal } = context;
+  const isStepwise = scenarios.includes(MILLION);
   const memory = new MemoryWatch(options.maxMemoryPercent);
   tellLimits(options, terminal);
   const group = `loadtest-${randomBytes(4).toString('hex')}`;
   if (target.kind === 'local') {
-    terminal.line(terminal.paint('bold', `Redis, ${target.gateways} gateways, ${target.coordinators} coordinators, ${agents} agents`));
-    stage.local = await LocalInstallation.start({ ...target, wildcard: options.agentsPerAddress > 0 });
+    const gateways = isStepwise ? `${steps.gateways} gateways for each ${steps.agents} agents` : `${target.gateways} gateways`;
+    terminal.line(terminal.paint('bold', `Redis, ${gateways}, ${target.coordinators} coordinators, ${agents} agents`));
+    stage.local = await LocalInstallation.start({
+      ...target,
+      gateways: isStepwise ? 0 : target.gateways,
+      wildcard: options.agentsPerAddress > 0,
+    });
   } else {
     terminal.line(terminal.paint('bold', `${agents} agents for ${target.urls.join(', ')}`));
   }
@@ -91,7 +98,11 @@ async function prepare(options: LoadTestOptions, context: LoadTestContext, stage
   stage.api = api;
   await api.putGroup(group, `${RUN_ATTRIBUTE}=${group}`);
   stage.group = group;
-  const fleet = await createFleet(options, group, target.kind === 'local' ? (local?.gatewayUrls ?? []) : target.urls);
+  const fleet = await createFleet(
+    isStepwise ? { ...options, agents: 0 } : options,
+    group,
+    target.kind === 'local' ? (local?.gatewayUrls ?? []) : target.urls,
+  );
   stage.fleet = fleet;
   const sampler = new Sampler({ processes: () => watched(local, fleet), redisPort: local?.redisPort });
   stage.redis = (await sampler.snapshot()).redis?.version;
@@ -108,6 +119,10 @@ async function prepare(options: LoadTestOptions, context: LoadTestContext, stage
     check() {
       context.check();
       memory.check();
+      local?.check();
+    },
+    checkProcesses() {
+      context.check();
       local?.check();
     },
   };
@@ -148,6 +163,7 @@ async function createFleet(options: LoadTestOptions, group: string, urls: readon
 
 function watched(local: LocalInstallation | undefined, fleet: Fleet): readonly SampledProcess[] {
   return [
+    { kind: 'controller', name: 'controller', pid: process.pid, adminUrl: undefined },
     ...(local?.processes ?? []),
     ...fleet.pids.map((pid, index) => ({ kind: 'worker' as const, name: `worker-${index + 1}`, pid, adminUrl: undefined })),
   ];

@@ -13,6 +13,7 @@ const READY_DEADLINE_MS = 60_000;
 const STOP_GRACE_MS = 30_000;
 const POLL_MS = 50;
 const TAIL_LINES = 15;
+const STARTS_AT_A_TIME = 4;
 
 type Settings = Readonly<Record<string, string>>;
 
@@ -60,6 +61,8 @@ export class LocalInstallation {
   readonly #options: LocalOptions;
   readonly #directory: string;
   readonly #members = new Map<string, Member>();
+  /** Settings of single processes. */
+  readonly #own = new Map<string, Settings>();
   readonly #taken = new Set<number>();
   #isStopping = false;
 
@@ -77,7 +80,7 @@ export class LocalInstallation {
         ...Array.from({ length: options.coordinators }, (_, index) => ['coordinator', `coordinator-${index + 1}`] as const),
         ...Array.from({ length: options.gateways }, (_, index) => ['gateway', `gateway-${index + 1}`] as const),
       ];
-      await Promise.all(names.map(async ([kind, name]) => installation.#add(kind, name)));
+      await installation.#addAll(names);
     } catch (error) {
       await installation.stop();
       throw error;
@@ -85,9 +88,24 @@ export class LocalInstallation {
     return installation;
   }
 
+  /** Starts more gateways; answers their names. `settings` are theirs alone. */
+  async addGateways(count: number, settings: Settings = {}): Promise<readonly string[]> {
+    const first = this.#of('gateway').length + 1;
+    const names = Array.from({ length: count }, (_, index) => `gateway-${first + index}`);
+    for (const name of names) this.#own.set(name, settings);
+    await this.#addAll(names.map((name) => ['gateway', name] as const));
+    return names;
+  }
+
   /** URLs for agents, also of gateways that are down. */
   get gatewayUrls(): readonly string[] {
-    return this.#of('gateway').map(({ port }) => `ws://${HOST}:${port}/v1/opamp`);
+    return this.gateways.map((name) => this.urlOf(name));
+  }
+
+  /** URL of a gateway for agents. */
+  urlOf(name: string): string {
+    const scheme = this.#own.get(name)?.['OPAMP_GATEWAY_TLS_CERT_FILE'] === undefined ? 'ws' : 'wss';
+    return `${scheme}://${HOST}:${this.#member(name).port}/v1/opamp`;
   }
 
   get coordinatorUrl(): string {
@@ -195,6 +213,13 @@ export class LocalInstallation {
     return join(this.#directory, `${name}.log`);
   }
 
+  /** A few at a time: all at once would starve each other beyond their deadlines. */
+  async #addAll(names: readonly (readonly [ProcessKind, string])[]): Promise<void> {
+    for (let start = 0; start < names.length; start += STARTS_AT_A_TIME) {
+      await Promise.all(names.slice(start, start + STARTS_AT_A_TIME).map(async ([kind, name]) => this.#add(kind, name)));
+    }
+  }
+
   async #add(kind: ProcessKind, name: string): Promise<void> {
     const shell = { kind, name, port: await findFreePort(this.#taken), adminPort: await findFreePort(this.#taken), starts: 1 };
     const member: Member = { ...shell, ...(await this.#spawn(shell)), isMeantToRun: true };
@@ -225,6 +250,7 @@ export class LocalInstallation {
       [`OPAMP_${upper}_PORT`]: String(port),
       [`OPAMP_${upper}_ADMIN_HOST`]: HOST,
       [`OPAMP_${upper}_ADMIN_PORT`]: String(adminPort),
+      ...this.#own.get(name),
     };
   }
 

@@ -51,6 +51,30 @@ describe('the command line', () => {
     ]);
   });
 
+  it('grows the million by steps, alone', () => {
+    const { scenarios, steps, workers, heartbeatMs, deadlineMs, target } = optionsOf(
+      '--local',
+      '--scenario',
+      'million',
+      '--agents',
+      '1000000',
+    );
+    expect({ scenarios, steps, workers, heartbeatMs, deadlineMs }).toEqual({
+      scenarios: ['million'],
+      steps: { agents: 200_000, gateways: 13, workers: 11 },
+      workers: 55,
+      heartbeatMs: 60_000,
+      deadlineMs: 600_000,
+    });
+    expect(target).toMatchObject({ settings: { OPAMP_GATEWAY_PING_INTERVAL_MS: '90000', OPAMP_GATEWAY_PONG_TIMEOUT_MS: '180000' } });
+    expect(optionsOf('--local', '--scenario', 'million', '--agents', '6000', '--step', '2000').steps).toEqual({
+      agents: 2_000,
+      gateways: 1,
+      workers: 1,
+    });
+    expect(optionsOf('--local', '--scenario', 'all').scenarios).not.toContain('million');
+  });
+
   it('takes several URLs, and the API from the environment', () => {
     const command = parseCommand(['--url', 'ws://a/', '--url', 'wss://b/'], { OPAMP_API_URL: 'http://c', OPAMP_API_TOKEN: 't' });
     expect(command).toMatchObject({
@@ -67,6 +91,9 @@ describe('the command line', () => {
     [['--local', '--scenario', 'nonsense']],
     [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'drain']],
     [['--local', '--set', 'PATH=1']],
+    [['--local', '--scenario', 'million,rollout']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'million']],
+    [['--local', '--scenario', 'million', '--step', '0']],
     [['--local', '--wat']],
     [['--local', 'extra']],
     [['--compare', 'one.json']],

@@ -3,8 +3,20 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SCENARIOS } from '../scenarios/registry.ts';
 import type { TlsMaterial } from '../server-target.ts';
-import { AGENTS_PER_ADDRESS, AGENTS_PER_WORKER, DEFAULT_AGENTS, defaultDeadlineMs, GATEWAY_CONNECTIONS } from './defaults.ts';
+import {
+  AGENTS_PER_ADDRESS,
+  AGENTS_PER_WORKER,
+  DEFAULT_AGENTS,
+  defaultDeadlineMs,
+  GATEWAY_CONNECTIONS,
+  HEARTBEAT_S,
+  MILLION,
+  STEP_AGENTS,
+  STEP_GATEWAY_CONNECTIONS,
+  STEP_HEARTBEAT_S,
+} from './defaults.ts';
 import { MOST_AGENTS_PER_WORKER } from './fleet.ts';
+import type { Steps } from './run.ts';
 import { readWaves, type WaveSize } from './waves.ts';
 
 /** Everything a run is made of. */
@@ -19,6 +31,8 @@ export interface LoadTestOptions {
       }
     | { readonly kind: 'url'; readonly urls: readonly string[]; readonly apiUrl: string; readonly apiToken: string | undefined };
   readonly agents: number;
+  /** What each step of the scenario million adds. */
+  readonly steps: Steps;
   readonly workers: number;
   readonly seed: number;
   /** In the order in which they run; `ramp` comes first in any case. */
@@ -107,15 +121,17 @@ function wavesOf(text: string | undefined): readonly WaveSize[] | undefined {
 function chooseScenarios(names: readonly string[], isLocal: boolean): readonly string[] {
   const wanted = new Set(names.flatMap((name) => name.split(',')));
   const isAll = wanted.delete('all');
+  if (wanted.has(MILLION) && (isAll || wanted.size > 1)) throw new UsageError(`the scenario ${MILLION} runs alone`);
   for (const name of wanted) {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
     if (scenario === undefined)
       throw new UsageError(`unknown scenario "${name}": there are ${SCENARIOS.map((known) => known.name).join(', ')}`);
     if (scenario.needsLocal && !isLocal) throw new UsageError(`the scenario ${name} ends processes and needs --local`);
   }
-  return SCENARIOS.filter(({ name, needsLocal }) => name === 'ramp' || (isAll ? isLocal || !needsLocal : wanted.has(name))).map(
-    ({ name }) => name,
-  );
+  if (wanted.has(MILLION)) return [MILLION];
+  return SCENARIOS.filter(({ name }) => name !== MILLION)
+    .filter(({ name, needsLocal }) => name === 'ramp' || (isAll ? isLocal || !needsLocal : wanted.has(name)))
+    .map(({ name }) => name);
 }
 
 const OPTIONS = {
@@ -131,6 +147,7 @@ const OPTIONS = {
   cert: { type: 'string' },
   key: { type: 'string' },
   agents: { type: 'string', default: String(DEFAULT_AGENTS) },
+  step: { type: 'string' },
   workers: { type: 'string' },
   scenario: { type: 'string', multiple: true },
   'config-kb': { type: 'string', default: '1,4,16,64' },
@@ -138,7 +155,7 @@ const OPTIONS = {
   soak: { type: 'string', default: '1s' },
   waves: { type: 'string' },
   'apply-ms': { type: 'string', default: '300' },
-  heartbeat: { type: 'string', default: '30' },
+  heartbeat: { type: 'string' },
   'http-fraction': { type: 'string', default: '0' },
   'connects-in-flight': { type: 'string', default: '100' },
   'agents-per-address': { type: 'string' },
@@ -175,18 +192,26 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
   const agents = numberIn('agents', values.agents, 1, 2_000_000);
   const spread = values['agents-per-address'] ?? (values.local && agents > AGENTS_PER_ADDRESS ? String(AGENTS_PER_ADDRESS) : '0');
   const tls = tlsOf(values);
+  const scenarios = chooseScenarios(scenario, values.local);
+  const steps = stepsOf(values, agents);
+  const usualS = scenarios.includes(MILLION) ? STEP_HEARTBEAT_S : HEARTBEAT_S;
+  const heartbeatMs = numberIn('heartbeat', values.heartbeat ?? String(usualS), 0, 86_400, false) * 1_000;
+  const most = scenarios.includes(MILLION) ? steps.agents : agents;
   const options: LoadTestOptions = {
-    target: values.local ? localTarget(values, agents) : urlTarget(values, environment),
+    target: values.local ? localTarget(values, agents, heartbeatMs) : urlTarget(values, environment),
     agents,
-    workers: numberIn('workers', values.workers ?? String(Math.ceil(agents / AGENTS_PER_WORKER)), 1, 500),
+    steps,
+    workers: scenarios.includes(MILLION)
+      ? steps.workers * Math.ceil(agents / steps.agents)
+      : numberIn('workers', values.workers ?? String(Math.ceil(agents / AGENTS_PER_WORKER)), 1, 500),
     seed: numberIn('seed', values.seed, 0, Number.MAX_SAFE_INTEGER),
-    scenarios: chooseScenarios(scenario, values.local),
+    scenarios,
     configBytes,
     holdMs: numberIn('hold', values.hold, 0, 1e6, false) * 1_000,
     soak: values.soak,
     waves: wavesOf(values.waves),
     applyMs,
-    heartbeatMs: numberIn('heartbeat', values.heartbeat, 0, 86_400, false) * 1_000,
+    heartbeatMs,
     httpFraction: numberIn('http-fraction', values['http-fraction'], 0, 1, false),
     connectsInFlight: numberIn('connects-in-flight', values['connects-in-flight'], 1, 10_000),
     agentsPerAddress: values.local ? numberIn('agents-per-address', spread, 0, 28_000) : 0,
@@ -194,7 +219,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     stuckFraction: numberIn('stuck-fraction', values['stuck-fraction'], 0, 0.4, false),
     refuseFraction: numberIn('refuse-fraction', values['refuse-fraction'], 0.001, 1, false),
     maxMemoryPercent: numberIn('max-memory', values['max-memory'], 1, 100),
-    deadlineMs: values.deadline === undefined ? defaultDeadlineMs(agents) : numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
+    deadlineMs: values.deadline === undefined ? defaultDeadlineMs(most) : numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
     agentToken: readText(values['agent-token-file']),
     tls,
     reconnectScale: numberIn('reconnect-scale', values['reconnect-scale'], 0, 100, false),
@@ -212,13 +237,32 @@ function parse(argv: readonly string[]) {
 
 type Values = ReturnType<typeof parse>['values'];
 
-function localTarget(values: Values, agents: number): LoadTestOptions['target'] {
+function stepsOf({ step, gateways, workers }: Values, agents: number): Steps {
+  const most = Math.min(agents, numberIn('step', step ?? String(STEP_AGENTS), 1, 2_000_000));
+  return {
+    agents: most,
+    gateways: numberIn('gateways', gateways ?? String(Math.ceil(most / STEP_GATEWAY_CONNECTIONS)), 1, 200),
+    workers: numberIn('workers', workers ?? String(Math.ceil(most / MOST_AGENTS_PER_WORKER)), 1, 500),
+  };
+}
+
+/** Gateways that know how seldom their agents speak: otherwise they would ping them in between, and then give them up. */
+function paced(heartbeatMs: number): Readonly<Record<string, string>> {
+  if (heartbeatMs <= HEARTBEAT_S * 1_000) return {};
+  return {
+    OPAMP_GATEWAY_HEARTBEAT_INTERVAL_MS: String(heartbeatMs),
+    OPAMP_GATEWAY_PING_INTERVAL_MS: String(heartbeatMs * 1.5),
+    OPAMP_GATEWAY_PONG_TIMEOUT_MS: String(heartbeatMs * 3),
+  };
+}
+
+function localTarget(values: Values, agents: number, heartbeatMs: number): LoadTestOptions['target'] {
   const enough = Math.max(2, Math.ceil(agents / GATEWAY_CONNECTIONS) + 1);
   return {
     kind: 'local',
     gateways: numberIn('gateways', values.gateways ?? String(enough), 1, 200),
     coordinators: numberIn('coordinators', values.coordinators, 1, 10),
-    settings: settingsOf(values.set ?? []),
+    settings: { ...paced(heartbeatMs), ...settingsOf(values.set ?? []) },
   };
 }
 

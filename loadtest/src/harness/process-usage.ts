@@ -8,6 +8,8 @@ const TICKS_PER_SECOND = 100;
 export interface ProcessUsage {
   readonly cpuMs: number;
   readonly rssBytes: number;
+  /** The part of it that no file backs: what this process alone takes. */
+  readonly ownBytes: number;
 }
 
 /** Reads /proc/PID/stat; undefined when the process is gone, or there is no /proc. */
@@ -25,7 +27,12 @@ export function parseStat(stat: string, status: string): ProcessUsage | undefine
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const rssKib = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1];
   if (rssKib === undefined) return undefined;
-  return { cpuMs: ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND, rssBytes: Number(rssKib) * 1_024 };
+  const ownKib = /^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? rssKib;
+  return {
+    cpuMs: ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND,
+    rssBytes: Number(rssKib) * 1_024,
+    ownBytes: Number(ownKib) * 1_024,
+  };
 }
 
 /** What the kernel counts for the whole machine. */
@@ -37,6 +44,7 @@ export interface KernelUsage {
   readonly listenDrops: number;
   /** Kernel memory that cannot be reclaimed. */
   readonly unreclaimableBytes: number;
+  readonly totalBytes: number;
   /** Memory that is left to new work. */
   readonly availableBytes: number;
 }
@@ -56,6 +64,7 @@ export async function readKernel(): Promise<KernelUsage | undefined> {
       listenOverflows: tcp.get('ListenOverflows') ?? 0,
       listenDrops: tcp.get('ListenDrops') ?? 0,
       unreclaimableBytes: find(meminfo, /^SUnreclaim:\s+(\d+) kB/m) * 1_024,
+      totalBytes: find(meminfo, /^MemTotal:\s+(\d+) kB/m) * 1_024,
       availableBytes: find(meminfo, /^MemAvailable:\s+(\d+) kB/m) * 1_024,
     };
   } catch {

@@ -5,7 +5,9 @@ import { parseInfo } from './resp.ts';
 
 it('reads CPU time and memory of a process whose name has spaces', () => {
   const stat = `42 (a (b) c) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 11 0 100 1000 200`;
-  expect(parseStat(stat, 'Name:\tx\nVmRSS:\t   2048 kB\n')).toEqual({ cpuMs: 2_000, rssBytes: 2_097_152 });
+  const memory = 'Name:\tx\nVmRSS:\t   2048 kB\n';
+  expect(parseStat(stat, `${memory}RssAnon:\t   1024 kB\n`)).toEqual({ cpuMs: 2_000, rssBytes: 2_097_152, ownBytes: 1_048_576 });
+  expect(parseStat(stat, memory)).toEqual({ cpuMs: 2_000, rssBytes: 2_097_152, ownBytes: 2_097_152 });
   expect(parseStat(stat, 'Name:\tzombie\n')).toBeUndefined();
 });
 

@@ -1,7 +1,7 @@
 /** What scenarios work with. */
 import type { Terminal } from '../demo/terminal.ts';
 import type { AgentRecord } from '../agent-record.ts';
-import type { Figure, Mark, RolloutFigures, ScenarioResult } from '../report/results.ts';
+import type { Figure, Mark, ResultTable, RolloutFigures, ScenarioResult } from '../report/results.ts';
 import type { ConfigRef, LoadApi, RolloutView } from './api.ts';
 import type { Fleet } from './fleet.ts';
 import type { LocalInstallation } from './local-installation.ts';
@@ -13,12 +13,22 @@ import type { WaveSize } from './waves.ts';
 /** Name of the attribute that tells the agents of one run from everybody else's. */
 export const RUN_ATTRIBUTE = 'loadtest.run';
 
-/** How long reports may be under way before a difference counts. */
-const LONGEST_LAG_MS = 90_000;
+/** How long reports may be under way before a difference counts, at least; a large fleet takes longer to be read. */
+const SHORTEST_LAG_MS = 90_000;
+const LAG_MS_PER_AGENT = 1;
+
+/** Agents, gateways and workers that each step of `million` adds. */
+export interface Steps {
+  readonly agents: number;
+  readonly gateways: number;
+  readonly workers: number;
+}
 
 /** Settings that scenarios read. */
 export interface ScenarioSettings {
   readonly agents: number;
+  /** How `million` goes. */
+  readonly steps: Steps;
   readonly holdMs: number;
   /** Time between waves, as the API takes it: `1s`. */
   readonly soak: string;
@@ -48,8 +58,10 @@ export interface Run {
   readonly selector: string;
   /** What all agents run by now. */
   current: ConfigRef | undefined;
-  /** Throws when the run has to end: Ctrl-C, or a process that died. */
+  /** Throws when the run has to end: Ctrl-C, a process that died, or MemoryLimitError when the machine is nearly full. */
   check(): void;
+  /** The same without a look at the memory. */
+  checkProcesses(): void;
 }
 
 /** What a scenario hands back; the harness adds name and times. */
@@ -58,6 +70,9 @@ export interface Outcome {
   readonly rollouts: readonly RolloutFigures[];
   readonly marks: readonly Mark[];
   readonly oracle: OracleVerdict;
+  /** What numbers do not say. */
+  readonly notes?: readonly string[];
+  readonly tables?: readonly ResultTable[];
 }
 
 /** One thing to put a deployment through. */
@@ -87,8 +102,9 @@ export function localOf({ local }: Run): LocalInstallation {
  * under way. What still differs then is the verdict.
  */
 export async function askOracle(run: Run, expectation: Expectation, rollout?: RolloutView): Promise<OracleVerdict> {
-  const deadlineMs = Date.now() + Math.min(run.settings.deadlineMs, LONGEST_LAG_MS);
-  for (;;) {
+  const lagMs = Math.max(SHORTEST_LAG_MS, run.fleet.size * LAG_MS_PER_AGENT);
+  const deadlineMs = Date.now() + Math.min(run.settings.deadlineMs, lagMs);
+  for (let attempt = 1; ; attempt += 1) {
     run.check();
     let records: readonly AgentRecord[] = [];
     let differences: readonly string[];
@@ -102,7 +118,7 @@ export async function askOracle(run: Run, expectation: Expectation, rollout?: Ro
     } catch (error) {
       differences = [`the comparison failed: ${error instanceof Error ? error.message : String(error)}`];
     }
-    if (differences.length === 0 || Date.now() > deadlineMs) {
+    if (differences.length === 0 || (attempt > 1 && Date.now() > deadlineMs)) {
       return { differences: atMost(differences), compared: records.length, records };
     }
     run.terminal.live([{ name: 'oracle', key: 'waiting', text: `  oracle: ${differences.length} differences, waiting` }]);
@@ -115,7 +131,7 @@ export async function untilConnected(run: Run, wanted: number = run.fleet.size):
   await waitFor(
     `${wanted} agents to be connected`,
     async () => {
-      const { connected } = await run.fleet.summary();
+      const { connected } = await run.fleet.counts();
       const { connected: known } = await run.api.groupCounts(run.group).catch(() => ({ connected: 0 }));
       run.terminal.live([
         {
@@ -148,5 +164,7 @@ export function toResult(scenario: Scenario, outcome: Outcome, startedMs: number
     rollouts: outcome.rollouts,
     samples,
     marks: outcome.marks,
+    ...(outcome.notes === undefined ? {} : { notes: outcome.notes }),
+    ...(outcome.tables === undefined ? {} : { tables: outcome.tables }),
   };
 }

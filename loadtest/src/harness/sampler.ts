@@ -1,16 +1,20 @@
-/** Watches all processes of a run, once a second. */
+/** Watches all processes of a run, once a second; less often when there are very many. */
 import type { ProcessSample, Sample } from '../report/results.ts';
 import type { ProcessHandle } from './local-installation.ts';
 import { readKernel, type KernelUsage, type ProcessUsage, readProcess } from './process-usage.ts';
 import { type MetricValues, readMetrics, sumOf } from './prometheus.ts';
 import { readRedisInfo, type RedisInfo } from './resp.ts';
 
-const INTERVAL_MS = 1_000;
+/** Every process has to be asked: a watch on many takes longer breaths. */
+const SHORTEST_INTERVAL_MS = 1_000;
+const INTERVAL_MS_PER_PROCESS = 60;
+/** More processes of a kind than this are shown as one. */
+const MOST_SHOWN = 8;
 const BYTES_PER_MB = 1_048_576;
 
 /** What is watched. */
 export interface SampledProcess {
-  readonly kind: ProcessHandle['kind'] | 'worker' | 'peer';
+  readonly kind: ProcessHandle['kind'] | 'worker' | 'controller' | 'peer';
   readonly name: string;
   readonly pid: number;
   readonly adminUrl: string | undefined;
@@ -89,9 +93,12 @@ export class Sampler {
 
   #arm(take: () => Promise<void>): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#underWay = take();
-    }, INTERVAL_MS);
+    this.#timer = setTimeout(
+      () => {
+        this.#underWay = take();
+      },
+      Math.max(SHORTEST_INTERVAL_MS, (this.#last?.processes.length ?? 0) * INTERVAL_MS_PER_PROCESS),
+    );
   }
 }
 
@@ -116,6 +123,11 @@ export function rssOf(snapshot: Snapshot, kind: SampledProcess['kind']): number 
   return known.length === 0 ? undefined : known.reduce((sum, bytes) => sum + bytes, 0);
 }
 
+/** Memory that processes of a kind have for themselves, in bytes: what they share, the program, counts for none of them. */
+export function ownBytesOf(snapshot: Snapshot, kind: SampledProcess['kind']): number {
+  return snapshot.processes.reduce((sum, process) => sum + (process.kind === kind ? (process.usage?.ownBytes ?? 0) : 0), 0);
+}
+
 /** Growth of a counter of all gateways; gateways that were started again count from 0. */
 export function metricBetween(before: Snapshot, after: Snapshot, name: string): number | undefined {
   let sum = 0;
@@ -135,22 +147,40 @@ export function redisBetween(before: Snapshot, after: Snapshot, counter: 'comman
   return after.redis[counter] - before.redis[counter];
 }
 
+/** Two processes as one: sums, and the longer delays. */
+function together(one: ProcessSample | undefined, other: ProcessSample): ProcessSample {
+  if (one === undefined) return other;
+  const longer = (key: 'loopP99Ms' | 'loopMaxMs'): Partial<ProcessSample> => {
+    const known = [one[key], other[key]].filter((value) => value !== undefined);
+    return known.length === 0 ? {} : { [key]: Math.max(...known) };
+  };
+  return {
+    rssMb: one.rssMb + other.rssMb,
+    cpuPercent: one.cpuPercent + other.cpuPercent,
+    ...longer('loopP99Ms'),
+    ...longer('loopMaxMs'),
+  };
+}
+
 function toSample(before: Snapshot, after: Snapshot, startedMs: number): Sample {
   const elapsedMs = after.atMs - before.atMs;
   const processes: Record<string, ProcessSample> = {};
   let connections: number | undefined;
-  for (const { name, pid, kind, usage, metrics } of after.processes) {
+  const counts = new Map<SampledProcess['kind'], number>();
+  for (const { kind } of after.processes) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const { name: own, pid, kind, usage, metrics } of after.processes) {
+    const name = (counts.get(kind) ?? 0) > MOST_SHOWN ? `all ${kind}s` : own;
     if (usage === undefined) continue;
     const former = before.processes.find((process) => process.pid === pid)?.usage;
     const prefix = kind === 'gateway' ? 'opamp_gateway' : 'opamp_coordinator';
     const delay = (quantile: string): number | undefined => metrics?.get(`${prefix}_event_loop_delay_seconds{quantile="${quantile}"}`);
     const [p99, max] = [delay('0.99'), delay('1')];
-    processes[name] = {
+    processes[name] = together(processes[name], {
       rssMb: usage.rssBytes / BYTES_PER_MB,
       cpuPercent: former === undefined ? 0 : ((usage.cpuMs - former.cpuMs) / elapsedMs) * 100,
       ...(p99 === undefined ? {} : { loopP99Ms: p99 * 1_000 }),
       ...(max === undefined ? {} : { loopMaxMs: max * 1_000 }),
-    };
+    });
     if (kind === 'gateway' && metrics !== undefined) connections = (connections ?? 0) + sumOf(metrics, 'opamp_gateway_connections');
   }
   const commands = redisBetween(before, after);

@@ -1,16 +1,17 @@
 /** What `npm run loadtest -- --help` prints. */
 import { SCENARIOS } from '../scenarios/registry.ts';
-import { AGENTS_PER_ADDRESS, AGENTS_PER_WORKER, DEFAULT_AGENTS, SHORTEST_DEADLINE_MS } from './defaults.ts';
+import { AGENTS_PER_ADDRESS, AGENTS_PER_WORKER, DEFAULT_AGENTS, MILLION, SHORTEST_DEADLINE_MS } from './defaults.ts';
 import { MOST_AGENTS_PER_WORKER } from './fleet.ts';
 
 export const USAGE = `usage: npm run loadtest -- --local [options]
        npm run loadtest -- --url URL [--url URL]... --api URL [options]
+       npm run loadtest -- --local --scenario ${MILLION} [--agents 1000000] [--step 200000]
        npm run loadtest -- --local --scenario peer [--agents 5000,10000,18000]
        npm run loadtest -- --compare A.json B.json
 
 target
   --local                 start Redis, gateways and coordinators here, and stop them at the end
-  --gateways N            gateways to start (default 2, or as many as the agents need, and one to spare)
+  --gateways N            gateways to start, in the scenario ${MILLION} for each step (default 2, or as many as the agents need, and one to spare)
   --coordinators N        coordinators to start (default 1)
   --set OPAMP_NAME=VALUE  setting of the local gateways and coordinators; repeatable
   --url URL               agent URL of a deployment: ws, wss, http or https; repeatable
@@ -22,14 +23,15 @@ target
 load
   --agents N              simulated agents (default ${DEFAULT_AGENTS})
   --workers N             processes that hold them (default 1 for each ${AGENTS_PER_WORKER}; at most ${MOST_AGENTS_PER_WORKER} agents each)
-  --scenario NAME[,NAME]  ${SCENARIOS.map(({ name }) => name).join(', ')}, all, or peer (default ramp,rollout)
+  --step N                agents that each step of the scenario ${MILLION} adds, in gateways and workers of their own (default 200000)
+  --scenario NAME[,NAME]  ${SCENARIOS.map(({ name }) => name).join(', ')}, all (but ${MILLION}), or peer (default ramp,rollout)
   --config-kb LIST        config sizes for rollouts (default 1,4,16,64)
   --hold SECONDS          idle time of the ramp (default 30)
   --soak DURATION         pause after every wave but the last (default 1s)
   --waves LIST            waves of rollouts, each all agents so far as a number or a percentage, the last 100%
                           (default: 20 canaries, or a tenth of fewer than 200 agents, then 100%)
   --apply-ms N            simulated time of applying a config (default 300)
-  --heartbeat SECONDS     interval of heartbeats (default 30)
+  --heartbeat SECONDS     interval of heartbeats (default 30; in the scenario ${MILLION} 60)
   --http-fraction F       share of agents that poll over HTTP (default 0)
   --connects-in-flight N  connects under way at a time (default 100)
   --agents-per-address N  spread agents over 127.1.x.y, so many on each (local only; default 0 up to ${AGENTS_PER_ADDRESS} agents)

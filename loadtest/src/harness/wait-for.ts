@@ -8,9 +8,14 @@ export interface WaitContext {
 
 const POLL_MS = 100;
 
+/** Thrown when a wait has reached its deadline. */
+export class DeadlineError extends Error {
+  override readonly name = 'DeadlineError';
+}
+
 /**
  * Looks until the answer is true. A look that rejects has not found it yet: what it asks may be starting. The pause grows
- * with the cost of looking, so that watching does not become the load. Rejects at the deadline.
+ * with the cost of looking, so that watching does not become the load. Rejects with DeadlineError at the deadline.
  */
 export async function waitFor(what: string, look: () => Promise<boolean>, { settings, check }: WaitContext): Promise<void> {
   const deadlineMs = Date.now() + settings.deadlineMs;
@@ -24,7 +29,7 @@ export async function waitFor(what: string, look: () => Promise<boolean>, { sett
     } catch (error) {
       lastError = `; last error: ${error instanceof Error ? error.message : String(error)}`;
     }
-    if (Date.now() > deadlineMs) throw new Error(`waited ${settings.deadlineMs / 1_000} s for ${what}${lastError}`);
+    if (Date.now() > deadlineMs) throw new DeadlineError(`waited ${settings.deadlineMs / 1_000} s for ${what}${lastError}`);
     await pause(Math.max(POLL_MS, 5 * (Date.now() - startedMs)), check);
   }
 }

@@ -75,7 +75,7 @@ function resourcePlots(scenario: ScenarioResult): readonly string[] {
 }
 
 function scenarioHtml(scenario: ScenarioResult): string {
-  const { name, title, seconds, differences, comparedAgents, figures, rollouts } = scenario;
+  const { name, title, seconds, differences, comparedAgents, figures, rollouts, notes = [], tables = [] } = scenario;
   const verdict =
     differences.length === 0
       ? `<p class="good">Oracle: the server's record equals the agents' own, ${formatNumber(comparedAgents)} agents compared.</p>`
@@ -84,6 +84,8 @@ function scenarioHtml(scenario: ScenarioResult): string {
   return [
     `<h2 id="${escape(name)}">${escape(title)}</h2><p>${formatNumber(seconds)} s</p>`,
     verdict,
+    ...notes.map((text) => `<p>${escape(text)}</p>`),
+    ...tables.map((entry) => `<p>${escape(entry.title)}</p>${htmlTable(entry.header, entry.rows)}`),
     rollouts.length > 0 ? htmlTable(ROLLOUT_HEADER, rollouts.map(rolloutRow)) : '',
     figures.length > 0
       ? htmlTable(

@@ -84,13 +84,15 @@ export function processRows({ samples }: ScenarioResult): readonly (readonly str
 export const PROCESS_HEADER: readonly string[] = ['process', 'CPU mean', 'CPU max', 'RSS max', 'loop delay p99, ms', 'loop delay max, ms'];
 
 function scenarioText(scenario: ScenarioResult): string {
-  const { title, name, seconds, differences, comparedAgents, figures, rollouts } = scenario;
+  const { title, name, seconds, differences, comparedAgents, figures, rollouts, notes = [], tables = [] } = scenario;
   const parts = [`## ${title} (\`${name}\`, ${formatNumber(seconds)} s)`];
   parts.push(
     differences.length === 0
       ? `Oracle: the server's record equals the agents' own, ${formatNumber(comparedAgents)} agents compared.`
       : `**Oracle: ${differences.length} differences**\n\n${differences.map((text) => `- ${text}`).join('\n')}`,
   );
+  parts.push(...notes);
+  for (const entry of tables) parts.push(`${entry.title}:`, table(entry.header, entry.rows));
   if (rollouts.length > 0) parts.push(table(ROLLOUT_HEADER, rollouts.map(rolloutRow)));
   if (figures.length > 0)
     parts.push(

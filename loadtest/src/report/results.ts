@@ -64,6 +64,13 @@ export interface Mark {
   readonly text: string;
 }
 
+/** A table of a scenario that goes in steps or compares. Cells are text. */
+export interface ResultTable {
+  readonly title: string;
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
 /** One scenario. */
 export interface ScenarioResult {
   readonly name: string;
@@ -78,6 +85,9 @@ export interface ScenarioResult {
   readonly rollouts: readonly RolloutFigures[];
   readonly samples: readonly Sample[];
   readonly marks: readonly Mark[];
+  /** What numbers do not say. */
+  readonly notes?: readonly string[];
+  readonly tables?: readonly ResultTable[];
 }
 
 /** Where a run took place. */

@@ -28,7 +28,7 @@ async function run(stage: Run): Promise<Outcome> {
           mark(`${victim} killed`);
           await waitFor(
             'its agents to be connected elsewhere',
-            async () => (await stage.fleet.summary()).connected === stage.fleet.size,
+            async () => (await stage.fleet.counts()).connected === stage.fleet.size,
             stage,
           );
           mark('all agents are back');
