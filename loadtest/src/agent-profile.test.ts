@@ -18,6 +18,7 @@ const CONFIG: SimConfig = {
   isEmptyMap: false,
   mergeError: undefined,
   effectiveConfig: new Uint8Array(0),
+  effectiveWithRaw: new Uint8Array(0),
   raw: Buffer.alloc(0),
 };
 
@@ -30,6 +31,10 @@ describe('profiles', () => {
     expect(FULL_SUPERVISOR_CAPABILITIES).toBe(0x7c47);
     expect(EXTENSION_CAPABILITIES).toBe(0x4805);
     expect(resolveProfile({ profile: 'no-report' }).capabilities).toBe(0x2847);
+    expect(resolveProfile({ profile: 'supervisor-0.160' }).capabilities).toBe(0x2847);
+    // The same options of the next version.
+    expect(resolveProfile({ profile: 'supervisor-0.161' }).capabilities).toBe(0x3847);
+    expect(resolveProfile({ profile: 'supervisor-0.161', overrides: { capabilities: 0x2845 } }).capabilities).toBe(0x2845);
   });
 
   it('are given to exact shares, the same for the same seed', () => {

@@ -100,6 +100,14 @@ export interface AgentBehaviour {
   readonly stuck: boolean;
   /** Whether an HTTP agent says goodbye on a clean stop (opamp-go does not). */
   readonly disconnectOverHttp: boolean;
+  /** What is forwarded of the collector's effective config: the file with the empty name, or all (`raw`, as it was received, beside it). */
+  readonly effectiveFiles: 'empty-name' | 'all';
+  /** False: its heartbeat interval is 0, so that a quiet WebSocket stays quiet. */
+  readonly heartbeats: boolean;
+  /** What an offered heartbeat interval of 0 does to an HTTP agent: `off-air` until its process starts again. */
+  readonly zeroIntervalOverHttp: 'ignored' | 'off-air';
+  /** Who accepts remote config reports its status too, whatever its options say. */
+  readonly acceptingImpliesReporting: boolean;
 }
 
 const SUPERVISOR: AgentBehaviour = {
@@ -119,6 +127,10 @@ const SUPERVISOR: AgentBehaviour = {
   flapMs: 0,
   stuck: false,
   disconnectOverHttp: false,
+  effectiveFiles: 'empty-name',
+  heartbeats: true,
+  zeroIntervalOverHttp: 'ignored',
+  acceptingImpliesReporting: false,
 };
 
 const ANY: ConfigMatch = {};
@@ -153,6 +165,17 @@ export const PROFILES = {
   'supervisor-0.127': { unchangedOffer: 'silent', restartStatus: 'applied-from-disk', crashNotice: 'at-timer' },
   'supervisor-0.135': { unchangedOffer: 'silent', crashNotice: 'at-timer' },
   'supervisor-0.139': { crashNotice: 'reported-applied' },
+  'supervisor-0.159': { zeroIntervalOverHttp: 'off-air' },
+  /** The last one in which accepting and reporting are two options, with the second left off. */
+  'supervisor-0.160': { capabilities: DEFAULT_SUPERVISOR_CAPABILITIES | ACCEPTS_REMOTE_CONFIG, effectiveFiles: 'all' },
+  /** The same options, which now imply reporting. */
+  'supervisor-0.161': {
+    capabilities: DEFAULT_SUPERVISOR_CAPABILITIES | ACCEPTS_REMOTE_CONFIG,
+    effectiveFiles: 'all',
+    acceptingImpliesReporting: true,
+  },
+  /** Its heartbeat interval was set to 0. */
+  'no-heartbeat': { heartbeats: false },
   /** opamp-go before 0.23: everything again on each reconnect. */
   'full-on-reconnect': { reconnectState: 'full' },
   'operator-bridge': { style: 'immediate', restartStatus: 'unset', unchangedOffer: 'silent' },
@@ -178,7 +201,9 @@ export interface ProfileShare extends ProfileChoice {
 
 /** The full behaviour that a choice stands for. */
 export function resolveProfile({ profile, overrides }: ProfileChoice): AgentBehaviour {
-  return { ...SUPERVISOR, ...PROFILES[profile], ...overrides };
+  const behaviour: AgentBehaviour = { ...SUPERVISOR, ...PROFILES[profile], ...overrides };
+  const implies = behaviour.acceptingImpliesReporting && (behaviour.capabilities & ACCEPTS_REMOTE_CONFIG) !== 0;
+  return implies ? { ...behaviour, capabilities: behaviour.capabilities | REPORTS_REMOTE_CONFIG } : behaviour;
 }
 
 /**

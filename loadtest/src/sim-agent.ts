@@ -358,7 +358,9 @@ export class SimAgent implements ConnectionOwner {
   #handleConnectionSettings(bytes: Uint8Array): void {
     const { opamp } = fromBinary(ConnectionSettingsOffersSchema, bytes);
     if (opamp === undefined || !this.#has(AgentCapabilities.AgentCapabilities_ReportsHeartbeat)) return;
-    this.#connection?.setHeartbeatMs(Number(opamp.heartbeatIntervalSeconds) * 1_000);
+    const heartbeatMs = Number(opamp.heartbeatIntervalSeconds) * 1_000;
+    if (heartbeatMs === 0 && this.#transport === 'http' && this.#behaviour.zeroIntervalOverHttp === 'off-air') this.#connection?.destroy();
+    else this.#connection?.setHeartbeatMs(heartbeatMs);
   }
 
   #handleOffer(config: SimConfig): void {
@@ -468,7 +470,7 @@ export class SimAgent implements ConnectionOwner {
   #handleStarted(config: SimConfig | undefined): void {
     if (config !== undefined) {
       this.#tally.noteRan(config);
-      this.#effective = config.effectiveConfig;
+      this.#effective = this.#behaviour.effectiveFiles === 'all' ? config.effectiveWithRaw : config.effectiveConfig;
     }
     if (this.#composed?.rule?.kind === 'self-cut') {
       this.goOffline();

@@ -19,6 +19,8 @@ export interface SimConfig {
   readonly mergeError: string | undefined;
   /** An encoded EffectiveConfig with the merged text under the empty name. */
   readonly effectiveConfig: Uint8Array;
+  /** The same with what the collector was given, under the name `raw`, beside it. */
+  readonly effectiveWithRaw: Uint8Array;
   /** The bytes as received. */
   readonly raw: Buffer;
 }
@@ -55,9 +57,9 @@ function decodeConfig(raw: Buffer): SimConfig {
     return Buffer.compare(Buffer.from(left), Buffer.from(right));
   });
   const mergedText = entries.map(([, body]) => body).join('\n');
-  const effective = create(EffectiveConfigSchema, {
-    configMap: { configMap: { '': { body: Buffer.from(mergedText), contentType: 'text/yaml' } } },
-  });
+  const file = { body: Buffer.from(mergedText), contentType: 'text/yaml' };
+  const effectiveOf = (configMap: Readonly<Record<string, typeof file>>): Uint8Array =>
+    toBinary(EffectiveConfigSchema, create(EffectiveConfigSchema, { configMap: { configMap } }));
   return {
     hash: configHash,
     hashHex: Buffer.from(configHash).toString('hex'),
@@ -65,7 +67,8 @@ function decodeConfig(raw: Buffer): SimConfig {
     mergedKey: createHash('sha256').update(mergedText).digest('base64url'),
     isEmptyMap: entries.length === 0,
     mergeError: entries.map(([, body]) => findMergeError(body)).find((error) => error !== undefined),
-    effectiveConfig: toBinary(EffectiveConfigSchema, effective),
+    effectiveConfig: effectiveOf({ '': file }),
+    effectiveWithRaw: effectiveOf({ '': file, raw: file }),
     raw,
   };
 }

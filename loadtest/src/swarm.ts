@@ -170,6 +170,7 @@ function createEnvironment(options: LocalSwarmOptions, seed: number): AgentEnvir
     headers,
   };
   const ws: WsSettings = { ...shared, heartbeatMs, realMasks: options.realMasks ?? true };
+  const quiet: WsSettings = { ...ws, heartbeatMs: 0 };
   const http: HttpSettings = { ...shared, pollMs: httpPollMs, gzip: options.httpGzip ?? false };
   const arrivals = new Map<SimConfig, Map<number, number>>();
   return {
@@ -185,8 +186,9 @@ function createEnvironment(options: LocalSwarmOptions, seed: number): AgentEnvir
       ranks.set(agentIndex, rank);
       return rank;
     },
-    connect(owner: ConnectionOwner, _behaviour, transport): AgentConnection {
-      return transport === 'ws' ? new WsConnection(owner, ws) : new HttpConnection(owner, http);
+    connect(owner: ConnectionOwner, { heartbeats }, transport): AgentConnection {
+      if (transport === 'http') return new HttpConnection(owner, http);
+      return new WsConnection(owner, heartbeats ? ws : quiet);
     },
   };
 }

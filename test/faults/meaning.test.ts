@@ -1,6 +1,6 @@
 /** Actions that meet each other: I1, I2, I3, I7 and I9 by `expectTruth`, I4 where a rollout is held. */
 import { expect, test } from 'vitest';
-import type { RolloutAction } from '../support/api-client.ts';
+import type { ConfigRef, RolloutAction } from '../support/api-client.ts';
 import { APPLY_MS } from '../support/fleet.ts';
 import { shareStack, useFleet, useSleepingFleet } from '../support/lifetimes.ts';
 import { createRandom } from '../support/random.ts';
@@ -110,6 +110,42 @@ test('a rollout that supersedes another one starts from the last proven version,
   expect(rollout.counts).toEqual({ applied: 60 });
   expect(notOn(await fleet.records(), third.hash)).toEqual([]);
   await expectTruth(api, fleet, id);
+});
+
+test('rollouts that supersede each other in the middle of a wave and of a rollback leave everybody on the last one', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'overtaken', agents: 60 });
+  const deployment = await Deployment.create(api, fleet);
+  const proven = await deployment.prove('overtaken 1');
+  const configs = [
+    await deployment.store('overtaken 2'),
+    await deployment.store('overtaken 3'),
+    await deployment.store('overtaken 4'),
+  ] as const;
+  const first = await deployment.start(configs[0], { ...FAST_STRATEGY, maxInFlight: 5 });
+  await waitForRollout(
+    api,
+    first,
+    'to be in its second wave',
+    ({ waveIndex, counts }) => waveIndex === 1 && (counts['applied'] ?? 0) >= 10,
+  );
+  const supersede = async ({ name, version }: ConfigRef): Promise<string> =>
+    await api.createRollout({ group: fleet.name, config: { name, version }, strategy: FAST_STRATEGY, supersede: true });
+  const second = await supersede(configs[1]);
+  const third = await supersede(configs[2]);
+
+  const rollout = await deployment.finish(third, 'succeeded');
+  const undone = [await api.getRollout(first), await api.getRollout(second)];
+  expect(undone.map(({ phase }) => phase)).toEqual(['rolled_back', 'cancelled']);
+  const records = await fleet.records();
+  const touched = offeredTo(records, configs[0].hash).length;
+  expect(touched).toBeLessThan(60);
+  expect(undone.map(({ counts }) => counts)).toEqual([{ restored: touched }, {}]);
+  expect(offeredTo(records, configs[1].hash)).toEqual([]);
+  expect(rollout.from).toMatchObject({ hash: proven.hash });
+  expect(Date.parse(undone[0]?.endedAt ?? '')).toBeLessThanOrEqual(Date.parse(rollout.waves[0]?.startedAt ?? ''));
+  expect(notOn(records, configs[2].hash)).toEqual([]);
+  await expectTruth(api, fleet, third);
 });
 
 test('rolling back a rollout that had succeeded brings everybody to the version before', async (context) => {

@@ -1,29 +1,9 @@
-import { systemClock } from '@opamp-gateway/shared/clock';
 import { parseSpec } from '@opamp-gateway/shared/fleet-spec';
-import { createSilentLogger } from '@opamp-gateway/shared/logger';
-import { createFleetReader } from '@opamp-gateway/coordinator/bus/fleet-reader';
-import { RolloutEngine } from '@opamp-gateway/coordinator/rollout/engine';
-import { createRolloutService } from '@opamp-gateway/coordinator/rollout/rollout-service';
-import type { RolloutService, RolloutView } from '@opamp-gateway/coordinator/rollout/service';
-import { createConfigLookup, createRolloutStore } from '@opamp-gateway/coordinator/stores/rollout-store';
-import type { Keys } from '@opamp-gateway/shared/redis/keys';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FakeGateway, putGroup } from '../support/fake-gateway.ts';
-import { startRedis, storeConfig, uidsOf } from '../support/rollout-lab.ts';
+import { EngineBench, FAST } from './support/engine-bench.ts';
+import type { EngineBenchOptions } from './support/engine-bench.ts';
+import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
-
-const FAST = {
-  waves: [
-    { size: { count: 2 }, soak: '0s' },
-    { size: { percent: 50 }, soak: '0s' },
-    { size: { percent: 100 }, soak: '0s' },
-  ],
-  rate: 'unlimited',
-  maxInFlight: 1000,
-  ackTimeout: '5s',
-  healthHold: '0s',
-  canaryMinHealthy: '0s',
-};
 
 let redis: RedisLab;
 
@@ -35,65 +15,8 @@ afterAll(async () => {
   await redis.stop();
 });
 
-interface Bench {
-  keys: Keys;
-  engine: RolloutEngine;
-  service: RolloutService;
-  gateway: FakeGateway;
-  to: { name: string; version: number; hash: string };
-  stable: { name: string; version: number; hash: string };
-  start(strategy: unknown, more?: Record<string, unknown>): Promise<string>;
-  /** Lets coordinator and gateway take turns until the rollout looks like this. */
-  until(id: string, isDone: (view: RolloutView) => boolean, rounds?: number): Promise<RolloutView>;
-}
-
-async function bench(agents: number, options: { stable?: boolean } = {}): Promise<Bench> {
-  const keys = redis.keys();
-  const { client } = redis;
-  const store = createRolloutStore({ client, keys });
-  const fleet = createFleetReader({ client, keys, clock: systemClock, judgeDelayMs: 0 });
-  const engine = new RolloutEngine({ store, fleet, logger: createSilentLogger() });
-  const service = createRolloutService({
-    store,
-    fleet,
-    configs: createConfigLookup({ client, keys }),
-    engine,
-    clock: systemClock,
-    waker: { wake: () => undefined },
-  });
-  const stable = await storeConfig(client, keys, 'base', 'one');
-  const to = await storeConfig(client, keys, 'base', 'two');
-  await putGroup(client, keys, { name: 'prod', selector: '', ...(options.stable === false ? {} : { stable }) });
-  const gateway = new FakeGateway({ id: 'gw-1', client, keys });
-  await gateway.readSpec();
-  await gateway.connect(uidsOf(agents), { region: 'eu' });
-  await gateway.round();
-  return {
-    keys,
-    engine,
-    service,
-    gateway,
-    to,
-    stable,
-    async start(strategy, more = {}) {
-      const outcome = await service.create(
-        { group: 'prod', config: { name: to.name, version: to.version }, strategy, ...more },
-        { actor: 'tester' },
-      );
-      if (outcome.kind !== 'created') throw new Error(JSON.stringify(outcome));
-      return outcome.id;
-    },
-    async until(id, isDone, rounds = 60) {
-      let view: RolloutView | undefined;
-      for (let round = 0; round < rounds; round += 1) {
-        await engine.reconcile(id);
-        view = await service.get(id);
-        if (view !== undefined && isDone(view)) return view;
-        await gateway.round();
-      }
-      throw new Error(`not reached in ${rounds} rounds: ${JSON.stringify(view, undefined, 1)}`);
-    },
-  };
+async function bench(agents: number, options: EngineBenchOptions = {}): Promise<EngineBench> {
+  return await EngineBench.create(redis, agents, options);
 }
 
 describe('a rollout against Redis', () => {

@@ -60,6 +60,8 @@ export class FakeGateway {
   readonly #leaseMs: number;
   spec: FleetSpec = parseSpec({});
   observed = '';
+  /** Agents that it says it holds, and how many of them are unhealthy: for the breaker of the whole fleet. */
+  census = { connected: 0, unhealthy: 0 };
 
   constructor(options: { id: string; client: RedisClient; keys: Keys; leaseMs?: number }) {
     this.id = options.id;
@@ -148,8 +150,7 @@ export class FakeGateway {
         draining: false,
         observed: this.observed,
         backlog,
-        connected: 0,
-        unhealthy: 0,
+        ...this.census,
         startedAtMs: 0,
         trailing,
       },

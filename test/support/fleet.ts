@@ -12,7 +12,8 @@ export const TIME_SCALE = 0.02;
 export const APPLY_MS = 5_000 * TIME_SCALE;
 /** Agents come back within a second, as Retry-After allows. */
 const RECONNECT_SCALE = 0.2;
-const HEARTBEAT_MS = 1_000;
+/** Silence after which an agent sends a heartbeat. */
+export const HEARTBEAT_MS = 1_000;
 const POLL_MS = 500;
 
 let nextSeed = 1;

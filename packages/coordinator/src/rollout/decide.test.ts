@@ -171,6 +171,21 @@ describe('failure', () => {
     });
     expect(bench.holds).toEqual(['threshold']);
     expect(bench.document.holds[0]?.detail).toContain('healthRegression');
+    expect(bench.document.waves[0]?.gates).toBeNull();
+  });
+
+  it('of a gate that turns the rollout back stays to be read', () => {
+    const bench = soaking({ ...QUICK, gates: ['ackRatio', 'healthRegression'] });
+    const sample = (unhealthy: boolean) => ({ stratum: '', unhealthy, reconnected: false });
+    bench.step({
+      afterMs: 10_000,
+      healthSamples: { cohort: Array.from({ length: 30 }, () => sample(true)), control: Array.from({ length: 30 }, () => sample(false)) },
+    });
+    expect(bench.document.phase).toBe('rolling_back');
+    expect(bench.document.waves[0]?.gates?.map(({ gate, outcome }) => [gate, outcome])).toEqual([
+      ['ackRatio', 'pass'],
+      ['healthRegression', 'fail'],
+    ]);
   });
 
   it('ends in rolled_back only when every gateway has met it and no connected agent is left', () => {
@@ -275,6 +290,9 @@ describe('holds', () => {
     expect(bench.holds).toEqual([]);
     bench.step({ afterMs: 2_000 });
     expect(bench.document.holds[0]).toMatchObject({ reason: 'lagging_gateway', detail: expect.stringContaining('slow') });
+    // The hold is news for the gateway as well, which has not followed it either.
+    for (let step = 0; step < 3; step += 1) bench.step();
+    expect(bench.holds).toEqual(['lagging_gateway']);
     bench.step({ gateways: [gateway()] });
     expect(bench.holds).toEqual([]);
   });

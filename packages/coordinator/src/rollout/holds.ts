@@ -61,9 +61,12 @@ function fleetBreaker(draft: Draft, view: FleetView): string | null {
 
 function lagging(draft: Draft, view: FleetView): string | null {
   const { document } = draft;
-  if (document.startedAtMs === null || draft.specChanged || draft.nowMs - document.specChangedAtMs <= view.lagHoldMs) return null;
   const ids = view.gateways.filter((gateway) => !gateway.observed).map((gateway) => gateway.id);
-  return ids.length === 0 ? null : `${ids.join(', ')} did not follow the fleet spec for ${Math.round(view.lagHoldMs / 1_000)} s`;
+  if (document.startedAtMs === null || ids.length === 0) return null;
+  const isLate = !draft.specChanged && draft.nowMs - document.specChangedAtMs > view.lagHoldMs;
+  if (isLate) return `${ids.join(', ')} did not follow the fleet spec for ${Math.round(view.lagHoldMs / 1_000)} s`;
+  // To hold changes the spec too, which must not lift the hold: only gateways that have followed do.
+  return document.holds.find((hold) => hold.reason === 'lagging_gateway')?.detail ?? null;
 }
 
 function inconclusive(draft: Draft, view: FleetView): string | null {
