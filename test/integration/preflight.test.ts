@@ -58,6 +58,10 @@ test('agents whose build lacks a component are counted, named, passed by, and le
   const strategy = { ...FAST_STRATEGY, ...CANARIES };
   const preview = await api.call('POST', '/rollouts?dryRun=true', { body: { ...body, strategy } });
   expect(preview).toMatchObject({ preflight: { unable: 10, unknown: 5 }, problems: [], warnings: ['agents_skipped'] });
+  expect(preview).toMatchObject({
+    diff: { unified: expect.stringMatching(/^--- mixed@1\n\+\+\+ mixed@2\n[^]*^\+ {2}kafka: \{\}$/m), truncated: false },
+    validation: { errors: 0 },
+  });
 
   const id = await deployment.start(config, strategy);
   const rollout = await deployment.finish(id, 'succeeded');

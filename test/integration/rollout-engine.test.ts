@@ -57,7 +57,7 @@ describe('a rollout against Redis', () => {
     const spec = parseSpec(await redis.client.hgetall(b.keys.spec));
     expect(spec.groups[0]?.stable).toEqual(b.stable);
     // Why it was taken back stays to be read.
-    const { items: failures = [], groups } = (await b.service.failures(id)) ?? {};
+    const { items: failures = [], groups } = (await b.service.failures(id, 1_000)) ?? {};
     expect(groups).toMatchObject({
       total: 2,
       byMessage: [{ status: 'failed', message: 'refused by the agent', count: 2 }],
@@ -95,13 +95,16 @@ describe('a rollout against Redis', () => {
       status: 409,
       detail: expect.stringContaining('failure.maxCount'),
     });
-    expect((await b.service.failures(id))?.items.map((failure) => failure.error)).toEqual(['refused by the agent', 'refused by the agent']);
+    expect((await b.service.failures(id, 1_000))?.items.map((failure) => failure.error)).toEqual([
+      'refused by the agent',
+      'refused by the agent',
+    ]);
     broken = false;
     expect(await b.service.act(id, 'retry', { actor: 'tester' })).toMatchObject({ kind: 'ok' });
     const done = await b.until(id, (view) => view.phase === 'succeeded');
     expect(done.attempt).toBe(2);
     expect(done.counts).toEqual({ applied: 20 });
-    expect(await b.service.failures(id)).toMatchObject({ items: [], groups: { total: 0 } });
+    expect(await b.service.failures(id, 1_000)).toMatchObject({ items: [], groups: { total: 0 } });
   });
 
   it('aborts a running rollout, and takes a succeeded one back by a new one', async () => {
@@ -155,6 +158,30 @@ describe('a rollout against Redis', () => {
     await b.until(first, (view) => view.phase === 'rolled_back');
     const done = await b.until(second, (view) => view.phase === 'succeeded');
     expect(done.from).toEqual(b.stable);
+  });
+
+  it('says that the fleet is frozen, while it runs and in lists, and no more once it has ended', async () => {
+    const b = await bench(4);
+    const id = await b.start(FAST);
+    expect((await b.service.get(id))?.fleetFrozen).toBe(false);
+    await redis.client.hset(b.keys.spec, 'frozen', '1');
+    expect((await b.service.get(id))?.fleetFrozen).toBe(true);
+    expect((await b.service.list({ limit: 10 })).items.map(({ fleetFrozen }) => fleetFrozen)).toEqual([true]);
+    const cancelled = await b.service.act(id, 'cancel', { actor: 'tester' });
+    expect(cancelled).toMatchObject({ kind: 'ok', view: { phase: 'cancelled', fleetFrozen: false } });
+    expect((await b.service.list({ limit: 10 })).items.map(({ fleetFrozen }) => fleetFrozen)).toEqual([false]);
+  });
+
+  it('supersedes one that had offered nothing: it is cancelled, and the new one starts at once', async () => {
+    const b = await bench(5);
+    const first = await b.start({ ...FAST, schedule: { startAt: '2100-01-01T00:00:00Z' } });
+    await b.until(first, (view) => view.holds.includes('not_started'));
+    const second = await b.start(FAST, { supersede: true });
+    expect(await b.service.get(first)).toMatchObject({
+      phase: 'cancelled',
+      outcome: `aborted by tester: superseded by rollout ${second}; nobody had been offered it`,
+    });
+    await b.until(second, (view) => view.phase === 'succeeded');
   });
 
   it('waits for agents instead of succeeding without any', async () => {

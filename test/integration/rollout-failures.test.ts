@@ -104,7 +104,29 @@ describe('failures of a rollout', () => {
     await report(agents, 'restoring');
     await report(agents, 'restored');
     expect(await groups()).toMatchObject(expected);
-    expect(await fleet.failures(ROLLOUT)).toHaveLength(60);
+    expect(await fleet.failures(ROLLOUT, 1_000)).toMatchObject({ total: 60, items: { length: 60 } });
+  });
+
+  it('are listed up to a limit, each once, without reading the others', async () => {
+    const { connect, report, fleet, keys } = lab();
+    const agents = await connect(700, () => ({ version: '1', region: 'eu' }));
+    await report(agents, 'failed', 'no'.repeat(40));
+    const lists = await Promise.all([0, 1, 250, 700, 5_000].map(async (limit) => await fleet.failures(ROLLOUT, limit)));
+    expect(lists.map(({ items, total }) => [items.length, total])).toEqual([
+      [0, 700],
+      [1, 700],
+      [250, 700],
+      [700, 700],
+      [700, 700],
+    ]);
+    const uids = lists.map(({ items }) => items.map(({ uid }) => uid));
+    for (const list of uids) expect(new Set(list).size).toBe(list.length);
+    expect(new Set(uids[4])).toEqual(new Set(agents.map(({ uid }) => uid)));
+    expect(uids[2]).toEqual(uids[4]?.slice(0, 250));
+    expect(lists[2]?.items[0]).toMatchObject({ status: 'failed', wave: '0', error: 'no'.repeat(40) });
+    // The fields that nobody asked for stay where they are.
+    const shards = await Promise.all(keys.shards.map(async (shard) => await redis.client.hlen(shard.rolloutFailures(ROLLOUT))));
+    expect(shards.reduce((sum, size) => sum + size, 0)).toBe(700);
   });
 
   it('are counted once for each agent, under what it failed with last, and no more once it has applied it', async () => {

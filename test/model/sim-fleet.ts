@@ -405,7 +405,11 @@ export class SimFleet implements FleetReader, RolloutStore {
   async countFailuresBy(): Promise<void> {}
 
   async failures(): ReturnType<FleetReader['failures']> {
-    return [];
+    return { items: [], total: 0 };
+  }
+
+  async frozen(): ReturnType<FleetReader['frozen']> {
+    return false;
   }
 
   async rowsOf(id: string, uids: readonly string[]): ReturnType<FleetReader['rowsOf']> {

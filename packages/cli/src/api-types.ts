@@ -116,6 +116,8 @@ export interface Rollout {
   outcome: string;
   warnings: string[];
   preflight?: Preflight | null;
+  /** Nobody new is offered anything until the fleet is unfrozen. */
+  fleetFrozen?: boolean;
 }
 
 export interface RolloutEvent {
@@ -222,6 +224,8 @@ export interface FailureGroup {
 
 export interface RolloutFailures {
   items: { uid: string; status: string; wave: string; error: string }[];
+  /** Agents that are kept one by one; `items` has the first of them. */
+  total: number;
   groups: {
     total: number;
     omitted: number;

@@ -14,6 +14,9 @@ export function formatRef(ref: Pick<ConfigRef, 'name' | 'version'> | null): stri
   return ref === null ? '-' : `${ref.name}@${ref.version}`;
 }
 
+/** What a frozen fleet means for a rollout. */
+export const FROZEN = 'the fleet is frozen: nobody new is offered it; rollbacks go on; `opampctl unfreeze` ends that';
+
 /** A rollout as `key: value` pairs. */
 export function rolloutFields(rollout: Rollout, nowMs: number): [string, string][] {
   const held = rollout.holdDetails.map(
@@ -28,6 +31,7 @@ export function rolloutFields(rollout: Rollout, nowMs: number): [string, string]
     ['rollout', `${rollout.id} (revision ${rollout.rev})`],
     ['phase', rollout.phase],
     ...held,
+    ...(rollout.fleetFrozen === true ? [['held', FROZEN] as [string, string]] : []),
     ['group', rollout.group],
     ['config', `${formatRef(rollout.from)} -> ${formatRef(rollout.to)}`],
     ['agents', formatCounts(rollout.counts) || 'none touched yet'],

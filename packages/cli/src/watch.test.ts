@@ -33,6 +33,7 @@ const ROLLOUT = {
   endedAt: null,
   outcome: '',
   warnings: [],
+  fleetFrozen: false,
 };
 
 function event(seq: number, phase: string, type = 'changed'): string {
@@ -66,13 +67,19 @@ describe('rollout watch', () => {
 
   it('points to the failures where there are some, and to the events of a rollout that somebody aborted', async () => {
     serve([{ phase: 'rolled_back' }], ['event: end\ndata: {}\n\n']);
-    api.on('GET /rollouts/r1/failures', () => ({ items: [{ uid: 'u', status: 'failed', wave: '0', error: 'x' }], nextCursor: null }));
+    const asked: string[] = [];
+    const failuresOf = (total: number) => (request: { path: string }) => {
+      asked.push(request.path);
+      return { items: [], total, groups: { total, omitted: 0 }, nextCursor: null };
+    };
+    api.on('GET /rollouts/r1/failures', failuresOf(1));
     expect((await cli(['rollout', 'watch', 'r1'])).err).toContain('next: `opampctl rollout failures r1`');
     serve([{ phase: 'rolled_back' }], ['event: end\ndata: {}\n\n']);
-    api.on('GET /rollouts/r1/failures', () => ({ items: [], nextCursor: null }));
+    api.on('GET /rollouts/r1/failures', failuresOf(0));
     const aborted = await cli(['rollout', 'watch', 'r1']);
     expect(aborted.err).toContain('next: `opampctl rollout events r1`');
     expect(aborted.err).not.toContain('failures');
+    expect(asked, 'no agent is read for that').toEqual(['/rollouts/r1/failures?limit=0', '/rollouts/r1/failures?limit=0']);
   });
 
   it('goes on while the rollout runs, and tells its counts', async () => {
@@ -90,6 +97,17 @@ describe('rollout watch', () => {
     expect(run.code).toBe(3);
     expect(run.err).toContain('rollout r1 is held: approval (wave 2)');
     expect(run.err).toContain('`opampctl rollout promote r1`');
+  });
+
+  it('says when the fleet is frozen and when it is not any more, each once, and goes on', async () => {
+    serve([{ fleetFrozen: true }, { fleetFrozen: true }, { fleetFrozen: false }, { phase: 'succeeded' }], []);
+    const run = await cli(['rollout', 'watch', 'r1']);
+    expect(run.code).toBe(0);
+    expect(run.err.match(/the fleet is frozen/g)).toHaveLength(1);
+    expect(run.err).toContain('opampctl unfreeze');
+    expect(run.err.match(/not frozen any more/g)).toHaveLength(1);
+    serve([{ fleetFrozen: true }], []);
+    expect((await cli(['rollout', 'get', 'r1'])).out).toMatch(/^held: +the fleet is frozen/m);
   });
 
   it('waits out holds that end by themselves', async () => {
@@ -229,12 +247,45 @@ describe('rollout start', () => {
       ],
       conflict: null,
       warnings: ['w'],
+      diff: null,
     }));
     const run = await cli(['rollout', 'start', '-g', 'prod', '-c', 'base@1', '--dry-run']);
+    expect(run.out).toMatch(/changes: +nothing to compare with/);
     expect(api.requests[0]?.path).toBe('/rollouts?dryRun=true');
     expect(run.out).toContain('connected 5');
     expect(run.out).toMatch(/canaries: +u1, u2, u3, u4, u5, and 1 more; 2 of 3 strata/);
     expect(run.out).toMatch(/gate: +errors: inconclusive \(no data\)/);
+  });
+
+  it('previews what the config changes and what validation says of it, within limits', async () => {
+    const finding = { code: 'W_UNUSED', severity: 'warning', path: 'a', line: 3, column: 1, message: 'nobody uses it' };
+    const preview = {
+      group: 'prod',
+      from: { name: 'base', version: 1 },
+      to: { name: 'base', version: 2 },
+      agents: { connected: 5 },
+      waves: [],
+      eta: '10s',
+      conflict: null,
+      warnings: [],
+      diff: { unified: '--- base@1\n+++ base@2\n@@ -1 +1 @@\n-a: 1\n+a: 2\u001b[31m\n', added: 1, removed: 1, truncated: false },
+      validation: { errors: 0, warnings: 12, findings: Array.from({ length: 12 }, () => finding) },
+    };
+    api.on('POST /rollouts', () => preview);
+    const dryRun = async (): Promise<string> => (await cli(['rollout', 'start', '-g', 'prod', '-c', 'base@2', '--dry-run'])).out;
+    const out = await dryRun();
+    expect(out).toMatch(/changes: +1 line added, 1 removed, see below/);
+    expect(out).toMatch(/\n\n--- base@1\n\+\+\+ base@2\n@@ -1 \+1 @@\n-a: 1\n\+a: 2/);
+    expect(out).not.toContain('\u001b');
+    expect(out).toMatch(/validation: +0 errors, 12 warnings/);
+    expect(out.match(/base@2:3:1: warning W_UNUSED: nobody uses it/g)).toHaveLength(10);
+    expect(out).toContain('and 2 more');
+    preview.diff.unified = `--- base@1\n${'+x\n'.repeat(100)}`;
+    const long = await dryRun();
+    expect(long.match(/^\+x$/gm)).toHaveLength(59);
+    expect(long).toContain('`opampctl config diff base 1 2` shows it all');
+    preview.diff = { unified: '', added: 0, removed: 0, truncated: false };
+    expect(await dryRun()).toContain('the group is on this content already');
   });
 
   it('acts with reason and revision', async () => {

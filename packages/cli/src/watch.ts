@@ -1,10 +1,10 @@
 import { ApiProblem } from './api-client.ts';
-import type { Page, Rollout, RolloutEvent } from './api-types.ts';
+import type { Rollout, RolloutEvent, RolloutFailures } from './api-types.ts';
 import { CliError } from './cli-error.ts';
 import type { Context } from './context.ts';
 import { readEvents } from './event-stream.ts';
 import { EXIT, exitCodeOfPhase } from './exit-codes.ts';
-import { formatCounts } from './rollout-text.ts';
+import { formatCounts, FROZEN } from './rollout-text.ts';
 import { oneLine } from './table.ts';
 
 /** Holds that end by themselves; the others wait for a person. */
@@ -111,6 +111,7 @@ async function pollUntilEnd(context: Context, id: string, options: WatchOptions,
   const startMs = terminal.nowMs();
   let heldSinceMs: number | undefined;
   let counts = '';
+  let isFrozen = false;
   let breaks = 0;
   for (;;) {
     let rollout: Rollout | undefined;
@@ -129,6 +130,10 @@ async function pollUntilEnd(context: Context, id: string, options: WatchOptions,
       if (text !== counts && text !== '')
         say(context, `${clock(terminal.nowMs())}  ${rollout.phase}, wave ${rollout.waveIndex + 1}/${rollout.waves.length}: ${text}`);
       counts = text;
+      if ((rollout.fleetFrozen ?? false) !== isFrozen) {
+        isFrozen = !isFrozen;
+        context.note(isFrozen ? `rollout ${id}: ${FROZEN}` : `rollout ${id}: the fleet is not frozen any more`);
+      }
       const waiting = rollout.phase === 'running' ? rollout.holds.filter((reason) => !PASSING_HOLDS.has(reason)) : [];
       heldSinceMs = waiting.length === 0 ? undefined : (heldSinceMs ?? terminal.nowMs());
       if (heldSinceMs !== undefined && !options.waitHeld && terminal.nowMs() - heldSinceMs >= options.holdGraceMs)
@@ -205,7 +210,8 @@ async function tellEnd(context: Context, rollout: Rollout): Promise<void> {
 /** Whether there is something to show; true when that cannot be found out now. */
 async function hasFailures(context: Context, id: string): Promise<boolean> {
   try {
-    return (await context.api.get<Page<unknown>>(`/rollouts/${encodeURIComponent(id)}/failures`)).items.length > 0;
+    const { groups } = await context.api.get<RolloutFailures>(`/rollouts/${encodeURIComponent(id)}/failures`, { limit: 0 });
+    return groups.total + groups.omitted > 0;
   } catch {
     return true;
   }

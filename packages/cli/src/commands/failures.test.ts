@@ -9,6 +9,7 @@ beforeEach(async () => {
   api = await startFakeCoordinator();
   api.on('GET /rollouts/r1/failures', () => ({
     items: [{ uid: UID, status: 'failed', wave: '0', error: 'unknown type kafka2 in /etc/1' }],
+    total: 900,
     nextCursor: null,
     groups: {
       total: 815,
@@ -32,6 +33,8 @@ describe('rollout failures', () => {
   it('shows groups, each with its count and an agent', async () => {
     const { code, out } = await run();
     expect(code).toBe(0);
+    // No agent is read for it.
+    expect(api.requests.map(({ path }) => path)).toEqual(['/rollouts/r1/failures?limit=0']);
     expect(out).toBe(
       [
         'AGENTS  BY       WHAT                              FOR EXAMPLE',
@@ -46,7 +49,10 @@ describe('rollout failures', () => {
   });
 
   it('lists agents, and prints the whole answer as JSON', async () => {
-    expect((await run('--agents')).out).toContain('unknown type kafka2 in /etc/1');
+    const agents = await run('--agents', '--limit', '1');
+    expect(agents.out).toContain('unknown type kafka2 in /etc/1');
+    expect(agents.err).toContain('and 899 more');
     expect(JSON.parse((await run('--json')).out)).toMatchObject({ groups: { total: 815 }, items: [{ uid: UID }] });
+    expect(api.requests.map(({ path }) => path)).toEqual(['/rollouts/r1/failures?limit=1', '/rollouts/r1/failures?limit=1000']);
   });
 });

@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Page, Preflight, Rollout, RolloutEvent, RolloutFailures } from '../api-types.ts';
+import type { Page, Rollout, RolloutEvent, RolloutFailures } from '../api-types.ts';
 import { CliError } from '../cli-error.ts';
 import type { Context } from '../context.ts';
 import { formatAge, parseDurationMs } from '../duration.ts';
 import { renderFailures } from '../failure-text.ts';
 import { repeatable } from '../repeat.ts';
+import { renderPreview } from '../preview-text.ts';
+import type { Preview } from '../preview-text.ts';
 import { formatCounts, formatRef, rolloutFields } from '../rollout-text.ts';
 import { renderFields } from '../table.ts';
 import { WATCH_DEFAULTS, watchRollout } from '../watch.ts';
@@ -45,26 +47,6 @@ export interface WatchFlags {
   timeout?: string;
   interval?: string;
   waitHeld?: boolean;
-}
-
-interface Preview {
-  group: string;
-  from: { name: string; version: number } | null;
-  to: { name: string; version: number };
-  agents: Record<string, unknown> & {
-    byVersion?: { version: string; agents: number }[];
-    byLabel?: { label: string; agents: number }[];
-    byStratum?: { stratum: Record<string, string>; agents: number }[];
-  };
-  waves: { agents: number; soak: string; approval?: string }[];
-  schedule?: { startsAt: string };
-  eta: string;
-  conflict: string | null;
-  canary?: { agents: string[]; strata: number; strataCovered: number };
-  gates?: { name: string; outcome: string; detail: string }[];
-  preflight?: Preflight | null;
-  problems?: string[];
-  warnings: string[];
 }
 
 /** `opampctl rollout …` */
@@ -129,9 +111,13 @@ export function addRolloutCommands(program: Command, context: Context): void {
     .description('what failed: groups of agents by message, version and stratum')
     .argument('<id>', 'id of the rollout')
     .option('--agents', 'the agents instead, with their errors')
-    .action(async (id: string, options: { agents?: boolean }) => {
-      const answer = await context.api.get<RolloutFailures>(`${pathOf(id)}/failures`);
-      if (options.agents === true) return listFailures(context, answer.items);
+    .option('--limit <n>', 'with --agents or --json: most agents listed', '1000')
+    .action(async (id: string, options: { agents?: boolean; limit: string }) => {
+      const asked = parseCount(options.limit, '--limit');
+      // The groups alone are much less to read.
+      const limit = options.agents === true || context.json ? asked : 0;
+      const answer = await context.api.get<RolloutFailures>(`${pathOf(id)}/failures`, { limit });
+      if (options.agents === true) return listFailures(context, answer);
       return context.show(answer, () => renderFailures(answer, context.terminal.columns ?? Number.POSITIVE_INFINITY, context.paint));
     });
 
@@ -222,7 +208,7 @@ function addStart(rollout: Command, context: Context): void {
       const headers: Record<string, string> = options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey };
       if (options.dryRun === true) {
         const preview = await context.api.send<Preview>('POST', '/rollouts?dryRun=true', body, headers);
-        context.show(preview, () => renderFields(previewFields(preview)));
+        context.show(preview, () => renderPreview(preview));
         return;
       }
       const answer = await context.api.send<{ id: string; warnings?: string[]; created: boolean }>('POST', '/rollouts', body, headers);
@@ -278,7 +264,7 @@ function parseJson(content: string, source: string): unknown {
   }
 }
 
-function listFailures(context: Context, items: RolloutFailures['items']): void {
+function listFailures(context: Context, { items, total }: RolloutFailures): void {
   context.table(
     items,
     [
@@ -289,6 +275,7 @@ function listFailures(context: Context, items: RolloutFailures['items']): void {
     ],
     'no agent failed',
   );
+  if (items.length < total) context.note(`and ${total - items.length} more: --limit N lists up to 16000`);
 }
 
 /** Reads them. Throws a CliError. */
@@ -299,57 +286,4 @@ export function toWatchOptions({ timeout, interval, waitHeld }: WatchFlags): Wat
     intervalMs: interval === undefined ? WATCH_DEFAULTS.intervalMs : Math.max(10, parseDurationMs(interval, '--interval')),
     waitHeld: waitHeld === true,
   };
-}
-
-/** One line of counts, none when there is nothing to count; the largest eight. */
-function counted<Entry extends { agents: number }>(
-  name: string,
-  entries: readonly Entry[] | undefined,
-  text: (entry: Entry) => string,
-): [string, string][] {
-  if (entries === undefined || entries.length === 0) return [];
-  const shown = entries.slice(0, 8).map((entry) => `${text(entry)} ${entry.agents}`);
-  return [[name, `${shown.join(', ')}${entries.length > 8 ? `, and ${entries.length - 8} more` : ''}`]];
-}
-
-/** Who would be tried first, the first five of them, and how many strata they cover. */
-function canaryFields({ canary }: Preview): [string, string][] {
-  if (canary === undefined || canary.agents.length === 0) return [];
-  const { agents, strata, strataCovered } = canary;
-  const more = agents.length > 5 ? `, and ${agents.length - 5} more` : '';
-  return [['canaries', `${agents.slice(0, 5).join(', ')}${more}${strata > 1 ? `; ${strataCovered} of ${strata} strata` : ''}`]];
-}
-
-function previewFields(preview: Preview): [string, string][] {
-  return [
-    ['group', preview.group],
-    ['config', `${formatRef(preview.from)} -> ${formatRef(preview.to)}`],
-    [
-      'agents',
-      Object.entries(preview.agents)
-        .filter(([, value]) => !Array.isArray(value))
-        .map(([name, value]) => `${name} ${String(value)}`)
-        .join(', '),
-    ],
-    ...counted('versions', preview.agents.byVersion, ({ version }) => (version === '' ? '(none)' : version)),
-    ...counted('labels', preview.agents.byLabel, ({ label }) => label),
-    ...counted('strata', preview.agents.byStratum, ({ stratum }) => Object.values(stratum).join('/')),
-    ...preview.waves.map(
-      ({ agents, soak, approval = 'none' }, index) =>
-        [`wave ${index + 1}`, `${agents} agents, soak ${soak}${approval === 'none' ? '' : `, approval ${approval} it`}`] as [
-          string,
-          string,
-        ],
-    ),
-    ...(preview.schedule === undefined ? [] : [['starts', preview.schedule.startsAt] as [string, string]]),
-    ['takes at least', preview.eta],
-    ...canaryFields(preview),
-    ...(preview.gates ?? []).map(
-      ({ name, outcome, detail }) => ['gate', `${name}: ${outcome}${detail === '' ? '' : ` (${detail})`}`] as [string, string],
-    ),
-    ...(preview.conflict === null ? [] : [['conflict', `rollout ${preview.conflict} is active`] as [string, string]]),
-    ...(preview.preflight?.lines ?? []).map((line) => ['components', line] as [string, string]),
-    ...(preview.problems ?? []).map((problem) => ['refused', problem] as [string, string]),
-    ...preview.warnings.map((warning) => ['warning', warning] as [string, string]),
-  ];
 }

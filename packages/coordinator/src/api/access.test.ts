@@ -46,7 +46,7 @@ async function twoGroups(): Promise<FakeApi> {
       view: { id, rev: 2, group: id.slice(1) } as RolloutView,
       before: { id, rev: 1 } as unknown as RolloutView,
     }),
-    failures: async () => ({ items: [], groups: { total: 0, omitted: 0, byMessage: [], byVersion: [], byStratum: [] } }),
+    failures: async () => ({ items: [], total: 0, groups: { total: 0, omitted: 0, byMessage: [], byVersion: [], byStratum: [] } }),
     events: async () => [],
   });
   const api = await createFakeApi({ tokens: TOKENS, rollouts: done });

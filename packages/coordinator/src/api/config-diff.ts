@@ -21,19 +21,31 @@ export function diffConfigs(
   to: ConfigFiles,
   titles: { from: string; to: string },
 ): { unified: string; structural: StructuralChange[]; truncated: boolean } {
-  const names = [...new Set([...Object.keys(from), ...Object.keys(to)])].toSorted();
   const changes: StructuralChange[] = [];
-  let unified = '';
-  for (const name of names) {
+  for (const name of namesOf(from, to)) {
     const left = from[name]?.body;
     const right = to[name]?.body;
     if (left === right) continue;
-    const suffix = name === '' ? '' : `/${name}`;
-    unified += unifiedDiff(left ?? '', right ?? '', { from: `${titles.from}${suffix}`, to: `${titles.to}${suffix}` });
     if (left === undefined || right === undefined) changes.push({ file: name, path: '', change: left === undefined ? 'added' : 'removed' });
     else compareTexts(name, left, right, changes);
   }
+  const unified = diffTexts(from, to, titles);
   return { unified, structural: changes.slice(0, MAX_STRUCTURAL_CHANGES), truncated: changes.length > MAX_STRUCTURAL_CHANGES };
+}
+
+/** What differs between two configs as text: one unified diff for each file that differs. */
+export function diffTexts(from: ConfigFiles, to: ConfigFiles, titles: { from: string; to: string }): string {
+  return namesOf(from, to)
+    .map((name) => {
+      const suffix = name === '' ? '' : `/${name}`;
+      const both = { from: `${titles.from}${suffix}`, to: `${titles.to}${suffix}` };
+      return unifiedDiff(from[name]?.body ?? '', to[name]?.body ?? '', both);
+    })
+    .join('');
+}
+
+function namesOf(from: ConfigFiles, to: ConfigFiles): string[] {
+  return [...new Set([...Object.keys(from), ...Object.keys(to)])].toSorted();
 }
 
 function compareTexts(file: string, left: string, right: string, changes: StructuralChange[]): void {

@@ -257,6 +257,59 @@ const ROLLOUT = view({
   warnings: list({ type: 'string' }, '`no_way_back`, `agents_skipped`, for example.'),
   preflight: nullable(PREFLIGHT_SUMMARY),
   eventSeq: integer('Number of events so far.'),
+  fleetFrozen: flag('The whole fleet is frozen (`POST /fleet/freeze`): nobody new is offered it until that ends. False once it has ended.'),
+});
+
+const ROLLOUT_PREVIEW = view({
+  group: GROUP_NAME,
+  from: nullable(ref('ConfigRef')),
+  to: ref('ConfigRef'),
+  strategy: { type: 'object', description: 'With every default filled in.' },
+  agents: { type: 'object', description: 'Members of the group in numbers: connected, away, unverified, by version, label and stratum.' },
+  waves: list(
+    view({
+      size: { type: 'object', description: 'As asked for.' },
+      agents: integer('Agents that have been offered it when the wave is through.'),
+      adds: integer('Of these, agents that this wave adds.'),
+      soak: text('Duration.'),
+      approval: text('Who waits for `promote`.', { enum: ['none', 'before', 'after'] }),
+      onFailure: text('What a failure does.', { enum: ['pause', 'rollback'] }),
+    }),
+    'In order.',
+  ),
+  schedule: view({
+    startsAt: time('When it would start.'),
+    windowOpen: nullable(flag('Whether a window is open now; null without windows.')),
+  }),
+  canary: view({
+    agents: list(UID, 'The first of them.'),
+    strata: integer('Strata.'),
+    strataCovered: integer('Strata of which it has one.'),
+  }),
+  eta: text('Shortest time in which it can finish.'),
+  preflight: nullable({ type: 'object', description: 'Which agents could load the config.' }),
+  diff: nullable(
+    view({
+      unified: text('What differs between `from` and `to`, as unified diff, at most 64 KiB; empty when they are the same.'),
+      added: integer('Lines that are new, in the whole.'),
+      removed: integer('Lines that are gone, in the whole.'),
+      truncated: flag('Whether `unified` was cut.'),
+    }),
+  ),
+  validation: nullable(
+    view({
+      errors: integer('Errors in all.'),
+      warnings: integer('Warnings in all.'),
+      findings: list({ type: 'object' }, 'At most 50: `code`, `severity`, `path`, `line`, `column`, `message`, `suggestion`.'),
+    }),
+  ),
+  problems: list({ type: 'string' }, 'Why it would be refused; empty when it would start.'),
+  gates: list(
+    view({ name: text('Its name.'), outcome: text('What it would say now.'), detail: text('Why.') }),
+    'Webhooks and people are not asked.',
+  ),
+  conflict: nullable(text('The active rollout of the group.')),
+  warnings: list({ type: 'string' }, '`no_way_back`, `agents_skipped`, `no_agents`.'),
 });
 
 const FAILURE_GROUP = { count: integer('Agents.'), examples: list(UID, 'Some of them.') } as const;
@@ -271,6 +324,7 @@ const ROLLOUT_FAILURES = view({
     }),
     'Agents.',
   ),
+  total: integer('How many agents are kept one by one; `items` has the first `limit` of them.'),
   nextCursor: nullable(text('Always null.')),
   groups: view({
     total: integer('Agents that are counted in the groups.'),
@@ -417,6 +471,7 @@ export const SHARED_SCHEMAS: readonly JsonSchema[] = [
   { $id: 'ConfigVersion', ...CONFIG_VERSION },
   { $id: 'Rollout', ...ROLLOUT },
   { $id: 'RolloutFailures', ...ROLLOUT_FAILURES },
+  { $id: 'RolloutPreview', ...ROLLOUT_PREVIEW },
   { $id: 'Drift', ...DRIFT },
   { $id: 'Agent', ...view(AGENT_PROPERTIES) },
   { $id: 'AgentDetail', ...AGENT_DETAIL },

@@ -1,6 +1,6 @@
 import { parseMember } from '@opamp-gateway/shared/agent-record';
 import type { Clock } from '@opamp-gateway/shared/clock';
-import { parseSpec } from '@opamp-gateway/shared/fleet-spec';
+import { parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
 import { finishRollout, settleRollout } from '@opamp-gateway/shared/redis/agent-scripts';
 import { beat } from '@opamp-gateway/shared/redis/fleet-scripts';
 import { HTTP_OWNER } from '@opamp-gateway/shared/redis/keys';
@@ -28,6 +28,8 @@ export interface FleetReaderOptions {
 const SETTLE_BATCH = 500;
 /** Calls in a row that one reading makes to a shard with overdue rows. */
 const SETTLE_ROUNDS = 40;
+/** Fields that one call asks a hash for. */
+const SCAN_COUNT = 500;
 /** A list of members may be 1 ms old for every so many of them, at most 5 s. */
 const MEMBERS_PER_MS = 50;
 const MEMBERS_MAX_AGE_MS = 5_000;
@@ -76,6 +78,18 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
 
   /** One call to each shard, all in one tick: a pipeline over several slots is refused by a Cluster. */
   const eachShard = <T>(run: (shard: Keys['shards'][number]) => Promise<T>): Promise<T[]> => Promise.all(keys.shards.map(run));
+
+  /** The first `count` fields of a hash that has so many, in its own order, without reading the rest of a large one. */
+  const firstFields = async (key: string, count: number): Promise<[string, string][]> => {
+    const found = new Map<string, string>();
+    for (let cursor = '0'; found.size < count;) {
+      const [next, flat] = await client.hscan(key, cursor, 'COUNT', Math.min(count, SCAN_COUNT));
+      for (let index = 0; index + 1 < flat.length; index += 2) found.set(flat[index] as string, flat[index + 1] as string);
+      cursor = next;
+      if (cursor === '0') break;
+    }
+    return [...found].slice(0, count);
+  };
 
   const settleShard = async (shard: Keys['shards'][number], id: string): Promise<{ overdue: number; counters: Record<string, number> }> => {
     for (let round = 1; ; round += 1) {
@@ -206,18 +220,34 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
       await eachShard((shard) => client.hset(shard.rolloutFailureGroups(id), 'spreadBy', attributes.join('\n')));
     },
 
-    async failures(id) {
-      const shards = await eachShard((shard) => client.hgetall(shard.rolloutFailures(id)));
-      const listed = shards.flatMap((fields) => Object.entries(fields));
+    async failures(id, limit) {
+      const sizes = await eachShard((shard) => client.hlen(shard.rolloutFailures(id)));
+      const total = sizes.reduce((sum, size) => sum + size, 0);
+      if (limit === 0 || total === 0) return { items: [], total };
+      let left = limit;
+      const wanted = sizes.map((size) => {
+        const take = Math.min(size, left);
+        left -= take;
+        return take;
+      });
+      const shards = await Promise.all(
+        keys.shards.map(async (shard, index) => await firstFields(shard.rolloutFailures(id), wanted[index] ?? 0)),
+      );
+      const listed = shards.flat();
       const rows = await records.rowsOf(
         id,
         listed.map(([uid]) => uid),
       );
-      return listed.map(([uid, text]): FailureView => {
+      const items = listed.map(([uid, text]): FailureView => {
         const at = text.indexOf('|');
         const status = text.slice(0, Math.max(0, at));
         return { uid, status: isRowStatus(status) ? status : 'failed', wave: rows.get(uid)?.wave ?? '', error: text.slice(at + 1) };
       });
+      return { items, total };
+    },
+
+    async frozen() {
+      return (await client.hget(keys.spec, specField.frozen)) === '1';
     },
   };
 }

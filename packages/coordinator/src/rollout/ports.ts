@@ -6,7 +6,7 @@ import type { RolloutDocument } from './document.ts';
 import type { AskedGate } from './gate-strategy.ts';
 import type { HealthSamples } from './gates.ts';
 import type { CanaryCandidate } from './plan.ts';
-import type { CountsView, FailureGroups, FailureView, RolloutEvent } from './service.ts';
+import type { CountsView, FailureGroups, FailureView, PreviewDiff, RolloutEvent, ValidationSummary } from './service.ts';
 import type { CanaryState } from './view.ts';
 import type { PreflightReport } from '../validation/preflight.ts';
 
@@ -72,6 +72,8 @@ export interface FleetReader {
   gateways(): Promise<LiveGateway[]>;
   /** The fleet spec and its fields as stored. */
   spec(): Promise<{ spec: FleetSpec; fields: Readonly<Record<string, string>> }>;
+  /** Whether the fleet spec says that nobody is offered anything; one field, for those who look often. */
+  frozen(): Promise<boolean>;
   /**
    * Judges rows past their deadline, then sums the shards. Judges nothing within one lease time after Redis could not be
    * reached, so that an outage of ours makes nobody lost. `overdue` rows were not got to.
@@ -108,7 +110,8 @@ export interface FleetReader {
   candidates(members: readonly ConnectedMember[], spreadBy: readonly string[]): Promise<Omit<CanaryCandidate, 'hash'>[]>;
   canaryStates(rollout: string, uids: readonly string[]): Promise<CanaryState[]>;
   healthSamples(query: HealthQuery): Promise<HealthSamples>;
-  failures(id: string): Promise<FailureView[]>;
+  /** Agents that failed: at most `limit` of the `total` that are kept, in an order that stays while none is added. */
+  failures(id: string, limit: number): Promise<{ items: FailureView[]; total: number }>;
   /** Failures by message, version and stratum, as they were counted when they were written. */
   failureGroups(id: string): Promise<FailureGroups>;
   /** Says by which attributes failures of a rollout are to be counted; called before anybody is offered it. */
@@ -143,11 +146,15 @@ export interface ConfigVerdict {
   refused: readonly string[];
   /** Which agents of the group have every component that the config needs. */
   builds: PreflightReport;
+  /** What validation says of the config by the group's switches. */
+  validation: ValidationSummary;
 }
 
 /** Judges a config for a group before anybody is offered it. */
 export interface ConfigCheck {
   check(group: GroupSpec, config: ConfigRef): Promise<ConfigVerdict>;
+  /** What differs between two configs, as text. */
+  diff(from: ConfigRef, to: ConfigRef): Promise<PreviewDiff>;
 }
 
 /** Looks up versions of configs. */

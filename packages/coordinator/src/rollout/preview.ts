@@ -10,7 +10,7 @@ import type { ConfigVerdict, FleetReader, GateAsker, RolloutStore } from './port
 import { RANKED_LIMIT } from './ranking.ts';
 import type { RolloutRequest } from './request.ts';
 import { isOpen, nextOpenMs } from './schedule.ts';
-import type { RolloutPreview } from './service.ts';
+import type { PreviewDiff, RolloutPreview } from './service.ts';
 import type { Strategy, WaveStrategy } from './strategy.ts';
 import { toSizeView, toStrategyView } from './strategy-view.ts';
 
@@ -60,7 +60,7 @@ export function createPreviewer({
     async preview(
       request: RolloutRequest,
       resolved: { to: ConfigRef; from: ConfigRef | null },
-      { verdict, problems }: { verdict: ConfigVerdict | undefined; problems: string[] },
+      { verdict, diff, problems }: { verdict: ConfigVerdict | undefined; diff: PreviewDiff | undefined; problems: string[] },
     ): Promise<RolloutPreview> {
       const { strategy } = request;
       const [connected, away, pinned, members, conflict, nowMs] = await Promise.all([
@@ -141,6 +141,8 @@ export function createPreviewer({
         },
         eta: formatDuration(shortestMs(strategy, sizes, takesConfig)),
         preflight: verdict?.builds ?? null,
+        diff: diff ?? null,
+        validation: verdict?.validation ?? null,
         problems,
         gates: await Promise.all(
           strategy.gates.map(async (gate) => {

@@ -62,9 +62,12 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
   const newId = options.newId ?? newRolloutId;
   const previewer = createPreviewer(options);
 
-  const viewOf = async (document: RolloutDocument): Promise<RolloutView> => {
-    const counters = finalCountersOf(document) ?? (document.startedAtMs === null ? undefined : await fleet.counters(document.id));
-    return toRolloutView(document, counters);
+  const viewOf = async (document: RolloutDocument, isFrozen: boolean | Promise<boolean> = fleet.frozen()): Promise<RolloutView> => {
+    const [counters, frozen] = await Promise.all([
+      finalCountersOf(document) ?? (document.startedAtMs === null ? undefined : fleet.counters(document.id)),
+      isFrozen,
+    ]);
+    return toRolloutView(document, counters, frozen);
   };
 
   const unknown = (id: string): RolloutProblem => problem('rollout-not-found', `there is no rollout ${id}`);
@@ -191,7 +194,8 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
     const to = admit(request, resolved.to, verdict);
     if (dryRun === true) {
       const found = 'kind' in to ? to.errors.map(({ message }) => message) : [];
-      return { kind: 'preview', preview: await previewer.preview(request, resolved, { verdict, problems: found }) };
+      const diff = resolved.from === null ? undefined : await options.check?.diff(resolved.from, resolved.to);
+      return { kind: 'preview', preview: await previewer.preview(request, resolved, { verdict, diff, problems: found }) };
     }
     if ('kind' in to) return to;
     const former = request.supersede ? await store.activeOf(request.group) : undefined;
@@ -300,7 +304,8 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
         at = page.cursor ?? undefined;
         if (at === undefined || items.length >= limit) break;
       }
-      return { items: await Promise.all(items.map(viewOf)), nextCursor: at ?? null };
+      const isFrozen = items.some((document) => !isTerminal(document)) && (await fleet.frozen());
+      return { items: await Promise.all(items.map(async (document) => await viewOf(document, isFrozen))), nextCursor: at ?? null };
     },
 
     async act(id, action, { actor, rights, reason, expectedRev }) {
@@ -339,10 +344,10 @@ export function createRolloutService(options: RolloutServiceOptions): RolloutSer
       return answer(id, outcome);
     },
 
-    async failures(id) {
+    async failures(id, limit) {
       if ((await store.load(id)) === undefined) return undefined;
-      const [items, groups] = await Promise.all([fleet.failures(id), fleet.failureGroups(id)]);
-      return { items, groups };
+      const [{ items, total }, groups] = await Promise.all([fleet.failures(id, limit), fleet.failureGroups(id)]);
+      return { items, total, groups };
     },
 
     async events(id, afterSeq, limit = EVENTS_LIMIT) {

@@ -1,6 +1,7 @@
 import { LATE_WAVE } from '@opamp-gateway/shared/rollout-types';
 import { NO_COUNTERS, sumCounters, tallyOf, toCountsView } from './counters.ts';
 import type { Counters } from './counters.ts';
+import { isTerminal } from './document.ts';
 import type { RolloutDocument, WaveDocument } from './document.ts';
 import type { GateView, RolloutView } from './service.ts';
 import { toSizeView, toStrategyView } from './strategy-view.ts';
@@ -35,7 +36,7 @@ function toGateViews(wave: WaveDocument): GateView[] {
 }
 
 /** A rollout as the API shows it. */
-export function toRolloutView(document: RolloutDocument, counters: Counters = NO_COUNTERS): RolloutView {
+export function toRolloutView(document: RolloutDocument, counters: Counters = NO_COUNTERS, isFrozen = false): RolloutView {
   return {
     id: document.id,
     rev: document.rev,
@@ -70,5 +71,6 @@ export function toRolloutView(document: RolloutDocument, counters: Counters = NO
     warnings: [...document.warnings],
     preflight: document.preflight ?? null,
     eventSeq: document.eventSeq,
+    fleetFrozen: isFrozen && !isTerminal(document),
   };
 }

@@ -1,5 +1,6 @@
 import type { CommandRights } from './approval.ts';
 import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
+import type { Finding } from '../validation/finding.ts';
 import type { PreflightReport } from '../validation/preflight.ts';
 import type { PreflightSummary } from './document.ts';
 import type { HoldReason, RolloutPhase, RowStatus, WavePhase } from '@opamp-gateway/shared/rollout-types';
@@ -116,6 +117,8 @@ export interface RolloutView {
   preflight: PreflightSummary | null;
   /** Number of events so far. */
   eventSeq: number;
+  /** The whole fleet is frozen now: a running rollout offers to nobody new until it is unfrozen. False for one that has ended. */
+  fleetFrozen: boolean;
 }
 
 /** Where a rollout stands, as far as events tell it. */
@@ -171,6 +174,27 @@ export interface FailureGroups {
   byStratum: (FailureGroup & { stratum: Record<string, string> })[];
 }
 
+/** What differs between what a group runs now and what it would run. */
+export interface PreviewDiff {
+  /** Unified diff of all files, cut after at most 64 KiB at the end of a line; empty when both are the same. */
+  unified: string;
+  /** Lines that are new, and lines that are gone, in the whole of it. */
+  added: number;
+  removed: number;
+  truncated: boolean;
+}
+
+/** Findings of a config: all are counted, the first of them listed, errors before warnings. */
+export interface ValidationSummary {
+  errors: number;
+  warnings: number;
+  /** At most {@link MAX_SHOWN_FINDINGS}. */
+  findings: readonly Finding[];
+}
+
+/** Findings that a preview lists. */
+export const MAX_SHOWN_FINDINGS = 50;
+
 /** What a rollout would do, without doing it. */
 export interface RolloutPreview {
   group: string;
@@ -216,6 +240,10 @@ export interface RolloutPreview {
   eta: string;
   /** Which agents of the group could load the config; null when nothing was compared. */
   preflight: PreflightReport | null;
+  /** The config against what the group is proven on (or its baseline); null when there is nothing to compare with. */
+  diff: PreviewDiff | null;
+  /** What validation says of the config; null when it was not looked at. */
+  validation: ValidationSummary | null;
   /** Why it would be refused; empty when it would start. */
   problems: string[];
   /** What each gate would say now; webhooks and people are not asked. */
@@ -287,8 +315,8 @@ export interface RolloutService {
     patch: unknown,
     options: { actor: string; reason?: string | undefined; expectedRev?: number | undefined },
   ): Promise<ActOutcome>;
-  /** At most 1,000 per shard are kept. Undefined when there is no such rollout. */
-  failures(id: string): Promise<{ items: FailureView[]; groups: FailureGroups } | undefined>;
+  /** The groups, and at most `limit` of the `total` agents that are kept one by one. Undefined when there is no such rollout. */
+  failures(id: string, limit: number): Promise<{ items: FailureView[]; total: number; groups: FailureGroups } | undefined>;
   /** Events with `seq > afterSeq`, at most `limit` (default 1,000); undefined when there is no such rollout. */
   events(id: string, afterSeq: number, limit?: number): Promise<RolloutEvent[] | undefined>;
   /** Yields events with `seq > afterSeq` as they happen; ends with the rollout's last one or when the signal aborts. */

@@ -26,6 +26,7 @@ const VIEW: RolloutView = {
   warnings: ['no_way_back'],
   preflight: null,
   eventSeq: 1,
+  fleetFrozen: false,
 };
 
 function eventOf(seq: number): RolloutEvent {
@@ -172,6 +173,24 @@ describe('reading rollouts', () => {
     for (const path of ['/rollouts/r9', '/rollouts/r9/failures', '/rollouts/r9/events']) {
       expect((await call('GET', path)).body).toMatchObject({ status: 404, type: '/problems/rollout-not-found' });
     }
+  });
+
+  it('lists as many failures as were asked for', async () => {
+    const limits: number[] = [];
+    const failures: RolloutService['failures'] = async (_id, limit) => {
+      limits.push(limit);
+      return { items: [], total: 7, groups: { total: 7, omitted: 0, byMessage: [], byVersion: [], byStratum: [] } };
+    };
+    const { call } = await createFakeApi({ rollouts: fakeRollouts({ get: async () => VIEW, failures }) });
+    expect((await call('GET', '/rollouts/r1/failures')).body).toMatchObject({
+      items: [],
+      total: 7,
+      groups: { total: 7 },
+      nextCursor: null,
+    });
+    await call('GET', '/rollouts/r1/failures?limit=0');
+    expect(limits).toEqual([1_000, 0]);
+    for (const limit of ['-1', '16001', 'all']) expect((await call('GET', `/rollouts/r1/failures?limit=${limit}`)).status).toBe(400);
   });
 
   it('passes filters of the list on', async () => {

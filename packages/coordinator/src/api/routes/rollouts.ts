@@ -17,6 +17,8 @@ import type { ActOutcome, RolloutAction, RolloutBefore, RolloutView } from '../.
 const ID = schema.text('Id of the rollout.', { minLength: 1, maxLength: 128 });
 const IDEMPOTENCY_KEY_PATTERN = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
 const MAX_EVENTS = 1000;
+const MAX_FAILURES = 16_000;
+const DEFAULT_FAILURES = 1000;
 
 const STRATEGY: schema.JsonSchema = {
   type: 'object',
@@ -100,7 +102,7 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
           },
         },
         response: {
-          200: schema.answer('Preview.', { type: 'object' }),
+          200: schema.answer('Preview.', schema.ref('RolloutPreview')),
           202: schema.answer('It exists.', CREATED),
           ...schema.problems(
             'malformed-body',
@@ -199,10 +201,14 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
       schema: {
         tags: ['rollouts'],
         summary: 'What failed: groups of agents by message, version and stratum, and agents with their errors',
+        description: 'The groups count every agent. With `limit=0` they are all that is read: for those who look again and again.',
         params: schema.params({ id: ID }),
+        querystring: schema.query({
+          limit: schema.integer('Most agents that are listed.', { minimum: 0, maximum: MAX_FAILURES, default: DEFAULT_FAILURES }),
+        }),
         response: {
           200: schema.answer(
-            'The groups count every agent; of the agents at most 1,000 per shard are listed. Who was restored is still listed.',
+            'Of the agents at most 1,000 per shard are kept; `total` says how many. Who was restored is still listed.',
             schema.ref('RolloutFailures'),
           ),
           ...schema.problems('rollout-not-found'),
@@ -212,8 +218,9 @@ export function rolloutRoutes(app: FastifyInstance, dependencies: ApiDependencie
     async (request) => {
       const { id } = request.params as { id: string };
       await requireRollout(request.identity, id);
-      const { items, groups } = known(id, await rollouts.failures(id));
-      return { items, groups, nextCursor: null };
+      const { limit } = request.query as { limit: number };
+      const { items, total, groups } = known(id, await rollouts.failures(id, limit));
+      return { items, total, groups, nextCursor: null };
     },
   );
 
