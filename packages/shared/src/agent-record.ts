@@ -27,6 +27,19 @@ export interface StatusEntry {
   error?: string;
 }
 
+/** Times in a history are rounded down to this. */
+export const HISTORY_RESOLUTION_MS = 1_000;
+
+/**
+ * End of the time in which an agent reported a config as APPLIED that it has not left since: Unix milliseconds of the gateway's
+ * clock, exclusive, for the history does not say it better. Undefined when its newest entries (they come first) do not.
+ */
+export function appliedBeforeMs(history: readonly StatusEntry[], hash: string): number | undefined {
+  const others = history.findIndex((entry) => entry.hash !== hash);
+  const since = (others < 0 ? history : history.slice(0, others)).findLast((entry) => entry.status === 'APPLIED');
+  return since === undefined ? undefined : since.atMs + HISTORY_RESOLUTION_MS;
+}
+
 /** The record of one agent: hash `opamp:{ss}:agent:<uid>`. */
 export interface AgentRecord {
   uid: string;

@@ -1,4 +1,4 @@
-import { parseRecord, selectorAttributes } from '@opamp-gateway/shared/agent-record';
+import { appliedBeforeMs, parseRecord, selectorAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord, RecordField } from '@opamp-gateway/shared/agent-record';
 import { acceptsRemoteConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
@@ -69,10 +69,9 @@ export function createRecordReader(options: { client: RedisClient; keys: Keys })
       const row = record.rows.get(query.rollout);
       const touched = row !== undefined && !ROW_OF_NOBODY.has(row.status);
       if (touched !== cohort || (row !== undefined && !isSettled(row.status))) return [];
-      const appliedAtMs = record.history.findLast((entry) => entry.hash === query.toHash && entry.status === 'APPLIED')?.atMs;
-      const sinceMs = cohort ? (appliedAtMs ?? Number.POSITIVE_INFINITY) : query.sinceMs;
+      const sinceMs = cohort ? (appliedBeforeMs(record.history, query.toHash) ?? Number.POSITIVE_INFINITY) : query.sinceMs;
       return [
-        { stratum: stratumOf(record, query.spreadBy), unhealthy: record.healthy === false, reconnected: record.connectedAtMs > sinceMs },
+        { stratum: stratumOf(record, query.spreadBy), unhealthy: record.healthy === false, reconnected: record.connectedAtMs >= sinceMs },
       ];
     });
   };

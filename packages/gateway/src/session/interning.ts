@@ -1,3 +1,4 @@
+import { HISTORY_RESOLUTION_MS } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord, HealthNode, StatusEntry } from '@opamp-gateway/shared/agent-record';
 import type { FailedHash } from '@opamp-gateway/shared/fleet-spec';
 import type { Row } from '@opamp-gateway/shared/rollout-types';
@@ -8,7 +9,6 @@ const MAX_DISTINCT = 2_000;
 const MAX_CHARS = 1_024;
 /** Most kinds. */
 const MAX_KINDS = 1_000;
-const SECOND_MS = 1_000;
 
 /** A map that nobody writes into: thousands of agents share it until they have an entry. */
 class EmptyMap<Value> extends Map<string, Value> {
@@ -74,7 +74,7 @@ export class Interning {
 
   /** An entry of the history; its time is rounded down to the second, so that the agents of a wave share it. */
   entry({ hash, status, atMs, error }: StatusEntry): StatusEntry {
-    const roundedMs = Math.floor(atMs / SECOND_MS) * SECOND_MS;
+    const roundedMs = Math.floor(atMs / HISTORY_RESOLUTION_MS) * HISTORY_RESOLUTION_MS;
     const entry = { hash: this.text('hash', hash), status, atMs: roundedMs, ...(error === undefined ? {} : { error }) };
     return shared(this.#entries, `${hash} ${status} ${roundedMs} ${error ?? ''}`, entry);
   }
