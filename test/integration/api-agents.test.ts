@@ -86,7 +86,7 @@ beforeAll(async () => {
   await renewLease(redis.client, KEYS, { id: GATEWAY, leaseMs: 3_600_000, info });
   await report(UIDS, (_uid, index) => ({
     group: index % 3 === 0 ? 'prod' : '-',
-    facets: [`group=${index % 3 === 0 ? 'prod' : '-'}`, `health=${index % 10 === 0 ? 'unhealthy' : 'healthy'}`],
+    facets: [`group=${index % 3 === 0 ? 'prod' : '-'}`, `health=${index % 10 === 0 ? 'unhealthy' : 'healthy'}`].join('\n'),
     release: index % 5 === 4,
     set: {
       capabilities: RESTARTABLE,

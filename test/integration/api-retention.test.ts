@@ -51,7 +51,7 @@ async function putAgent(
     release: !options.connected,
     group: 'g',
     takesConfig: true,
-    facets: ['group=g'],
+    facets: 'group=g',
     effective,
     set: {},
     del: [],

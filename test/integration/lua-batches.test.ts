@@ -84,9 +84,9 @@ describe('a batch of writes', () => {
         uids.map((uid, i) => item(uid, epochs[i] ?? '', over)),
       );
     };
-    await flushAll({ facets: ['group=prod', 'status=unset'], rows: [row('offered')] });
+    await flushAll({ facets: 'group=prod\nstatus=unset', rows: [row('offered')] });
     const before = await commandCalls();
-    await flushAll({ facets: ['group=prod', 'status=applied'], set: { reportedStatus: 'APPLIED' }, rows: [row('applied')] });
+    await flushAll({ facets: 'group=prod\nstatus=applied', set: { reportedStatus: 'APPLIED' }, rows: [row('applied')] });
     const after = await commandCalls();
     expect(await redis.client.hgetall(shard.facets)).toEqual({ 'group=prod|1': '20', 'status=applied|1': '20' });
     expect(await counters()).toEqual({ '0:applied:1': '20' });
@@ -127,7 +127,7 @@ describe('a batch of writes', () => {
         .map((uid) =>
           item(uid, held.get(uid) ?? '0', {
             release: next(5) === 0,
-            facets: next(2) === 0 ? undefined : [`version=${next(3)}`, `health=${next(2)}`],
+            facets: next(2) === 0 ? undefined : `version=${next(3)}\nhealth=${next(2)}`,
             rows:
               next(3) === 0
                 ? []

@@ -231,10 +231,10 @@ describe('flush', () => {
 
   it('books group, members and facets in the same step, and moves them', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { group: 'prod', takesConfig: true, facets: ['group=prod', 'health=healthy'] });
+    await flush(A, epoch, { group: 'prod', takesConfig: true, facets: 'group=prod\nhealth=healthy' });
     expect(await redis.client.hgetall(shard.members('prod'))).toEqual({ [A]: `gw-1:${epoch}:1:` });
     expect(await redis.client.hgetall(shard.facets)).toEqual({ 'group=prod|1': '1', 'health=healthy|1': '1' });
-    await flush(A, epoch, { group: 'test', facets: ['group=test', 'health=healthy'] });
+    await flush(A, epoch, { group: 'test', facets: 'group=test\nhealth=healthy' });
     expect(await redis.client.hgetall(shard.members('prod'))).toEqual({});
     expect(await redis.client.hgetall(shard.facets)).toEqual({ 'group=test|1': '1', 'health=healthy|1': '1' });
     await flush(A, epoch, { release: true });
@@ -418,7 +418,7 @@ describe('finish', () => {
 describe('delete', () => {
   it('forgets an agent that is away, with its counters, and refuses every other', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered')], facets: ['x'] });
+    await flush(A, epoch, { rows: [row('offered')], facets: 'x' });
     expect(await deleteAgent(redis.client, shard, A)).toBe('connected');
     await flush(A, epoch, { release: true });
     expect(await deleteAgent(redis.client, shard, A)).toBe('open');

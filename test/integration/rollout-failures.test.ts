@@ -51,7 +51,7 @@ function lab(keys: Keys = redis.keys()) {
               release: false,
               group: 'prod',
               takesConfig: true,
-              facets: ['group=prod', `version=${version}`],
+              facets: ['group=prod', `version=${version}`].join('\n'),
               effective: undefined,
               set: {
                 attributes: JSON.stringify({ identifying: { 'os.type': 'linux' }, nonIdentifying: { region, 'os.type': 'other' } }),

@@ -101,7 +101,7 @@ export class FakeGateway {
       await this.#flush(agent, [], {
         group,
         takesConfig: true,
-        facets: [`group=${group}`],
+        facets: `group=${group}`,
         set: {
           capabilities: CAPABILITIES,
           attributes: JSON.stringify({ identifying: {}, nonIdentifying: agent.attributes }),

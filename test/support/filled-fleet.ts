@@ -164,7 +164,7 @@ function recordOf(
       `status=${status.toLowerCase()}`,
       `sync=${sync}`,
       `running=${status === 'APPLIED' ? hash.slice(0, 12) : ''}`,
-    ],
+    ].join('\n'),
     effective: encodeEffectiveConfig({ '': { body, contentType: 'text/yaml' } }, nowMs),
     set: {
       seq: '7',

@@ -9,7 +9,8 @@ export interface PendingWrite {
   effective: Buffer | undefined;
   group: string | undefined;
   takesConfig: boolean | undefined;
-  facets: readonly string[] | undefined;
+  /** Facets, one a line. */
+  facets: string | undefined;
   release: boolean;
 }
 

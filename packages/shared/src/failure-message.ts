@@ -24,6 +24,7 @@ const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
  * paths, times and long lists. The same for what is normalised already.
  */
 export function normalizeFailure(message: string): string {
+  if (message === '') return '';
   let text = message
     .slice(0, MAX_INPUT_CHARS)
     // Control characters separate fields where this is stored.

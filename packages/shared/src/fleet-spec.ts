@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { hash48 } from './bucket.ts';
+import { BUCKET_SPACE, hash48 } from './bucket.ts';
 import { matches, parseSelector } from './selector.ts';
 import type { Selector } from './selector.ts';
 
@@ -268,6 +268,8 @@ export function isInCohort(rollout: RolloutSpec, agent: DesiredInput): boolean {
     return false;
   if (canarySet(rollout).has(agent.origin)) return true;
   if (rollout.slices.length === 0) return false;
+  // The last wave, where no place has to be computed.
+  if (rollout.slices.some(({ boundary, selector }) => boundary >= BUCKET_SPACE && selector === '')) return true;
   const hash = hash48(rollout.salt, bucketOf(rollout, agent));
   return rollout.slices.some(
     (slice) => hash < slice.boundary && (slice.selector === '' || matches(selectorOf(slice.selector), agent.attributes)),

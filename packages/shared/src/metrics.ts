@@ -43,6 +43,8 @@ export interface MetricsOptions {
 export const LATENCY_BUCKETS_SECONDS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const NANOSECONDS = 1e9;
+/** Interval at which the event loop is measured; each time wakes the process up. */
+const EVENT_LOOP_LOOK_MS = 50;
 
 /** Builds the metrics of one process object; each name gets `prefix` and an underscore in front. */
 export function createMetrics(prefix: string, options: MetricsOptions = {}): Metrics {
@@ -53,7 +55,7 @@ export function createMetrics(prefix: string, options: MetricsOptions = {}): Met
     described.set(fullName, labels);
     return { name: fullName, help, labelNames: [...labels], registers: [registry] };
   };
-  const eventLoop = monitorEventLoopDelay({ resolution: 10 });
+  const eventLoop = monitorEventLoopDelay({ resolution: EVENT_LOOP_LOOK_MS });
   eventLoop.enable();
 
   const metrics: Metrics = {
@@ -91,7 +93,8 @@ function reportEventLoop(metrics: Metrics, eventLoop: IntervalHistogram): void {
         ['0.99', 99],
         ['1', 100],
       ] as const) {
-        gauge.set({ quantile }, eventLoop.percentile(percentile) / NANOSECONDS);
+        // What is recorded is the time from one look to the next.
+        gauge.set({ quantile }, Math.max(0, eventLoop.percentile(percentile) / NANOSECONDS - EVENT_LOOP_LOOK_MS / 1_000));
       }
       eventLoop.reset();
     },

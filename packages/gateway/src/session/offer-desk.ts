@@ -47,6 +47,8 @@ const SLOW_AFTER_MS = 2_000;
 /** Their window as a part of the first: where everybody is slow, more offers under way would make it worse. */
 const SLOW_SHARE = 0.5;
 const TRAILING_WINDOW_MS = 600_000;
+/** Longest value of a facet. */
+const MAX_FACET_CHARS = 128;
 /** Longest time that one look at the waiting offers may take. */
 const TICK_BUDGET_MS = 20;
 
@@ -187,7 +189,6 @@ export class OfferDesk {
   /** Recomputes the facet counters the agent is counted under. */
   bookFacets(session: AgentSession): void {
     const { record, desired: want } = session;
-    const word = (key: string, value: string | undefined): string => `${key}=${(value ?? '').slice(0, 128).replaceAll(/[\n|]/g, ' ')}`;
     const group = want?.group?.name ?? NO_GROUP;
     const health = record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy';
     const facets = [
@@ -205,7 +206,7 @@ export class OfferDesk {
     const text = facets.join('\n');
     if (text === session.facetText) return;
     session.facetText = interned.text('facets', text);
-    session.write().facets = facets;
+    session.write().facets = session.facetText;
     this.#options.writer.markDirty(session);
   }
 
@@ -440,6 +441,12 @@ interface CreditWindow {
 
 function createWindow(): CreditWindow {
   return { sessions: new Set(), bytes: 0 };
+}
+
+/** One facet, without the characters that separate facets where they are stored. */
+function word(key: string, value = ''): string {
+  const isPlain = value.length <= MAX_FACET_CHARS && !value.includes('\n') && !value.includes('|');
+  return `${key}=${isPlain ? value : value.slice(0, MAX_FACET_CHARS).replaceAll(/[\n|]/g, ' ')}`;
 }
 
 /** How an agent stands to its desired config. */

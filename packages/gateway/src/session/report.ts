@@ -3,7 +3,7 @@ import type { AgentToServer, ComponentHealth } from '@opamp-gateway/proto/opamp'
 import { RemoteConfigStatuses } from '@opamp-gateway/proto/opamp';
 import type { AgentRecord, HealthNode, RecordField, ReportedStatus } from '@opamp-gateway/shared/agent-record';
 import { reportsHealth, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
-import { encodeEffectiveConfig } from '@opamp-gateway/shared/effective-config';
+import { EffectiveConfigEncoder } from '@opamp-gateway/shared/effective-config';
 import { flattenDescription } from '@opamp-gateway/shared/key-value';
 import { interned } from './interning.ts';
 
@@ -29,6 +29,9 @@ export interface ReportChanges {
   /** A remote_config_status was in the message; the caller applies it before it merges it. */
   status: { hash: string; status: ReportedStatus; error: string } | undefined;
 }
+
+/** Of this process: what agents of all connections have in common. */
+const effectiveConfigs = new EffectiveConfigEncoder();
 
 const STATUS_WORDS: Record<number, ReportedStatus> = {
   [RemoteConfigStatuses.RemoteConfigStatuses_UNSET]: 'UNSET',
@@ -100,7 +103,7 @@ export function mergeReport(
     record.healthTree = interned.health(tree);
   }
   if (message.effectiveConfig?.configMap !== undefined && options.keepEffective) {
-    changes.effective = encodeEffectiveConfig(message.effectiveConfig.configMap.configMap, options.nowMs);
+    changes.effective = effectiveConfigs.encode(message.effectiveConfig.configMap.configMap, options.nowMs);
   }
   if (message.remoteConfigStatus !== undefined) {
     const reported = message.remoteConfigStatus;

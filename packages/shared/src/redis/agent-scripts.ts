@@ -79,8 +79,8 @@ export interface FlushItem {
   /** Undefined = unchanged. */
   group: string | undefined;
   takesConfig: boolean | undefined;
-  /** Facet counters this agent is to be counted under, undefined = unchanged. */
-  facets: readonly string[] | undefined;
+  /** Facet counters this agent is to be counted under, one a line; undefined = unchanged. */
+  facets: string | undefined;
   /** Effective config, already compressed; undefined = unchanged. */
   effective: Buffer | undefined;
   set: Readonly<Record<string, string>>;
@@ -107,7 +107,7 @@ export async function flushAgents(
       item.release ? 'release' : 'write',
       item.group ?? '',
       item.takesConfig === undefined ? '' : item.takesConfig ? '1' : '0',
-      item.facets === undefined ? '\0' : item.facets.join('\n'),
+      item.facets ?? '\0',
       item.effective ?? '',
       set.length,
     );
