@@ -1,6 +1,6 @@
 /** Where agents connect to. */
-import { connect as connectTcp, type OnReadOpts, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import { hash32 } from './random.ts';
 
 /** One server address, whichever of ws, wss, http and https the URL named. */
@@ -89,6 +89,8 @@ export type OpenSocket = (target: ServerTarget, onData: (data: Buffer) => void) 
  */
 export function createSocketOpener(tls: TlsMaterial = {}): OpenSocket {
   const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+  // One for all sockets: made anew for each it would be most of what a connect costs.
+  let secureContext: SecureContext | undefined;
   return (target, onData) => {
     const onread: OnReadOpts = {
       buffer: readBuffer,
@@ -99,7 +101,15 @@ export function createSocketOpener(tls: TlsMaterial = {}): OpenSocket {
     };
     const { host, port } = target;
     if (!target.tls) return connectTcp({ host, port, noDelay: true, onread });
-    const socket = connectTls({ host, port, servername: host, rejectUnauthorized: tls.ca !== undefined, ...tls });
+    secureContext ??= createSecureContext(tls);
+    // A server name is a name: addresses are checked without one.
+    const socket = connectTls({
+      host,
+      port,
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      rejectUnauthorized: tls.ca !== undefined,
+      secureContext,
+    });
     socket.on('data', onData);
     return socket;
   };

@@ -36,6 +36,11 @@ export class Fleet {
     return fleet;
   }
 
+  /** Another fleet, as this one but for these options; it has to be started and closed by itself. */
+  async another(options: Pick<FleetOptions, 'agents' | 'workers'> & Partial<FleetOptions>): Promise<Fleet> {
+    return Fleet.create({ ...this.#options, ...options });
+  }
+
   /** Adds agents in workers of their own and boots them. Throws RangeError for too many agents on a worker. */
   async grow(growth: FleetGrowth): Promise<void> {
     const added = await this.#add(growth);

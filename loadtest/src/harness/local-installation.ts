@@ -64,11 +64,14 @@ export class LocalInstallation {
   /** Settings of single processes. */
   readonly #own = new Map<string, Settings>();
   readonly #taken = new Set<number>();
+  /** Of the last gateway that was added: none is used twice. */
+  #gatewayNumber: number;
   #isStopping = false;
 
   private constructor(options: LocalOptions, directory: string) {
     this.#options = options;
     this.#directory = directory;
+    this.#gatewayNumber = options.gateways;
   }
 
   /** Starts Redis, then the rest side by side. Throws StartError with the last log lines of what does not come up. */
@@ -90,11 +93,23 @@ export class LocalInstallation {
 
   /** Starts more gateways; answers their names. `settings` are theirs alone. */
   async addGateways(count: number, settings: Settings = {}): Promise<readonly string[]> {
-    const first = this.#of('gateway').length + 1;
-    const names = Array.from({ length: count }, (_, index) => `gateway-${first + index}`);
+    const names = Array.from({ length: count }, (_, index) => `gateway-${this.#gatewayNumber + index + 1}`);
+    this.#gatewayNumber += count;
     for (const name of names) this.#own.set(name, settings);
     await this.#addAll(names.map((name) => ['gateway', name] as const));
     return names;
+  }
+
+  /** Drains a gateway and forgets it. */
+  async remove(name: string): Promise<void> {
+    await this.end(name, 'SIGTERM');
+    this.#members.delete(name);
+    this.#own.delete(name);
+  }
+
+  /** Where the files of this run are, until `stop`. */
+  get directory(): string {
+    return this.#directory;
   }
 
   /** URLs for agents, also of gateways that are down. */

@@ -47,6 +47,7 @@ describe('the command line', () => {
       'rollout',
       'refuse',
       'storm',
+      'soak',
       'stuck',
     ]);
   });
@@ -91,6 +92,8 @@ describe('the command line', () => {
     [['--local', '--scenario', 'nonsense']],
     [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'drain']],
     [['--local', '--set', 'PATH=1']],
+    [['--local', '--soak-minutes', '0']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'tls']],
     [['--local', '--scenario', 'million,rollout']],
     [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'million']],
     [['--local', '--scenario', 'million', '--step', '0']],

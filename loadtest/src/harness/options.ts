@@ -40,6 +40,8 @@ export interface LoadTestOptions {
   readonly configBytes: readonly number[];
   readonly holdMs: number;
   readonly soak: string;
+  /** Length of the scenario soak. */
+  readonly soakMs: number;
   /** Sizes of the waves of rollouts; undefined: canaries, then everybody. */
   readonly waves: readonly WaveSize[] | undefined;
   /** Simulated time from an offer to APPLIED. */
@@ -153,6 +155,7 @@ const OPTIONS = {
   'config-kb': { type: 'string', default: '1,4,16,64' },
   hold: { type: 'string', default: '30' },
   soak: { type: 'string', default: '1s' },
+  'soak-minutes': { type: 'string', default: '10' },
   waves: { type: 'string' },
   'apply-ms': { type: 'string', default: '300' },
   heartbeat: { type: 'string' },
@@ -209,6 +212,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     configBytes,
     holdMs: numberIn('hold', values.hold, 0, 1e6, false) * 1_000,
     soak: values.soak,
+    soakMs: numberIn('soak-minutes', values['soak-minutes'], 0.1, 100_000, false) * 60_000,
     waves: wavesOf(values.waves),
     applyMs,
     heartbeatMs,

@@ -30,6 +30,8 @@ export interface ScenarioSettings {
   /** How `million` goes. */
   readonly steps: Steps;
   readonly holdMs: number;
+  /** How long `soak` goes on. */
+  readonly soakMs: number;
   /** Time between waves, as the API takes it: `1s`. */
   readonly soak: string;
   /** Sizes of waves; undefined: canaries, then everybody. */

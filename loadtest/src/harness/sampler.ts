@@ -51,12 +51,12 @@ export class Sampler {
     this.#sources = sources;
   }
 
-  /** Reads everything now. */
-  async snapshot(): Promise<Snapshot> {
+  /** Reads everything now, and some processes more. */
+  async snapshot(more: readonly SampledProcess[] = []): Promise<Snapshot> {
     const { redisPort } = this.#sources;
     const [processes, redis, kernel] = await Promise.all([
       Promise.all(
-        this.#sources.processes().map(async (process) => ({
+        [...this.#sources.processes(), ...more].map(async (process) => ({
           ...process,
           usage: await readProcess(process.pid),
           metrics: process.adminUrl === undefined ? undefined : await readMetrics(process.adminUrl),

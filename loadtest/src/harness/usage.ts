@@ -28,6 +28,7 @@ load
   --config-kb LIST        config sizes for rollouts (default 1,4,16,64)
   --hold SECONDS          idle time of the ramp (default 30)
   --soak DURATION         pause after every wave but the last (default 1s)
+  --soak-minutes N        length of the scenario soak (default 10)
   --waves LIST            waves of rollouts, each all agents so far as a number or a percentage, the last 100%
                           (default: 20 canaries, or a tenth of fewer than 200 agents, then 100%)
   --apply-ms N            simulated time of applying a config (default 300)

@@ -7,7 +7,21 @@ import { ramp } from './ramp.ts';
 import { redisRestart } from './redis-restart.ts';
 import { refuse } from './refuse.ts';
 import { rollout } from './rollout.ts';
+import { soak } from './soak.ts';
 import { storm } from './storm.ts';
 import { stuckAgents } from './stuck.ts';
+import { tls } from './tls.ts';
 
-export const SCENARIOS: readonly Scenario[] = [ramp, rollout, refuse, gatewayKill, drain, storm, redisRestart, stuckAgents, million];
+export const SCENARIOS: readonly Scenario[] = [
+  ramp,
+  rollout,
+  refuse,
+  gatewayKill,
+  drain,
+  storm,
+  redisRestart,
+  soak,
+  tls,
+  stuckAgents,
+  million,
+];

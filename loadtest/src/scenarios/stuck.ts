@@ -1,36 +1,39 @@
-/** Some agents stop reading, and a large config is rolled out to everybody. */
+/** Some agents stop reading, and a large config is rolled out to everybody; before that the same to a fleet of which all read. */
 import { rollOut } from '../harness/rollout.ts';
 import { figure, type Outcome, type Run, type Scenario } from '../harness/run.ts';
 import { rssOf } from '../harness/sampler.ts';
+import { pause } from '../harness/wait-for.ts';
 
 const CONFIG_BYTES = 256 * 1_024;
 const BYTES_PER_MB = 1_048_576;
+const ACK_TIMEOUT = '60s';
+const SETTLE_MS = 5_000;
 
 async function run(stage: Run): Promise<Outcome> {
   const { fleet, sampler, settings } = stage;
   const startedMs = Date.now();
+  const gateways = (await sampler.snapshot()).processes.filter(({ kind }) => kind === 'gateway').length;
+  const memory = async (): Promise<number> => (rssOf(await sampler.snapshot(), 'gateway') ?? Number.NaN) / BYTES_PER_MB;
+  const plan = { configBytes: CONFIG_BYTES, mute: ['stuck'], ackTimeout: ACK_TIMEOUT };
+  const empty = await memory();
+  const healthy = await rollOut(stage, { ...plan, label: 'config of 256 KB, everybody reads' }, startedMs);
+  // What the first one left behind is given back, as far as it will be.
+  await pause(SETTLE_MS, () => stage.check());
+  const before = await memory();
   const stuck = await fleet.control({ do: 'set-profile', profile: 'stuck' }, { fraction: settings.stuckFraction, salt: 'stuck' });
-  const before = await sampler.snapshot();
-  const outcome = await rollOut(
-    stage,
-    { label: 'config of 256 KB, some agents stuck', configBytes: CONFIG_BYTES, mute: ['stuck'], ackTimeout: '30s' },
-    startedMs,
-  );
-  const after = await sampler.snapshot();
-  const [rssBefore, rssAfter] = [rssOf(before, 'gateway'), rssOf(after, 'gateway')];
+  const outcome = await rollOut(stage, { ...plan, label: 'config of 256 KB, some agents stuck' }, startedMs);
+  const after = await memory();
+  const [t99Healthy, t99] = [healthy.figures.lastWave.t99, outcome.figures.lastWave.t99];
   return {
     figures: [
       figure('stuck', 'agents that read nothing', stuck, 'agents'),
-      figure(
-        'rss-growth',
-        'growth of all gateways together',
-        rssBefore === undefined || rssAfter === undefined ? undefined : (rssAfter - rssBefore) / BYTES_PER_MB,
-        'MB',
-      ),
+      figure('rss-growth-healthy', 'growth of a gateway while everybody reads', (before - empty) / gateways, 'MB'),
+      figure('rss-growth', 'further growth of a gateway with stuck agents', (after - before) / gateways, 'MB'),
+      figure('t99-ratio', 't99 of the healthy agents beside stuck ones, as a part of that without them', (t99 * 100) / t99Healthy, '%'),
     ],
-    rollouts: [outcome.figures],
-    marks: outcome.marks,
-    oracle: outcome.oracle,
+    rollouts: [healthy.figures, outcome.figures],
+    marks: [...healthy.marks, ...outcome.marks],
+    oracle: { ...outcome.oracle, differences: [...healthy.oracle.differences, ...outcome.oracle.differences] },
   };
 }
 
