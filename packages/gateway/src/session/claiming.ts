@@ -165,6 +165,7 @@ export class Claiming {
       rewriteAll(session, { spec, desk, writer });
       // A record without attributes is one the store has lost: nothing of the agent is known there.
       if (claim.fields['attributes'] === undefined) session.fullStateOwed = true;
+      this.#options.registry.noteAsking(session);
       desk.evaluate(session, 'session');
     } catch (thrown) {
       this.#options.events.rejected('store_unavailable', { uid: session.uid, error: toError(thrown).message });
@@ -237,6 +238,7 @@ export class Claiming {
       session.awaitingReportUntilMs = Math.min(now, asked?.atMs ?? now) + AWAIT_REPORT_MS;
     }
     if (record.gap) session.fullStateOwed = true;
+    this.#options.registry.noteAsking(session);
     if (session.outlet.transport === 'ws') desk.holdAgain(session);
     if (record.healthy === false) health.watch(session);
   }

@@ -17,12 +17,18 @@ export class HealthWatch {
   readonly #writer: SessionWriter;
   readonly #degradedAfterMs: number;
   readonly #watched = new Set<AgentSession>();
+  #unhealthy = 0;
 
   constructor(options: { spec: SpecSource; desk: OfferDesk; writer: SessionWriter; degradedAfterMs: number }) {
     this.#spec = options.spec;
     this.#desk = options.desk;
     this.#writer = options.writer;
     this.#degradedAfterMs = options.degradedAfterMs;
+  }
+
+  /** Number of sessions whose agents report themselves unhealthy, as of the last tick: those are watched all the time. */
+  get unhealthy(): number {
+    return this.#unhealthy;
   }
 
   /** Looks at the session with each tick from now on, until nothing is to be judged. */
@@ -36,9 +42,12 @@ export class HealthWatch {
 
   /** Called once a second. */
   tick(nowMs: number): void {
+    let unhealthy = 0;
     for (const session of this.#watched) {
       if (session.phase !== 'live' || !this.judge(session, nowMs)) this.#watched.delete(session);
+      else if (session.record.healthy === false) unhealthy += 1;
     }
+    this.#unhealthy = unhealthy;
   }
 
   /** Applies the rules to one session; true while something is still to be watched. */

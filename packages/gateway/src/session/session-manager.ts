@@ -24,7 +24,7 @@ import { ReplyDesk } from './reply-desk.ts';
 import { isComplete, mergeReport, messageDigest } from './report.ts';
 import { rewriteAll } from './rewrite.ts';
 import type { SessionManagerOptions } from './session-options.ts';
-import { SessionRegistry } from './session-registry.ts';
+import { isAsking, SessionRegistry } from './session-registry.ts';
 import { StatusDesk } from './status-desk.ts';
 
 /** Most times that one poll is reconciled when others claim the same agent. */
@@ -47,7 +47,6 @@ export class SessionManager {
   readonly #superseded = new Set<AgentSession>();
   /** HTTP exchanges of one agent run one after the other. */
   readonly #exchanges = new Map<string, Promise<void>>();
-  #unhealthy = 0;
 
   constructor(options: SessionManagerOptions) {
     this.#options = options;
@@ -129,7 +128,7 @@ export class SessionManager {
 
   /** Number of connected agents that report themselves unhealthy, as of the last tick. */
   get unhealthy(): number {
-    return this.#unhealthy;
+    return this.health.unhealthy;
   }
 
   /** One WebSocket message (header included). */
@@ -263,17 +262,17 @@ export class SessionManager {
     const now = this.#options.clock.nowMs();
     this.health.tick(now);
     this.#fullState.sweep(now);
-    let unhealthy = 0;
-    for (const session of this.registry.sessions()) {
-      if (session.phase !== 'live') continue;
-      if (session.record.healthy === false) unhealthy += 1;
+    for (const session of this.registry.asking) {
+      if (session.phase !== 'live' || !isAsking(session)) {
+        this.registry.asking.delete(session);
+        continue;
+      }
       this.#replies.askAgain(session);
       if (session.awaitingReportUntilMs !== 0 && session.awaitingReportUntilMs <= now) {
         session.awaitingReportUntilMs = 0;
         this.desk.evaluate(session, 'session');
       }
     }
-    this.#unhealthy = unhealthy;
     for (const session of this.#superseded) {
       if (now - session.supersededAtMs < 2 * this.#options.heartbeatIntervalMs) break;
       // Silence: the agent has moved. Its connection is closed unless it carries others.
@@ -394,6 +393,7 @@ export class SessionManager {
     const complete = isComplete(message, message.capabilities === 0n ? record.capabilities : message.capabilities);
     if (complete) session.fullStateOwed = false;
     else if (gap) session.fullStateOwed = true;
+    this.registry.noteAsking(session);
     // The gap outlives this connection: a question that is lost with it is asked again on the next.
     const missed = !complete && (gap || record.gap);
     if (missed !== record.gap) session.write().set.gap = missed ? '1' : '';

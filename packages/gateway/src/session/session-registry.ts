@@ -7,6 +7,8 @@ type Sessions = Map<string, AgentSession>;
 /** Sessions of this gateway: the live one of each uid, and all of each connection (a connection may carry several agents). */
 export class SessionRegistry {
   readonly #byUid = new Map<string, AgentSession>();
+  /** Sessions that have a question for their agent, or wait for its report; the others need no look until they are spoken to. */
+  readonly asking = new Set<AgentSession>();
 
   /** Number of agents held here. */
   get size(): number {
@@ -49,9 +51,15 @@ export class SessionRegistry {
     }
   }
 
+  /** Keeps the session among those that are looked at every second, for as long as it asks or waits. */
+  noteAsking(session: AgentSession): void {
+    if (session.outlet.transport === 'ws' && isAsking(session)) this.asking.add(session);
+  }
+
   /** The session no longer owns its uid (taken over, or gone); its connection still knows it. */
   disown(session: AgentSession): void {
     if (this.#byUid.get(session.uid) === session) this.#byUid.delete(session.uid);
+    this.asking.delete(session);
   }
 
   /** Forgets a session altogether. */
@@ -77,4 +85,9 @@ export class SessionRegistry {
   sessions(): IterableIterator<AgentSession> {
     return this.#byUid.values();
   }
+}
+
+/** Whether the session has a question for its agent, or waits for its report. */
+export function isAsking({ fullStateOwed, offerQuestion, awaitingReportUntilMs }: AgentSession): boolean {
+  return fullStateOwed || offerQuestion || awaitingReportUntilMs !== 0;
 }
