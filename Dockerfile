@@ -49,7 +49,10 @@ COPY --from=build /app/proto proto
 COPY --from=build /app/packages packages
 COPY LICENSE ./
 RUN for program in gateway:gateway coordinator:coordinator opampctl:cli; do \
-      printf '#!/bin/sh\nexec node --enable-source-maps /app/packages/%s/dist/main.js "$@"\n' "${program#*:}" > "/usr/local/bin/${program%:*}"; \
+      options=--enable-source-maps; \
+      # As in scripts/commands.mjs.
+      if [ "$program" = gateway:gateway ]; then options="$options --max-semi-space-size=8 --heap-growing-percent=40"; fi; \
+      printf '#!/bin/sh\nexec node %s /app/packages/%s/dist/main.js "$@"\n' "$options" "${program#*:}" > "/usr/local/bin/${program%:*}"; \
       chmod 755 "/usr/local/bin/${program%:*}"; \
     done \
  # A volume mounted here for API tokens starts out as a folder of the user below.

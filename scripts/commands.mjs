@@ -9,6 +9,8 @@
 
 /** For what `tsc -b` wrote: stack traces with TypeScript lines. */
 const COMPILED = ['--enable-source-maps'];
+/** A gateway collects garbage earlier: docs/performance.md has what that costs and saves. The image and the unit start it the same way. */
+const GATEWAY = [...COMPILED, '--max-semi-space-size=8', '--heap-growing-percent=40'];
 /** For TypeScript run straight from its source: Node 22 strips the types, `source` finds the packages' own sources. */
 const SOURCE = ['--conditions=source', '--disable-warning=ExperimentalWarning'];
 
@@ -32,7 +34,7 @@ export const COMMANDS = {
     nodeArgs: SOURCE,
   },
   conformance: { does: 'protocol conformance report', redis: true, entry: 'test/conformance/main.ts', nodeArgs: SOURCE },
-  gateway: { does: 'one gateway, configured by OPAMP_ variables', entry: 'packages/gateway/dist/main.js', nodeArgs: COMPILED },
+  gateway: { does: 'one gateway, configured by OPAMP_ variables', entry: 'packages/gateway/dist/main.js', nodeArgs: GATEWAY },
   coordinator: { does: 'one coordinator, configured by OPAMP_ variables', entry: 'packages/coordinator/dist/main.js', nodeArgs: COMPILED },
   opampctl: { does: 'the command line client', entry: 'packages/cli/dist/main.js', nodeArgs: COMPILED, cwd: 'caller' },
   loadtest: {

@@ -84,6 +84,17 @@ test('the metric by which gateways are scaled is one that gateways have', async 
   expect(metrics).toContain(`\`${metric}\``);
 });
 
+test('a gateway has the same Node options however it is started', async () => {
+  const text = async (file: string): Promise<string> => await readFile(join(ROOT, file), 'utf8');
+  const [, list = ''] = /^const GATEWAY = \[\.\.\.COMPILED, (.+)\];$/mu.exec(await text('scripts/commands.mjs')) ?? [];
+  const options = [...list.matchAll(/'(--[^']+)'/gu)].map(([, option = '']) => option);
+  expect(options).toHaveLength(2);
+  await run(process.execPath, [...options, '--version']);
+  expect(await text('Dockerfile')).toContain(`options="$options ${options.join(' ')}"`);
+  expect(await text('deploy/systemd/opamp-gateway@.service')).toContain(`--enable-source-maps ${options.join(' ')} /opt/`);
+  expect(await text('loadtest/src/demo/processes.ts')).toContain(`gateway: ['--enable-source-maps', ${list}],`);
+});
+
 test('docker-compose takes docker-compose.yml', async (context) => {
   await needTool(context, 'docker-compose', 'version');
   const { stdout } = await run('docker-compose', ['-f', join(ROOT, 'docker-compose.yml'), 'config', '--services']);

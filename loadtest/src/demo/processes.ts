@@ -198,7 +198,6 @@ export async function startInstallation(group: ProcessGroup, gateways: number): 
   const redisPort = await findFreePort(taken);
   await startRedis(group, redisPort);
   const common = { OPAMP_REDIS_URL: `redis://${HOST}:${redisPort}`, OPAMP_LOG_LEVEL: 'info' };
-  const main = (name: string): string => join(REPOSITORY, 'packages', name, 'dist', 'main.js');
   const gatewayUrls: string[] = [];
   const adminUrls: string[] = [];
 
@@ -207,7 +206,7 @@ export async function startInstallation(group: ProcessGroup, gateways: number): 
   starts.push(
     group.start(
       'coordinator',
-      [process.execPath, '--enable-source-maps', main('coordinator')],
+      commandOf('coordinator'),
       {
         ...common,
         OPAMP_COORDINATOR_HOST: HOST,
@@ -227,14 +226,21 @@ export async function startInstallation(group: ProcessGroup, gateways: number): 
       OPAMP_GATEWAY_PORT: String(port),
       OPAMP_GATEWAY_ADMIN_PORT: String(admin),
     };
-    starts.push(
-      group.start(`gateway-${number}`, [process.execPath, '--enable-source-maps', main('gateway')], settings, async () =>
-        answersOk(`http://${HOST}:${admin}/readyz`),
-      ),
-    );
+    starts.push(group.start(`gateway-${number}`, commandOf('gateway'), settings, async () => answersOk(`http://${HOST}:${admin}/readyz`)));
     gatewayUrls.push(`http://${HOST}:${port}/v1/opamp`);
     adminUrls.push(`http://${HOST}:${admin}`);
   }
   await Promise.all(starts);
   return { coordinatorUrl: `http://${HOST}:${coordinatorPort}`, gatewayUrls, adminUrls };
+}
+
+/** Node options of each program, as scripts/commands.mjs has them. */
+const NODE_OPTIONS = {
+  gateway: ['--enable-source-maps', '--max-semi-space-size=8', '--heap-growing-percent=40'],
+  coordinator: ['--enable-source-maps'],
+};
+
+/** Program and arguments that start a gateway or a coordinator of this checkout. */
+export function commandOf(kind: 'gateway' | 'coordinator'): readonly string[] {
+  return [process.execPath, ...NODE_OPTIONS[kind], join(REPOSITORY, 'packages', kind, 'dist', 'main.js')];
 }

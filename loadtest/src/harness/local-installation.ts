@@ -5,8 +5,8 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { childEnvironment, REPOSITORY } from '../demo/config.ts';
-import { answersOk, findFreePort, StartError } from '../demo/processes.ts';
+import { childEnvironment } from '../demo/config.ts';
+import { answersOk, commandOf, findFreePort, StartError } from '../demo/processes.ts';
 
 const HOST = '127.0.0.1';
 const READY_DEADLINE_MS = 60_000;
@@ -249,8 +249,7 @@ export class LocalInstallation {
       const server = await this.#run(name, ['redis-server', ...args], {});
       return server.child.pid === undefined ? this.#run(name, ['valkey-server', ...args], {}) : server;
     }
-    const main = join(REPOSITORY, 'packages', kind, 'dist', 'main.js');
-    return this.#run(name, [process.execPath, '--enable-source-maps', main], this.#environment(member));
+    return this.#run(name, commandOf(kind), this.#environment(member));
   }
 
   #environment({ kind, name, port, adminPort, starts }: Pick<Member, 'kind' | 'name' | 'port' | 'adminPort' | 'starts'>): Settings {
