@@ -30,19 +30,24 @@ export interface ReportSource {
   readonly attributes: () => AgentAttributes;
 }
 
+/** Hears of each status that leaves with a message. */
+export interface StatusListener {
+  noteReported(status: ConfigStatus): void;
+}
+
 /** Pending parts and the sequence number of one supervisor process. */
 export class AgentOutbox {
   readonly #components: ComponentInventory;
   readonly #lean: boolean;
-  readonly #onStatus: (status: ConfigStatus) => void;
+  readonly #listener: StatusListener;
   #sequenceNum = 0;
   #pending = 0;
 
-  /** `onStatus` hears of each status that leaves with a message. `lean` leaves component trees out. */
-  constructor(components: ComponentInventory, lean: boolean, onStatus: (status: ConfigStatus) => void) {
+  /** `lean` leaves component trees out. */
+  constructor(components: ComponentInventory, lean: boolean, listener: StatusListener) {
     this.#components = components;
     this.#lean = lean;
-    this.#onStatus = onStatus;
+    this.#listener = listener;
   }
 
   /** A new process: everything is pending, and the numbers start again. */
@@ -83,7 +88,7 @@ export class AgentOutbox {
       add(AGENT_FIELD.effectiveConfig, effectiveConfig);
     }
     if ((parts & PART.status) !== 0) {
-      this.#onStatus(status);
+      this.#listener.noteReported(status);
       add(AGENT_FIELD.remoteConfigStatus, encodeStatus(status));
     }
     if ((parts & PART.packages) !== 0) add(AGENT_FIELD.packageStatuses, EMPTY);

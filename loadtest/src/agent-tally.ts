@@ -6,8 +6,19 @@ import type { SimConfig } from './sim-config.ts';
 
 const KEPT_OFFERS = 64;
 
-function addOnce(list: string[], hash: string): void {
-  if (!list.includes(hash)) list.push(hash);
+/** Hashes and when each came first: most agents have none or one, and no list of their own before. */
+interface Firsts {
+  readonly hashes: string[];
+  readonly atMs: number[];
+}
+
+function withFirst(firsts: Firsts | undefined, hash: string): Firsts {
+  if (firsts === undefined) return { hashes: [hash], atMs: [Date.now()] };
+  if (!firsts.hashes.includes(hash)) {
+    firsts.hashes.push(hash);
+    firsts.atMs.push(Date.now());
+  }
+  return firsts;
 }
 
 /** Counts and lists of one agent. */
@@ -29,13 +40,11 @@ export class AgentTally {
   #repeatedWhileApplying = 0;
   #reofferedFailed = 0;
   #lastReported: ConfigStatus = NO_STATUS;
-  readonly #offers: OfferRecord[] = [];
-  readonly #everApplied: string[] = [];
-  readonly #appliedAtMs: number[] = [];
-  readonly #everFailed: string[] = [];
-  readonly #failedAtMs: number[] = [];
+  #offers: OfferRecord[] | undefined;
+  #applied: Firsts | undefined;
+  #failed: Firsts | undefined;
+  #ran: Firsts | undefined;
   #reportedAtMs = 0;
-  readonly #everRan: string[] = [];
 
   /** What left last. */
   get lastReported(): ConfigStatus {
@@ -49,6 +58,7 @@ export class AgentTally {
 
   /** An offer has arrived while `applying` was under way and `status` was the last one. */
   noteOffer(config: SimConfig, applying: SimConfig | undefined, status: ConfigStatus): void {
+    this.#offers ??= [];
     const previous = this.#offers.at(-1)?.hash;
     const hadFailed = status.status === RemoteConfigStatuses.RemoteConfigStatuses_FAILED && status.config === config;
     this.#offerCount += 1;
@@ -65,19 +75,13 @@ export class AgentTally {
     this.#reportedAtMs = Date.now();
     const hash = status.config?.hashHex;
     if (hash === undefined) return;
-    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_APPLIED) {
-      addOnce(this.#everApplied, hash);
-      if (this.#appliedAtMs.length < this.#everApplied.length) this.#appliedAtMs.push(Date.now());
-    }
-    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_FAILED) {
-      addOnce(this.#everFailed, hash);
-      if (this.#failedAtMs.length < this.#everFailed.length) this.#failedAtMs.push(Date.now());
-    }
+    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_APPLIED) this.#applied = withFirst(this.#applied, hash);
+    if (status.status === RemoteConfigStatuses.RemoteConfigStatuses_FAILED) this.#failed = withFirst(this.#failed, hash);
   }
 
   /** The collector runs this config. */
   noteRan(config: SimConfig): void {
-    addOnce(this.#everRan, config.hashHex);
+    this.#ran = withFirst(this.#ran, config.hashHex);
   }
 
   /** This side of the record. */
@@ -90,14 +94,14 @@ export class AgentTally {
       connected: this.connected,
       server: this.server,
       lastReported: { status: statusName(status), hash: config?.hashHex ?? null, error },
-      offers: [...this.#offers],
+      offers: [...(this.#offers ?? [])],
       offerCount: this.#offerCount,
-      everApplied: [...this.#everApplied],
-      appliedAtMs: [...this.#appliedAtMs],
-      everFailed: [...this.#everFailed],
-      failedAtMs: [...this.#failedAtMs],
+      everApplied: [...(this.#applied?.hashes ?? [])],
+      appliedAtMs: [...(this.#applied?.atMs ?? [])],
+      everFailed: [...(this.#failed?.hashes ?? [])],
+      failedAtMs: [...(this.#failed?.atMs ?? [])],
       reportedAtMs: this.#reportedAtMs,
-      everRan: [...this.#everRan],
+      everRan: [...(this.#ran?.hashes ?? [])],
       restartCommands: this.restartCommands,
       fullStateRequests: this.fullStateRequests,
       errorResponses: this.errorResponses,

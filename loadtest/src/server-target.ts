@@ -26,9 +26,15 @@ export function parseTarget(url: string): ServerTarget {
   return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (tls ? 443 : 80), path: pathname + search, tls };
 }
 
-/** Host and port as text. */
+const targetNames = new Map<string, string>();
+
+/** Host and port as text, the same text for all agents of a server. */
 export function targetName({ host, port }: ServerTarget): string {
-  return `${host}:${port}`;
+  const name = `${host}:${port}`;
+  const known = targetNames.get(name);
+  if (known !== undefined) return known;
+  targetNames.set(name, name);
+  return name;
 }
 
 /** Settings of a TargetPicker. */

@@ -25,7 +25,7 @@ import { AgentTally } from './agent-tally.ts';
 import type { ComponentInventory } from './available-components.ts';
 import { scanServerToAgent } from './opamp-wire.ts';
 import { unitHash, uuidText } from './random.ts';
-import { SimCollector } from './sim-collector.ts';
+import { type CollectorEvents, SimCollector } from './sim-collector.ts';
 import type { SimConfig, SimConfigStore } from './sim-config.ts';
 
 const {
@@ -67,17 +67,17 @@ export interface SimAgentOptions {
   readonly index: number;
   readonly instanceUid: Uint8Array;
   /** Computed when needed: kept, they would be the largest part of an idle agent. */
-  readonly attributes: () => AgentAttributes;
+  readonly attributes: (index: number, uid: string) => AgentAttributes;
   readonly profile: string;
   readonly behaviour: AgentBehaviour;
   readonly transport: 'ws' | 'http';
 }
 
 /** One agent. `boot` starts it; the record says at any time what is true of it. */
-export class SimAgent implements ConnectionOwner {
+export class SimAgent implements ConnectionOwner, CollectorEvents {
   readonly index: number;
   readonly #env: AgentEnvironment;
-  readonly #attributes: () => AgentAttributes;
+  readonly #attributes: (index: number, uid: string) => AgentAttributes;
   readonly #transport: 'ws' | 'http';
   readonly #originUid: Uint8Array;
   readonly #collector: SimCollector;
@@ -113,12 +113,8 @@ export class SimAgent implements ConnectionOwner {
     this.#transport = transport;
     this.#profile = profile;
     this.#behaviour = behaviour;
-    this.#collector = new SimCollector({
-      onStarted: (config) => this.#handleStarted(config),
-      onHealth: () => this.#report(PART.health),
-      onExit: () => this.#handleExit(),
-    });
-    this.#outbox = new AgentOutbox(environment.components, environment.lean, (status) => this.#tally.noteReported(status));
+    this.#collector = new SimCollector(this);
+    this.#outbox = new AgentOutbox(environment.components, environment.lean, this.#tally);
   }
 
   /** Starts host, supervisor and collector from what is on disk. */
@@ -202,6 +198,11 @@ export class SimAgent implements ConnectionOwner {
     if (this.#host === 'up') this.#collector.setHealth(healthy, lastError);
   }
 
+  /** What it says about itself; the attributes keep the uid of the first message. */
+  describe(): AgentAttributes {
+    return this.#attributes(this.index, uuidText(this.#originUid));
+  }
+
   uidText(): string {
     return uuidText(this.#uid);
   }
@@ -242,7 +243,7 @@ export class SimAgent implements ConnectionOwner {
 
   /** Both attribute lists, identifying ones winning. */
   attributes(): Readonly<Record<string, string>> {
-    const { identifying, nonIdentifying } = this.#attributes();
+    const { identifying, nonIdentifying } = this.describe();
     return { ...nonIdentifying, ...identifying };
   }
 
@@ -298,7 +299,7 @@ export class SimAgent implements ConnectionOwner {
       health: this.#collector.health,
       status: this.#status,
       effectiveConfig: this.#effective,
-      attributes: this.#attributes,
+      attributes: () => this.describe(),
     };
   }
 
@@ -467,7 +468,7 @@ export class SimAgent implements ConnectionOwner {
     });
   }
 
-  #handleStarted(config: SimConfig | undefined): void {
+  onStarted(config: SimConfig | undefined): void {
     if (config !== undefined) {
       this.#tally.noteRan(config);
       this.#effective = this.#behaviour.effectiveFiles === 'all' ? config.effectiveWithRaw : config.effectiveConfig;
@@ -479,7 +480,11 @@ export class SimAgent implements ConnectionOwner {
     this.#report(this.#env.lean ? PART.effective : PART.effective | PART.description);
   }
 
-  #handleExit(): void {
+  onHealth(): void {
+    this.#report(PART.health);
+  }
+
+  onExit(): void {
     const applying = this.#applying;
     this.#report(PART.health);
     if (applying === undefined || this.#behaviour.crashNotice !== 'at-once') return;
@@ -487,6 +492,7 @@ export class SimAgent implements ConnectionOwner {
   }
 
   #handleApplyTimer(dueAtMs: number): void {
+    this.#applyTimer = undefined;
     this.#collector.catchUp(dueAtMs);
     const applying = this.#applying;
     if (applying === undefined) return;

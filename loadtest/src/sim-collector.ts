@@ -131,6 +131,7 @@ export class SimCollector {
     this.#clearTimer();
     this.#next = { dueAtMs: performance.now() + delayMs, run };
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
       this.#next = undefined;
       run();
     }, delayMs);

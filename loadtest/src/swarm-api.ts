@@ -38,6 +38,8 @@ export interface SwarmOptions {
   readonly realMasks?: boolean;
   /** Smaller messages for very large swarms. Default false. */
   readonly lean?: boolean;
+  /** A process of its own collects garbage more often, for less memory. Default false. */
+  readonly smallHeap?: boolean;
   /** Spreads agents over 127.1.x.y, this many on each; 0 = off. */
   readonly agentsPerAddress?: number;
   /** What the build contains. Default: a contrib collector. */

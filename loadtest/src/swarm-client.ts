@@ -110,7 +110,7 @@ class SwarmClient implements SwarmProcess {
 export async function createSwarmProcess(options: SwarmOptions): Promise<SwarmProcess> {
   const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
   const child = fork(fileURLToPath(new URL(`./swarm-process${extension}`, import.meta.url)), [], {
-    execArgv: ['--disable-warning=ExperimentalWarning'],
+    execArgv: ['--disable-warning=ExperimentalWarning', ...(options.smallHeap === true ? ['--max-semi-space-size=2'] : [])],
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });

@@ -5,8 +5,9 @@ import { assignProfiles, resolveProfile } from './agent-profile.ts';
 import type { AgentRecord, AgentTruth } from './agent-record.ts';
 import { CONTRIB_COMPONENTS, createComponentInventory } from './available-components.ts';
 import { ConnectGate } from './connect-gate.ts';
+import { HeartbeatWheel } from './heartbeat-wheel.ts';
 import { HttpConnection, type HttpSettings } from './http-connection.ts';
-import { createRandom, seededInstanceUid, unitHash, uuidText } from './random.ts';
+import { createRandom, seededInstanceUid, unitHash } from './random.ts';
 import { createSocketOpener, TargetPicker } from './server-target.ts';
 import { type AgentEnvironment, SimAgent } from './sim-agent.ts';
 import { type SimConfig, SimConfigStore } from './sim-config.ts';
@@ -18,6 +19,7 @@ export interface LocalSwarmOptions extends Omit<SwarmOptions, 'attributes'> {
   readonly attributes?: SwarmOptions['attributes'] | ((index: number, uid: string) => AgentAttributes);
 }
 
+const UID_BYTES = 16;
 const COLLECTOR_VERSION = '0.159.0';
 const DEFAULT_INTERVAL_MS = 30_000;
 const DEFAULT_CONNECTS_IN_FLIGHT = 100;
@@ -41,15 +43,19 @@ class LocalSwarm implements Swarm {
     const environment = createEnvironment(options, seed);
     const choices = assignProfiles(agents, seed + firstIndex, profiles);
     const http = chooseHttpAgents(agents, seed + firstIndex, httpFraction);
+    const describe =
+      typeof attributes === 'function' ? attributes : (index: number, uid: string): AgentAttributes => attributesAt(index, uid, attributes);
+    // All uids in one piece of memory: a piece for each would take more than twice the room.
+    const uids = new Uint8Array(agents * UID_BYTES);
     choices.forEach((choice, offset) => {
       const index = firstIndex + offset;
-      const instanceUid = seededInstanceUid(seed, index);
-      const uid = uuidText(instanceUid);
+      const instanceUid = uids.subarray(offset * UID_BYTES, (offset + 1) * UID_BYTES);
+      instanceUid.set(seededInstanceUid(seed, index));
       const agent = new SimAgent(
         {
           index,
           instanceUid,
-          attributes: () => (typeof attributes === 'function' ? attributes(index, uid) : attributesAt(index, uid, attributes)),
+          attributes: describe,
           profile: choice.profile,
           behaviour: resolveProfile(choice),
           transport: http.has(offset) ? 'http' : 'ws',
@@ -169,7 +175,7 @@ function createEnvironment(options: LocalSwarmOptions, seed: number): AgentEnvir
     reconnect: { scale: options.reconnectScale ?? timeScale, random },
     headers,
   };
-  const ws: WsSettings = { ...shared, heartbeatMs, realMasks: options.realMasks ?? true };
+  const ws: WsSettings = { ...shared, heartbeatMs, heartbeats: new HeartbeatWheel(), realMasks: options.realMasks ?? true };
   const quiet: WsSettings = { ...ws, heartbeatMs: 0 };
   const http: HttpSettings = { ...shared, pollMs: httpPollMs, gzip: options.httpGzip ?? false };
   const arrivals = new Map<SimConfig, Map<number, number>>();

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { AgentConnection, ConnectionOwner } from './agent-connection.ts';
 import type { ConnectGate } from './connect-gate.ts';
+import { type Beater, type HeartbeatWheel, wheelNowMs } from './heartbeat-wheel.ts';
 import { parseRetryAfterMs, ReconnectPolicy, type ReconnectPolicyOptions } from './reconnect-policy.ts';
 import { type OpenSocket, parseTarget, type ServerTarget, targetName, type TargetPicker } from './server-target.ts';
 import { encodeClientFrame, FrameReader, OPCODE } from './ws-frames.ts';
@@ -22,15 +23,20 @@ export interface WsSettings {
   readonly gate: ConnectGate;
   readonly reconnect: ReconnectPolicyOptions;
   readonly heartbeatMs: number;
+  readonly heartbeats: HeartbeatWheel;
   readonly headers: Readonly<Record<string, string>>;
   /** Masks with real random numbers; otherwise with 0, which costs nothing. */
   readonly realMasks: boolean;
 }
 
+function ignore(): void {
+  // What it means is said by the close that follows.
+}
+
 type State = 'idle' | 'waiting' | 'queued' | 'handshake' | 'open' | 'closing' | 'ended';
 
 /** A WebSocket connection that comes back until it is stopped. */
-export class WsConnection implements AgentConnection {
+export class WsConnection implements AgentConnection, Beater {
   readonly #owner: ConnectionOwner;
   readonly #settings: WsSettings;
   readonly #policy: ReconnectPolicy;
@@ -40,8 +46,10 @@ export class WsConnection implements AgentConnection {
   #reader: FrameReader | undefined;
   #handshake: Buffer | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #heartbeat: NodeJS.Timeout | undefined;
   #heartbeatMs: number;
+  /** When the next heartbeat is due; every message puts it off. */
+  #beatDueMs = 0;
+  beatTick = 0;
   #paused = false;
   /** The connection is being cut from this side. */
   #dropped = false;
@@ -65,6 +73,8 @@ export class WsConnection implements AgentConnection {
 
   setHeartbeatMs(heartbeatMs: number): void {
     this.#heartbeatMs = heartbeatMs;
+    // It may be due sooner than it would be looked at.
+    this.beatTick = 0;
     if (this.#state === 'open') this.#armHeartbeat();
   }
 
@@ -121,30 +131,34 @@ export class WsConnection implements AgentConnection {
     this.#dropped = false;
     this.#handshake = undefined;
     this.#reader = undefined;
-    const key = Buffer.from(this.#owner.uidText().slice(0, 16)).toString('base64');
-    const socket = this.#settings.openSocket(this.#target, (data) => this.#handleData(socket, data, key));
+    const socket = this.#settings.openSocket(this.#target, (data) => this.#handleData(socket, data));
     this.#socket = socket;
-    socket.on('error', () => undefined);
+    socket.on('error', ignore);
     socket.on('close', () => this.#handleLost(socket));
     this.#timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS);
     const { host, port, path } = this.#target;
     const extra = Object.entries(this.#settings.headers).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(
       `GET ${path} HTTP/1.1\r\nHost: ${host}:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
-        `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n${extra.join('')}\r\n`,
+        `Sec-WebSocket-Key: ${this.#key()}\r\nSec-WebSocket-Version: 13\r\n${extra.join('')}\r\n`,
     );
   }
 
-  #handleData(socket: Socket, data: Buffer, key: string): void {
+  /** Fixed by the uid: nothing to keep between question and answer. */
+  #key(): string {
+    return Buffer.from(this.#owner.uidText().slice(0, 16)).toString('base64');
+  }
+
+  #handleData(socket: Socket, data: Buffer): void {
     if (socket !== this.#socket) return;
     if (this.#state === 'handshake') {
-      this.#readHandshake(socket, data, key);
+      this.#readHandshake(socket, data);
       return;
     }
     this.#readFrames(socket, data);
   }
 
-  #readHandshake(socket: Socket, data: Buffer, key: string): void {
+  #readHandshake(socket: Socket, data: Buffer): void {
     const head = this.#handshake === undefined ? Buffer.from(data) : Buffer.concat([this.#handshake, data]);
     const end = head.indexOf('\r\n\r\n');
     if (end === -1) {
@@ -163,7 +177,7 @@ export class WsConnection implements AgentConnection {
       return;
     }
     const expected = createHash('sha1')
-      .update(key + ACCEPT_GUID)
+      .update(this.#key() + ACCEPT_GUID)
       .digest('base64');
     if (headers.get('sec-websocket-accept') !== expected) {
       socket.destroy();
@@ -186,6 +200,7 @@ export class WsConnection implements AgentConnection {
 
   #handleOpen(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#state = 'open';
     this.#reader = new FrameReader();
     this.#policy.reset();
@@ -261,22 +276,22 @@ export class WsConnection implements AgentConnection {
   }
 
   #armHeartbeat(): void {
-    if (this.#heartbeatMs <= 0) {
-      clearTimeout(this.#heartbeat);
-      this.#heartbeat = undefined;
-      return;
-    }
-    clearTimeout(this.#heartbeat);
-    this.#heartbeat = setTimeout(() => {
-      if (this.#state === 'open') this.#sendNext(true);
-    }, this.#heartbeatMs);
+    if (this.#heartbeatMs <= 0) return;
+    this.#beatDueMs = wheelNowMs() + this.#heartbeatMs;
+    if (this.beatTick === 0) this.#settings.heartbeats.schedule(this, this.#beatDueMs);
+  }
+
+  beat(nowMs: number): number {
+    if (this.#state !== 'open' || this.#heartbeatMs <= 0) return 0;
+    if (nowMs < this.#beatDueMs) return this.#beatDueMs;
+    // This arms the next one.
+    this.#sendNext(true);
+    return 0;
   }
 
   #clearTimers(): void {
     clearTimeout(this.#timer);
-    clearTimeout(this.#heartbeat);
     this.#timer = undefined;
-    this.#heartbeat = undefined;
   }
 }
 
