@@ -32,6 +32,21 @@ const HALF = {
 beforeAll(async () => await outside.open());
 afterAll(async () => await outside.close());
 
+/** `--good` of the style sheet, the colour of settled agents. */
+const LIGHT_GOOD = [0x15, 0x73, 0x47];
+const DARK_GOOD = [0x4c, 0xc3, 0x8a];
+
+/** Whether the live chart has a line in this colour. */
+async function paints(page: Page, rgb: readonly number[]): Promise<boolean> {
+  return await page.locator('.chart canvas').evaluate((element, wanted) => {
+    const canvas = element as HTMLCanvasElement;
+    const pixels = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+    for (let at = 0; at < pixels.length; at += 4)
+      if (pixels[at + 3] === 255 && wanted.every((value, index) => Math.abs(value - (pixels[at + index] ?? 0)) <= 2)) return true;
+    return false;
+  }, rgb);
+}
+
 /** Number of the wave picture beside a status, 0 when the status does not stand there. */
 async function countOf(page: Page, wave: number, status: string): Promise<number> {
   const number = page.locator('.wave').nth(wave).locator(`[data-status="${status}"]`);
@@ -60,6 +75,8 @@ describe('the dashboard', () => {
       async () => await dialog.locator('.preview-waves').innerText(),
       (text) => /5 agents[^]*25 agents[^]*30 agents/.test(text),
     );
+    await dialog.getByText(/^The config changes: [1-9]\d* lines? added, [1-9]\d* removed$/).click();
+    await dialog.locator('.preview-diff').getByText('+++ watched@2').waitFor();
     await dialog.getByRole('button', { name: 'Start for 60 agents' }).click();
 
     await page.waitForURL(/\/rollouts\/[^/]+$/);
@@ -81,6 +98,11 @@ describe('the dashboard', () => {
       (count) => count === 30,
     );
     expect((await api.getRollout(id)).counts).toEqual({ applied: 60 });
+    // Half had it, half had not: the second wave could be compared, with numbers and bars.
+    const comparison = page.locator('.comparison');
+    expect(await comparison.locator('thead').innerText()).toMatch(/new config, 30 agents\s+without it, 30 agents/);
+    expect(await comparison.locator('tbody').innerText()).toMatch(/Unhealthy\s+[\d.]+ %\s+[\d.]+ %\s+Reconnected\s+[\d.]+ %\s+[\d.]+ %/);
+    expect(await comparison.locator('.bar').count()).toBe(4);
     const timeline = await page.locator('.timeline').first().innerText();
     expect(timeline).toMatch(/looks good/);
     expect(await page.getByRole('button', { name: 'Abort' }).count()).toBe(0);
@@ -143,6 +165,14 @@ describe('the dashboard', () => {
     await confirm(page, 'Resume', 'fine');
     await page.locator('.hold').waitFor({ state: 'hidden' });
     expect((await api.getRollout(id)).holds).toEqual([]);
+
+    await api.call('POST', '/fleet/freeze', { body: { reason: 'a look at all of it' } });
+    try {
+      await page.locator('.hold').getByText('The fleet is frozen').waitFor();
+    } finally {
+      await api.call('POST', '/fleet/unfreeze', { body: { reason: 'seen' } });
+    }
+    await page.locator('.hold').waitFor({ state: 'hidden' });
 
     expect(await confirm(page, 'Abort', 'not today')).toContain('20 agents that had steered v2 go back to steered v1');
     await page.getByRole('heading', { name: /Rolled back/ }).waitFor();
@@ -302,6 +332,9 @@ describe('the dashboard', () => {
     await visit(page, `/rollouts/${id}`, lab.apiUrl);
     await page.locator('.wave').nth(1).getByText('Soaking').waitFor();
 
+    // Two readings make a line.
+    await waitUntil('the chart to have a line', async () => await paints(page, LIGHT_GOOD), Boolean);
+
     const [coordinator] = lab.names('coordinator');
     if (coordinator === undefined) throw new Error('the stack has no coordinator');
     await lab.kill(coordinator);
@@ -309,6 +342,10 @@ describe('the dashboard', () => {
     await page.getByText('What you see is as of').waitFor();
     expect(await page.locator('.wave').count()).toBe(3);
     expect(await seriousFindings(page)).toEqual([]);
+
+    // No new number comes now, so a chart that does not look at the colours of the page would keep its old ones.
+    await page.getByRole('button', { name: 'Change to dark colours' }).click();
+    await waitUntil('the chart to have dark colours', async () => await paints(page, DARK_GOOD), Boolean);
 
     await lab.restart(coordinator);
     await page.getByText('The coordinator cannot be reached.').waitFor({ state: 'hidden' });

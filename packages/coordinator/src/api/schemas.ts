@@ -198,6 +198,12 @@ const PREFLIGHT_SUMMARY = view({
 
 const COUNTS = mapOf(integer('Number of agents.'), 'Agents by status; a status that is missing has none.');
 
+const HEALTH_SHARES = view({
+  agents: integer('Agents that were compared; `control`: of those without the new config.'),
+  unhealthyRatio: { type: 'number', description: 'Share of them that is unhealthy, 0 to 1.' },
+  reconnectedRatio: { type: 'number', description: 'Share of them that lost its connection since the wave began, 0 to 1.' },
+});
+
 const WAVE = view({
   phase: text('Where the wave stands.', { enum: WAVE_PHASES }),
   size: { type: 'object', description: 'As asked for: `count`, `percent`, `agents` or `labels`.' },
@@ -215,6 +221,7 @@ const WAVE = view({
       at: nullable(time('When it was answered.')),
       evidence: text('The query with its values, or what the receiver said.'),
       asked: integer('How often it was asked.'),
+      comparison: nullable(view({ cohort: HEALTH_SHARES, control: HEALTH_SHARES })),
     }),
     'What the gates said of it; empty before it has soaked.',
   ),

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { Bench, candidates, gateway, members, QUICK, START_MS } from '../../test-support/rollout-bench.ts';
 import { decide, specPatch } from './decide.ts';
 import { toRolloutSpec } from './document.ts';
+import { toRolloutView } from './rollout-view.ts';
 
 /** A rollout whose canary soaks. */
 function soaking(strategy: unknown = QUICK): Bench {
@@ -172,6 +173,14 @@ describe('failure', () => {
     expect(bench.holds).toEqual(['threshold']);
     expect(bench.document.holds[0]?.detail).toContain('healthRegression');
     expect(bench.document.waves[0]?.gates).toBeNull();
+    const shares = { agents: 30, unhealthyRatio: 1, reconnectedRatio: 0 };
+    expect(toRolloutView(bench.document).waves[0]?.gates).toMatchObject([
+      { gate: 'healthRegression', outcome: 'fail', comparison: { cohort: shares, control: { ...shares, unhealthyRatio: 0 } } },
+    ]);
+    // It has not passed by having been shown: whoever resumes has it judged again.
+    bench.act('resume');
+    bench.step();
+    expect([bench.document.waveIndex, bench.document.phase, ...bench.holds]).toEqual([0, 'running', 'threshold']);
   });
 
   it('of a gate that turns the rollout back stays to be read', () => {

@@ -44,6 +44,8 @@ export interface WaveDocument {
   gatesSkipped: boolean;
   /** What the gates said when the wave had soaked; null before, and again after an approval. */
   gates: GateResult[] | null;
+  /** What they said last, also when one of them has failed; for whoever looks. Absent before, and in documents of older releases. */
+  judged?: GateResult[];
   /** The gates that ask other systems; empty until the wave has soaked. */
   asked: AskedGateState[];
   /** Who approved it, oldest first. */

@@ -105,6 +105,7 @@ function gate(draft: Draft, view: FleetView): boolean | Need {
   if (wave.gates === null) {
     const results = runGates(draft, view);
     if (typeof results === 'string') return results;
+    wave.judged = results;
     const failed = results.find((result) => result.outcome === 'fail');
     if (failed !== undefined) {
       failWave(draft, `${failed.gate}: ${failed.detail}`);

@@ -16,6 +16,18 @@ describe('healthRegression', () => {
     expect(healthRegression({ cohort: samples(100, { unhealthy: 100 }), control: samples(19) }).outcome).toBe('notApplicable');
   });
 
+  it('has the shares that it compared beside its sentence, and none where it did not compare', () => {
+    const { comparison } = healthRegression({
+      cohort: samples(40, { unhealthy: 10, reconnected: 4 }),
+      control: samples(100, { unhealthy: 1 }),
+    });
+    expect(comparison).toEqual({
+      cohort: { agents: 40, unhealthyRatio: 0.25, reconnectedRatio: 0.1 },
+      control: { agents: 100, unhealthyRatio: 0.01, reconnectedRatio: 0 },
+    });
+    expect(healthRegression({ cohort: samples(19), control: samples(100) })).not.toHaveProperty('comparison');
+  });
+
   it('compares with the control group at the same time: a bad day for all is no regression', () => {
     expect(healthRegression({ cohort: samples(100, { unhealthy: 40 }), control: samples(100, { unhealthy: 39 }) }).outcome).toBe('pass');
     expect(healthRegression({ cohort: samples(100, { unhealthy: 5 }), control: samples(100, { unhealthy: 2 }) }).outcome).toBe('fail');

@@ -6,6 +6,21 @@ export interface GateResult {
   gate: string;
   outcome: GateOutcome;
   detail: string;
+  /** What `healthRegression` has compared; absent while there is too little of it. */
+  comparison?: HealthComparison;
+}
+
+/** Shares of one side of a comparison, from 0 to 1. */
+export interface HealthShares {
+  agents: number;
+  unhealthyRatio: number;
+  reconnectedRatio: number;
+}
+
+/** Agents that have the new config, and agents of the same strata that do not, at the same time. */
+export interface HealthComparison {
+  cohort: HealthShares;
+  control: HealthShares;
 }
 
 /** One agent as the health comparison sees it. */
@@ -42,23 +57,23 @@ function isBeyondChance(share: { cohort: number; control: number }, size: { coho
   return difference > RECONNECTED_Z * standardError;
 }
 
-function shareOf(samples: readonly HealthSample[], is: (sample: HealthSample) => boolean): number {
-  return samples.filter(is).length / samples.length;
+function sharesOf(samples: readonly HealthSample[]): HealthShares {
+  const share = (is: (sample: HealthSample) => boolean): number => samples.filter(is).length / samples.length;
+  return { agents: samples.length, unhealthyRatio: share((s) => s.unhealthy), reconnectedRatio: share((s) => s.reconnected) };
 }
 
 /** Compares the cohort with agents of the same strata that were not touched: at most 2 points more unhealthy, 5 more (and beyond chance) reconnected. */
 export function healthRegression(samples: HealthSamples): GateResult {
   const strata = new Set(samples.cohort.map((sample) => sample.stratum));
   const control = samples.control.filter((sample) => strata.has(sample.stratum));
-  const result = (outcome: GateOutcome, detail: string): GateResult => ({ gate: 'healthRegression', outcome, detail });
   if (samples.cohort.length < MIN_HEALTH_SAMPLE || control.length < MIN_HEALTH_SAMPLE) {
-    return result(
-      'notApplicable',
-      `${samples.cohort.length} agents with the new config and ${control.length} without; ${MIN_HEALTH_SAMPLE} of each are needed`,
-    );
+    const detail = `${samples.cohort.length} agents with the new config and ${control.length} without; ${MIN_HEALTH_SAMPLE} of each are needed`;
+    return { gate: 'healthRegression', outcome: 'notApplicable', detail };
   }
-  const unhealthy = { cohort: shareOf(samples.cohort, (s) => s.unhealthy), control: shareOf(control, (s) => s.unhealthy) };
-  const reconnected = { cohort: shareOf(samples.cohort, (s) => s.reconnected), control: shareOf(control, (s) => s.reconnected) };
+  const comparison = { cohort: sharesOf(samples.cohort), control: sharesOf(control) };
+  const result = (outcome: GateOutcome, detail: string): GateResult => ({ gate: 'healthRegression', outcome, detail, comparison });
+  const unhealthy = { cohort: comparison.cohort.unhealthyRatio, control: comparison.control.unhealthyRatio };
+  const reconnected = { cohort: comparison.cohort.reconnectedRatio, control: comparison.control.reconnectedRatio };
   const text = (share: number): string => `${(100 * share).toFixed(1)} %`;
   const size = { cohort: samples.cohort.length, control: control.length };
   if (unhealthy.cohort > unhealthy.control + UNHEALTHY_MARGIN) {

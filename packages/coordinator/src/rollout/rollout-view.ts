@@ -21,9 +21,17 @@ export function finalCountersOf(document: RolloutDocument): Counters | undefined
 
 function toGateViews(wave: WaveDocument): GateView[] {
   if (wave.phase !== 'gating' && wave.phase !== 'passed' && wave.phase !== 'failed') return [];
-  const builtIn = wave.gates ?? [];
+  const builtIn = wave.gates ?? wave.judged ?? [];
   return [
-    ...builtIn.map(({ gate, outcome, detail }) => ({ gate, outcome, detail, at: null, evidence: '', asked: 0 })),
+    ...builtIn.map(({ gate, outcome, detail, comparison = null }) => ({
+      gate,
+      outcome,
+      detail,
+      at: null,
+      evidence: '',
+      asked: 0,
+      comparison,
+    })),
     ...wave.asked.map(({ gate, outcome, detail, answeredAtMs, evidence, ask }) => ({
       gate,
       outcome,
@@ -31,6 +39,7 @@ function toGateViews(wave: WaveDocument): GateView[] {
       at: rfc3339OrNull(answeredAtMs),
       evidence,
       asked: ask,
+      comparison: null,
     })),
   ];
 }

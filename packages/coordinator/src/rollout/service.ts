@@ -3,6 +3,7 @@ import type { ConfigRef } from '@opamp-gateway/shared/fleet-spec';
 import type { Finding } from '../validation/finding.ts';
 import type { PreflightReport } from '../validation/preflight.ts';
 import type { PreflightSummary } from './document.ts';
+import type { HealthComparison } from './gates.ts';
 import type { HoldReason, RolloutPhase, RowStatus, WavePhase } from '@opamp-gateway/shared/rollout-types';
 
 /** Actions on a rollout; each is one compare-and-set on its document. */
@@ -76,6 +77,8 @@ export interface GateView {
   evidence: string;
   /** How often it was asked. */
   asked: number;
+  /** The numbers behind `healthRegression`; null for other gates, and where there were too few agents to compare. */
+  comparison: HealthComparison | null;
 }
 
 /** Why a rollout does not advance. */

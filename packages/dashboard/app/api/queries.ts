@@ -157,6 +157,7 @@ export function useRollout(id: string): UseQueryResult<Rollout> {
   });
 }
 
+/** The groups of what failed, without the agents one by one. */
 export function useFailures(id: string, isRunning: boolean): UseQueryResult<Failures> {
-  return useGet(['failures', id], `/rollouts/${part(id)}/failures`, isRunning ? CALM_MS : SLOW_MS);
+  return useGet(['failures', id], `/rollouts/${part(id)}/failures?limit=0`, isRunning ? CALM_MS : SLOW_MS);
 }

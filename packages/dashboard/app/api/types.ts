@@ -185,6 +185,14 @@ export interface Gate {
   readonly at: string | null;
   readonly evidence: string;
   readonly asked: number;
+  readonly comparison?: { readonly cohort: HealthShares; readonly control: HealthShares } | null;
+}
+
+/** One side of a comparison of health; ratios from 0 to 1. */
+export interface HealthShares {
+  readonly agents: number;
+  readonly unhealthyRatio: number;
+  readonly reconnectedRatio: number;
 }
 
 export interface Rollout {
@@ -209,6 +217,7 @@ export interface Rollout {
   readonly endedAt: string | null;
   readonly outcome: string;
   readonly warnings: readonly string[];
+  readonly fleetFrozen?: boolean;
 }
 
 export interface RolloutEvent {
@@ -218,13 +227,6 @@ export interface RolloutEvent {
   readonly actor: string;
   readonly detail: string;
   readonly to: { readonly phase: string; readonly waveIndex: number; readonly wavePhase: string; readonly holds: readonly string[] };
-}
-
-export interface Failure {
-  readonly uid: string;
-  readonly status: string;
-  readonly wave: string;
-  readonly error: string;
 }
 
 interface FailureGroup {
@@ -240,8 +242,8 @@ export interface FailureGroups {
   readonly byStratum: readonly (FailureGroup & { readonly stratum: Readonly<Record<string, string>> })[];
 }
 
-export interface Failures extends Page<Failure> {
-  readonly groups?: FailureGroups;
+export interface Failures {
+  readonly groups: FailureGroups;
 }
 
 export interface RolloutPreview {
@@ -253,6 +255,9 @@ export interface RolloutPreview {
   readonly eta: string;
   readonly conflict: string | null;
   readonly warnings: readonly string[];
+  readonly diff?: { readonly unified: string; readonly added: number; readonly removed: number; readonly truncated: boolean } | null;
+  readonly validation?: { readonly errors: number; readonly warnings: number; readonly findings: readonly Finding[] } | null;
+  readonly problems?: readonly string[];
 }
 
 /** The last day in columns of equal length; null where nobody recorded. */

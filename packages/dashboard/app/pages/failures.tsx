@@ -1,6 +1,6 @@
 import { Link } from 'wouter';
 import { hasEnded, useFailures } from '../api/queries.ts';
-import type { Failure, FailureGroups, Failures, Rollout } from '../api/types.ts';
+import type { FailureGroups, Rollout } from '../api/types.ts';
 import { Badge, Card } from '../parts/basics.tsx';
 import { agentsText, numberText, statusWord } from '../words.ts';
 
@@ -18,13 +18,13 @@ interface Line {
 /** What went wrong, the most frequent first, with a few agents as examples; nothing when nothing did. */
 export function FailuresCard({ rollout }: { readonly rollout: Rollout }) {
   const failures = useFailures(rollout.id, !hasEnded(rollout)).data;
-  if (failures === undefined || failures.items.length === 0) return null;
+  if (failures === undefined || failures.groups.total + failures.groups.omitted === 0) return null;
   const { groups } = failures;
   return (
-    <Card title="What went wrong" aside={<Badge tone="bad">{agentsText(groups?.total ?? failures.items.length)}</Badge>}>
-      <FailureLines lines={groups === undefined ? groupHere(failures) : linesOf(groups)} />
-      {groups === undefined ? null : <Splits groups={groups} />}
-      {groups === undefined || groups.omitted === 0 ? null : (
+    <Card title="What went wrong" aside={<Badge tone="bad">{agentsText(groups.total + groups.omitted)}</Badge>}>
+      <FailureLines lines={linesOf(groups)} />
+      <Splits groups={groups} />
+      {groups.omitted === 0 ? null : (
         <p className="sub">{agentsText(groups.omitted)} more failed when there were too many to group them.</p>
       )}
     </Card>
@@ -39,24 +39,6 @@ function linesOf({ byMessage }: FailureGroups): Line[] {
     message,
     examples,
   }));
-}
-
-/** For coordinators that do not group: by status and message, as far as agents are listed. */
-function groupHere({ items }: Failures): Line[] {
-  const kinds = new Map<string, Failure[]>();
-  for (const failure of items) {
-    const key = `${failure.status}\n${failure.error}`;
-    kinds.set(key, [...(kinds.get(key) ?? []), failure]);
-  }
-  return [...kinds.entries()]
-    .map(([key, all]) => ({
-      key,
-      title: statusWord(all[0]?.status ?? ''),
-      count: all.length,
-      message: all[0]?.error ?? '',
-      examples: all.map(({ uid }) => uid),
-    }))
-    .toSorted((left, right) => right.count - left.count);
 }
 
 function FailureLines({ lines }: { readonly lines: readonly Line[] }) {

@@ -78,6 +78,12 @@ function Live({
           {rollout.outcome}
         </p>
       )}
+      {rollout.fleetFrozen === true ? (
+        <p className="notice tone-warn hold">
+          <strong>The fleet is frozen</strong>: nobody new is offered it, in any rollout, until somebody unfreezes the fleet. Rollbacks go
+          on.
+        </p>
+      ) : null}
       {rollout.holdDetails.map(({ reason, since, detail }) => (
         <p key={reason} className="notice tone-warn hold">
           <strong>{holdWord(reason)}</strong> since <Time at={since} />

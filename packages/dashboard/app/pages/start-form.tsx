@@ -265,7 +265,56 @@ function Preview({ plan }: { readonly plan: Plan }) {
         {agents.unhealthy > 0 ? `${numberText(agents.unhealthy)} are unhealthy now. ` : ''}
         {canary.agents.length > 0 ? `Canaries: ${canary.agents.length}, chosen now.` : ''}
       </p>
+      <PreviewConfig preview={preview} />
       {preview.from === null ? <Badge tone="warn">First rollout of the group</Badge> : null}
     </div>
+  );
+}
+
+/** Findings that are listed; the page of the config has them all. */
+const MAX_FINDINGS = 5;
+
+/** What the config changes against what the group runs, and what validation says of it. */
+function PreviewConfig({ preview: { diff, validation, problems = [] } }: { readonly preview: RolloutPreview }) {
+  const findings = validation?.findings ?? [];
+  const count = (validation?.errors ?? 0) + (validation?.warnings ?? 0);
+  return (
+    <>
+      {problems.map((problem) => (
+        <p key={problem} className="notice tone-bad">
+          {problem}
+        </p>
+      ))}
+      {count === 0 ? null : (
+        <details>
+          <summary>
+            {count === 1 ? '1 finding' : `${numberText(count)} findings`} of the validation
+            {(validation?.errors ?? 0) > 0 ? `, ${numberText(validation?.errors ?? 0)} of them errors` : ''}
+          </summary>
+          <ul className="preview-findings">
+            {findings.slice(0, MAX_FINDINGS).map(({ code, path, line, column, message }) => (
+              <li key={`${code} ${path} ${line} ${column}`}>
+                {line === null || line === undefined ? '' : `Line ${line}: `}
+                {message}
+              </li>
+            ))}
+            {count > MAX_FINDINGS ? <li className="muted">and {numberText(count - MAX_FINDINGS)} more</li> : null}
+          </ul>
+        </details>
+      )}
+      {diff === null || diff === undefined ? null : diff.unified === '' ? (
+        <p className="muted">The group is on this content already.</p>
+      ) : (
+        <details>
+          <summary>
+            The config changes: {diff.added === 1 ? '1 line' : `${numberText(diff.added)} lines`} added, {numberText(diff.removed)} removed
+          </summary>
+          <pre className="preview-diff" tabIndex={0}>
+            {diff.unified}
+            {diff.truncated ? '… and more' : ''}
+          </pre>
+        </details>
+      )}
+    </>
   );
 }

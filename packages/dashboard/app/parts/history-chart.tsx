@@ -3,7 +3,7 @@ import UPlot from 'uplot';
 import type { History } from '../api/types.ts';
 import { numberText } from '../words.ts';
 import { Empty } from './basics.tsx';
-import { plotStyle } from './plot.ts';
+import { plotStyle, repaintWithTheme } from './plot.ts';
 
 const HEIGHT_PX = 170;
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
@@ -55,11 +55,9 @@ export function HistoryChart({ history, lines }: { readonly history: History; re
     chart.current = plot;
     const observer = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT_PX }));
     observer.observe(element);
-    const repaint = (): void => plot.redraw();
-    const theme = new MutationObserver(repaint);
-    theme.observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    const endTheme = repaintWithTheme(plot);
     return () => {
-      theme.disconnect();
+      endTheme();
       observer.disconnect();
       plot.destroy();
       chart.current = null;

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
 import UPlot from 'uplot';
-import { plotStyle } from './plot.ts';
+import { plotStyle, repaintWithTheme } from './plot.ts';
 
 /** One line of a chart. */
 export interface Series {
@@ -45,7 +45,9 @@ export function LiveChart({ label, series, at }: { readonly label: string; reado
       setWidth(element.clientWidth);
     });
     observer.observe(element);
+    const endTheme = repaintWithTheme(plot);
     return () => {
+      endTheme();
       observer.disconnect();
       plot.destroy();
       chart.current = null;

@@ -20,6 +20,19 @@ export function plotStyle(element: HTMLElement, heightPx: number) {
   return { colorOf, frame, axis, line };
 }
 
+/** Paints a chart anew when the colours of the page change, by choice or with the system. Returns what ends that. */
+export function repaintWithTheme(plot: UPlot): () => void {
+  const repaint = (): void => plot.redraw();
+  const chosen = new MutationObserver(repaint);
+  chosen.observe(document.documentElement, { attributeFilter: ['data-theme'] });
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  system.addEventListener('change', repaint);
+  return () => {
+    chosen.disconnect();
+    system.removeEventListener('change', repaint);
+  };
+}
+
 /** A canvas knows no custom properties: the browser computes the colour. */
 function resolveColor(element: HTMLElement, value: string): string {
   const probe = document.createElement('span');
