@@ -36,10 +36,19 @@ afterAll(async () => await outside.close());
 const LIGHT_GOOD = [0x15, 0x73, 0x47];
 const DARK_GOOD = [0x4c, 0xc3, 0x8a];
 
+/** What of a canvas is looked at. */
+interface Canvas {
+  readonly width: number;
+  readonly height: number;
+  getContext(
+    kind: '2d',
+  ): { getImageData(x: number, y: number, width: number, height: number): { readonly data: readonly number[] } } | null;
+}
+
 /** Whether the live chart has a line in this colour. */
 async function paints(page: Page, rgb: readonly number[]): Promise<boolean> {
   return await page.locator('.chart canvas').evaluate((element, wanted) => {
-    const canvas = element as HTMLCanvasElement;
+    const canvas = element as unknown as Canvas;
     const pixels = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
     for (let at = 0; at < pixels.length; at += 4)
       if (pixels[at + 3] === 255 && wanted.every((value, index) => Math.abs(value - (pixels[at + index] ?? 0)) <= 2)) return true;

@@ -44,7 +44,13 @@ export interface CoordinatorEvents {
 }
 
 /** Events of rollouts that have a series from the start. */
-const ALERTING_EVENTS = ['rollback.started', 'rollout.rolled_back', 'rollout.rollback_failed', 'rollout.succeeded'] as const;
+const ALERTING_EVENTS = [
+  'rollback.started',
+  'rollout.rolled_back',
+  'rollout.cancelled',
+  'rollout.rollback_failed',
+  'rollout.succeeded',
+] as const;
 
 const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 

@@ -2,6 +2,7 @@
 export const ALERT_TYPES = [
   'rollout.failed',
   'rollout.aborted',
+  'rollout.cancelled',
   'rollout.held',
   'rollout.resumed',
   'rollout.rolled_back',

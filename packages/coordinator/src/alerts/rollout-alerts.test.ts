@@ -28,6 +28,7 @@ describe('alertsOf', () => {
     ['rollback.started', {}, 'rollout.failed', 'critical'],
     ['rollback.started', { actor: 'ann' }, 'rollout.aborted', 'warning'],
     ['rollout.rolled_back', {}, 'rollout.rolled_back', 'warning'],
+    ['rollout.cancelled', { actor: 'ann' }, 'rollout.cancelled', 'warning'],
     ['rollout.rollback_failed', {}, 'rollout.rollback_failed', 'critical'],
     ['rollout.succeeded', {}, 'rollout.succeeded', 'info'],
     ['hold.added', { data: { hold: 'threshold' } }, 'rollout.held', 'warning'],

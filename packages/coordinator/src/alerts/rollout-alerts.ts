@@ -64,6 +64,8 @@ function tell(event: RolloutEvent): { type: AlertType; severity: AlertSeverity; 
         : { type: 'rollout.aborted', severity: 'warning', text: `was aborted by ${event.actor} and is rolled back` };
     case 'rollout.rolled_back':
       return { type: 'rollout.rolled_back', severity: 'warning', text: 'is rolled back' };
+    case 'rollout.cancelled':
+      return { type: 'rollout.cancelled', severity: 'warning', text: 'has ended' };
     case 'rollout.rollback_failed':
       return { type: 'rollout.rollback_failed', severity: 'critical', text: 'could not be rolled back' };
     case 'rollout.succeeded':
