@@ -99,7 +99,7 @@ async function prepare(options: LoadTestOptions, context: LoadTestContext, stage
   await api.putGroup(group, `${RUN_ATTRIBUTE}=${group}`);
   stage.group = group;
   const fleet = await createFleet(
-    isStepwise ? { ...options, agents: 0 } : options,
+    isStepwise ? { ...options, agents: 0, smallHeap: true } : options,
     group,
     target.kind === 'local' ? (local?.gatewayUrls ?? []) : target.urls,
   );
@@ -140,7 +140,11 @@ function tellLimits({ agents, workers, target, agentsPerAddress }: LoadTestOptio
   for (const line of lines) if (agentsPerAddress > 0 || line.startsWith('too low')) terminal.line(`  ${line}`);
 }
 
-async function createFleet(options: LoadTestOptions, group: string, urls: readonly string[]): Promise<Fleet> {
+async function createFleet(
+  options: LoadTestOptions & { readonly smallHeap?: boolean },
+  group: string,
+  urls: readonly string[],
+): Promise<Fleet> {
   const { agents, workers, seed, applyMs, heartbeatMs, httpFraction, connectsInFlight, agentsPerAddress, lean, reconnectScale } = options;
   return Fleet.create({
     urls,
@@ -155,6 +159,7 @@ async function createFleet(options: LoadTestOptions, group: string, urls: readon
     connectsInFlight,
     agentsPerAddress,
     lean,
+    smallHeap: options.smallHeap ?? false,
     attributes: { nonIdentifying: { [RUN_ATTRIBUTE]: group } },
     ...(options.agentToken === undefined ? {} : { headers: { Authorization: `Bearer ${options.agentToken}` } }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
