@@ -28,7 +28,7 @@ it('has at most so many calls under way, and writes every agent of every shard o
   let most = 0;
   let underWay = 0;
   const redis = {
-    async evalsha(_sha: string, _keys: number, _key: string, _prefix: string, _gateway: string, ...args: string[]) {
+    async evalsha(_sha: string, _keys: number, _key: string, args: readonly string[]) {
       underWay += 1;
       most = Math.max(most, underWay);
       await new Promise<void>((resolve) => open.push(resolve));

@@ -29,6 +29,18 @@ export interface QueuedMessage {
   bytes: number;
 }
 
+/** What an agent's facets follow from. */
+export interface FacetSource {
+  group: string;
+  sync: string;
+  healthy: boolean | undefined;
+  status: AgentRecord['reportedStatus'];
+  hash: string;
+  attributes: AgentRecord['attributes'];
+  componentsHash: string;
+  capabilities: bigint;
+}
+
 /**
  * One agent on one connection (or one HTTP exchange).
  * claiming: its record is being loaded, messages wait. live: the record is ours. superseded: another connection has taken
@@ -55,6 +67,8 @@ export class AgentSession {
   takesConfig: boolean | undefined;
   /** Facets as they were last written, to write only changes. */
   facetText = '';
+  /** What they were made of; undefined = not made here yet. */
+  facetSource: FacetSource | undefined;
 
   /** The connection ended while the record was being loaded. */
   outletEnded = false;

@@ -5,11 +5,12 @@ import type { Desired } from '@opamp-gateway/shared/fleet-spec';
 import type { TrailingCounts } from '@opamp-gateway/shared/redis/fleet-scripts';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-record';
+import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { Row } from '@opamp-gateway/shared/rollout-types';
 import type { GatewayEvents } from '../events.ts';
 import { reconcile, wasOffered } from '../reconciler/reconcile.ts';
 import type { OfferPlan, RowChange } from '../reconciler/reconcile.ts';
-import type { AgentSession } from './agent-session.ts';
+import type { AgentSession, FacetSource } from './agent-session.ts';
 import { interned, withEntry } from './interning.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -190,6 +191,18 @@ export class OfferDesk {
   bookFacets(session: AgentSession): void {
     const { record, desired: want } = session;
     const group = want?.group?.name ?? NO_GROUP;
+    const sync = syncWord(session);
+    if (isFacetSource(session.facetSource, record, group, sync) && session.facetText !== '') return;
+    session.facetSource = {
+      group,
+      sync,
+      healthy: record.healthy,
+      status: record.reportedStatus,
+      hash: record.reportedHash,
+      attributes: record.attributes,
+      componentsHash: record.componentsHash,
+      capabilities: record.capabilities,
+    };
     const health = record.healthy === undefined ? 'unknown' : record.healthy ? 'healthy' : 'unhealthy';
     const facets = [
       word('group', group),
@@ -198,7 +211,7 @@ export class OfferDesk {
       word('version', record.attributes.identifying['service.version']),
       word('health', health),
       word('status', record.reportedStatus.toLowerCase()),
-      word('sync', syncWord(session)),
+      word('sync', sync),
       word('running', record.reportedStatus === 'APPLIED' ? record.reportedHash.slice(0, 12) : ''),
       // Who could load a config is judged for each group by the builds in it.
       ...(acceptsRemoteConfig(record.capabilities) ? [`build=${record.componentsHash.slice(0, 64)}=${group}`] : []),
@@ -447,6 +460,21 @@ function createWindow(): CreditWindow {
 function word(key: string, value = ''): string {
   const isPlain = value.length <= MAX_FACET_CHARS && !value.includes('\n') && !value.includes('|');
   return `${key}=${isPlain ? value : value.slice(0, MAX_FACET_CHARS).replaceAll(/[\n|]/g, ' ')}`;
+}
+
+/** Whether facets that were made of `source` are those of the record as it is. */
+function isFacetSource(source: FacetSource | undefined, record: AgentRecord, group: string, sync: string): boolean {
+  return (
+    source !== undefined &&
+    source.group === group &&
+    source.sync === sync &&
+    source.healthy === record.healthy &&
+    source.status === record.reportedStatus &&
+    source.hash === record.reportedHash &&
+    source.attributes === record.attributes &&
+    source.componentsHash === record.componentsHash &&
+    source.capabilities === record.capabilities
+  );
 }
 
 /** How an agent stands to its desired config. */

@@ -100,7 +100,7 @@ export async function flushAgents(
 ): Promise<FlushReply[]> {
   const args: (string | number | Buffer)[] = [shard.prefix, gateway];
   for (const item of items) {
-    const set = Object.entries(item.set);
+    const fields = Object.keys(item.set);
     args.push(
       item.uid,
       item.epoch,
@@ -109,9 +109,9 @@ export async function flushAgents(
       item.takesConfig === undefined ? '' : item.takesConfig ? '1' : '0',
       item.facets ?? '\0',
       item.effective ?? '',
-      set.length,
+      fields.length,
     );
-    for (const [field, value] of set) args.push(field, value);
+    for (const field of fields) args.push(field, item.set[field] ?? '');
     args.push(item.del.length, ...item.del, item.rows.length);
     for (const row of item.rows) {
       args.push(
