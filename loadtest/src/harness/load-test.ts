@@ -8,7 +8,7 @@ import { Fleet } from './fleet.ts';
 import { describeLimits, MemoryWatch } from './limits.ts';
 import { LocalInstallation } from './local-installation.ts';
 import { currentLoad, describeMachine } from './machine.ts';
-import { MILLION } from './defaults.ts';
+import { AGENTS_PER_ADDRESS, MILLION } from './defaults.ts';
 import type { LoadTestOptions } from './options.ts';
 import { type Run, RUN_ATTRIBUTE, type Scenario, toResult } from './run.ts';
 import { Sampler, type SampledProcess } from './sampler.ts';
@@ -87,6 +87,7 @@ async function prepare(options: LoadTestOptions, context: LoadTestContext, stage
     stage.local = await LocalInstallation.start({
       ...target,
       gateways: isStepwise ? 0 : target.gateways,
+      growingLog: isStepwise,
       wildcard: options.agentsPerAddress > 0,
     });
   } else {
@@ -197,8 +198,9 @@ async function perform(scenario: Scenario, run: Run): Promise<ScenarioResult> {
 }
 
 async function tearDown({ local, fleet, api, group }: Stage, wasInterrupted: boolean): Promise<void> {
-  // Agents of a local run need no goodbye: their servers end next.
-  await fleet?.close(wasInterrupted && local !== undefined);
+  // Agents of a local run need no goodbye: their servers end next. Very many would take long to say it.
+  const isLarge = fleet !== undefined && fleet.size > AGENTS_PER_ADDRESS;
+  await fleet?.close(local !== undefined && (wasInterrupted || isLarge));
   if (local === undefined && group !== undefined) await api?.deleteGroup(group).catch(() => undefined);
   await local?.stop();
 }

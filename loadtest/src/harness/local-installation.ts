@@ -28,6 +28,8 @@ export interface LocalOptions {
   readonly settings: Settings;
   /** Gateways listen on all addresses, for agents spread over 127/8. */
   readonly wildcard: boolean;
+  /** Redis never writes its log anew: that takes up to its own memory once more. */
+  readonly growingLog?: boolean;
 }
 
 interface Member {
@@ -245,7 +247,8 @@ export class LocalInstallation {
   async #spawn(member: Pick<Member, 'kind' | 'name' | 'port' | 'adminPort' | 'starts'>): Promise<Pick<Member, 'child' | 'exited'>> {
     const { kind, name, port } = member;
     if (kind === 'redis') {
-      const args = ['--port', String(port), '--bind', HOST, '--dir', this.#directory, '--save', '', '--appendonly', 'yes'];
+      const log = ['--appendonly', 'yes', ...(this.#options.growingLog === true ? ['--auto-aof-rewrite-percentage', '0'] : [])];
+      const args = ['--port', String(port), '--bind', HOST, '--dir', this.#directory, '--save', '', ...log];
       const server = await this.#run(name, ['redis-server', ...args], {});
       return server.child.pid === undefined ? this.#run(name, ['valkey-server', ...args], {}) : server;
     }
