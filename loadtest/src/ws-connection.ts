@@ -39,7 +39,8 @@ type State = 'idle' | 'waiting' | 'queued' | 'handshake' | 'open' | 'closing' | 
 export class WsConnection implements AgentConnection, Beater {
   readonly #owner: ConnectionOwner;
   readonly #settings: WsSettings;
-  readonly #policy: ReconnectPolicy;
+  /** From the first failure until the next success: most agents have none. */
+  #policy: ReconnectPolicy | undefined;
   #state: State = 'idle';
   #target: ServerTarget;
   #socket: Socket | undefined;
@@ -58,7 +59,6 @@ export class WsConnection implements AgentConnection, Beater {
   constructor(owner: ConnectionOwner, settings: WsSettings) {
     this.#owner = owner;
     this.#settings = settings;
-    this.#policy = new ReconnectPolicy(settings.reconnect);
     this.#heartbeatMs = settings.heartbeatMs;
     this.#target = settings.targets.first(owner.index);
   }
@@ -203,7 +203,7 @@ export class WsConnection implements AgentConnection, Beater {
     this.#timer = undefined;
     this.#state = 'open';
     this.#reader = new FrameReader();
-    this.#policy.reset();
+    this.#policy = undefined;
     this.#settings.gate.leave();
     this.#owner.handleConnected(targetName(this.#target));
     this.#sendNext(true);
@@ -260,6 +260,7 @@ export class WsConnection implements AgentConnection, Beater {
     this.#settings.gate.leave();
     this.#target = redirect ?? this.#settings.targets.other(this.#owner.index, this.#target);
     this.#state = 'waiting';
+    this.#policy ??= new ReconnectPolicy(this.#settings.reconnect);
     this.#timer = setTimeout(() => this.#enqueue(), this.#policy.nextDelayMs(retryAfterMs));
   }
 
