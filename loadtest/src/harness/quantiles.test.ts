@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { completion, describe, quantile, remainingCurve } from './quantiles.ts';
+import { completion, describe, largestOf, quantile, remainingCurve } from './quantiles.ts';
 
 const HUNDRED = Array.from({ length: 100 }, (_, index) => 100 - index);
 
@@ -8,6 +8,11 @@ it('takes the nearest rank', () => {
   expect(describe([7])).toMatchObject({ p50: 7, p999: 7, max: 7 });
   expect(describe([])).toBeUndefined();
   expect(quantile([], 0.5)).toBeNaN();
+});
+
+it('finds the largest of more numbers than a call takes arguments', () => {
+  expect(largestOf(Array.from({ length: 500_000 }, (_, index) => 500_000 - index))).toBe(500_000);
+  expect(largestOf([])).toBe(-Infinity);
 });
 
 it('says when a share of all expected events had happened', () => {

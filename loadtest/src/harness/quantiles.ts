@@ -57,3 +57,10 @@ export function remainingCurve(timesMs: readonly number[], expected: number, poi
   });
   return curve;
 }
+
+/** Largest of many numbers, -Infinity without any: as `Math.max`, which takes no more arguments than fit the stack. */
+export function largestOf(values: readonly number[]): number {
+  let largest = -Infinity;
+  for (const value of values) if (value > largest) largest = value;
+  return largest;
+}

@@ -4,7 +4,7 @@ import { configText } from '../harness/config-text.ts';
 import { Fleet } from '../harness/fleet.ts';
 import { currentLoad, describeMachine } from '../harness/machine.ts';
 import { figure, RUN_ATTRIBUTE } from '../harness/run.ts';
-import { completion } from '../harness/quantiles.ts';
+import { completion, largestOf } from '../harness/quantiles.ts';
 import { cpuBetween, rssOf, Sampler, type Snapshot } from '../harness/sampler.ts';
 import { pause, waitFor } from '../harness/wait-for.ts';
 import type { Figure, RunResults, ScenarioResult } from '../report/results.ts';
@@ -66,7 +66,7 @@ async function measure(contestant: Contestant, agents: number, options: PeerOpti
     const connectMs = Date.now();
     await fleet.start();
     await waitFor(`${agents} agents to be connected`, async () => (await contestant.connected()) >= agents, wait);
-    const connectedAt = Math.max(...(await fleet.records()).map(({ connectedAtMs = 0 }) => connectedAtMs));
+    const connectedAt = largestOf((await fleet.records()).map(({ connectedAtMs = 0 }) => connectedAtMs));
     const connected = await sampler.snapshot();
     terminal.line(`    connected, pushing`);
     const text = configText(`peer ${agents} ${startedMs}`, options.configBytes);

@@ -1,4 +1,5 @@
 /** Connects the whole fleet, gives it its first config, and lets it idle. */
+import { largestOf } from '../harness/quantiles.ts';
 import { rollOut } from '../harness/rollout.ts';
 import { askOracle, figure, type Outcome, type Run, type Scenario, untilConnected } from '../harness/run.ts';
 import { cpuBetween, metricBetween, redisBetween, rssOf, type Snapshot } from '../harness/sampler.ts';
@@ -22,7 +23,7 @@ async function run(stage: Run): Promise<Outcome> {
   await fleet.start();
   await untilConnected(stage);
   const records = await fleet.records();
-  const connectMs = Math.max(...records.map(({ connectedAtMs = 0 }) => connectedAtMs)) - startedMs;
+  const connectMs = largestOf(records.map(({ connectedAtMs = 0 }) => connectedAtMs)) - startedMs;
   const connected = await sampler.snapshot();
   const first = await rollOut(stage, { label: 'first config', configBytes: settings.configBytes[0] ?? 1_024, oneWave: true }, startedMs);
   const holdStart = await sampler.snapshot();

@@ -2,6 +2,7 @@
 import type { AgentRecord } from '../agent-record.ts';
 import type { RolloutView } from '../harness/api.ts';
 import { atMost } from '../harness/oracle.ts';
+import { largestOf } from '../harness/quantiles.ts';
 import { follow, putConfig } from '../harness/rollout.ts';
 import { askOracle, figure, type Outcome, type Run, type Scenario } from '../harness/run.ts';
 import type { Mark } from '../report/results.ts';
@@ -78,8 +79,8 @@ async function rollBack(stage: Run, trial: Trial, mark: (text: string) => void):
   const oracle = await askOracle(stage, { hash: former.hash });
   const touched = touchedBy(oracle.records, bad.hash);
   const failedAtMs = touched.flatMap(({ everFailed, failedAtMs: times = [] }) => times[everFailed.indexOf(bad.hash)] ?? []);
-  const firstFailedMs = Math.min(...failedAtMs);
-  const lastRestoredMs = Math.max(...touched.map(({ reportedAtMs = 0 }) => reportedAtMs));
+  const firstFailedMs = failedAtMs.reduce((first, atMs) => Math.min(first, atMs), Infinity);
+  const lastRestoredMs = largestOf(touched.map(({ reportedAtMs = 0 }) => reportedAtMs));
   await fleet.control({ do: 'set-profile', profile: 'normal' }, selection);
   const named = (what: string): string => `${what}-${trial.id}`;
   return {

@@ -1,6 +1,7 @@
 /** The same agents on a gateway that ends TLS, and on one that does not, in turn. */
 import { makeServerCertificate, type ServerCertificate } from '../harness/certificates.ts';
 import type { Fleet } from '../harness/fleet.ts';
+import { largestOf } from '../harness/quantiles.ts';
 import { rollOut } from '../harness/rollout.ts';
 import {
   figure,
@@ -91,7 +92,7 @@ async function attempt(
     await untilConnected(stage);
     const connected = await look();
     const records = await stage.fleet.records();
-    const connectMs = Math.max(...records.map(({ connectedAtMs = 0 }) => connectedAtMs)) - bootedMs;
+    const connectMs = largestOf(records.map(({ connectedAtMs = 0 }) => connectedAtMs)) - bootedMs;
     const label = trial.id === 'tls' ? 'first config over TLS' : 'first config without TLS';
     const outcome = await rollOut(stage, { label, configBytes: MIDDLE_CONFIG_BYTES, oneWave: true }, startedMs);
     const held = await look();
