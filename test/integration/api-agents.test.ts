@@ -77,6 +77,7 @@ beforeAll(async () => {
     version: '1',
     draining: false,
     observed: '',
+    evaluated: '',
     backlog: {},
     connected: AGENTS,
     unhealthy: 0,

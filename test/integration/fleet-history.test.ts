@@ -36,6 +36,7 @@ async function connect(keys: Keys, gateway: string, sessions: number, unhealthy:
     version: '',
     draining: false,
     observed: '',
+    evaluated: '',
     backlog: {},
     connected: sessions,
     unhealthy,

@@ -555,6 +555,7 @@ describe('due, leases and configs', () => {
       version: '',
       draining: false,
       observed: '1:a',
+      evaluated: '2:b',
       backlog: {},
       connected: 0,
       unhealthy: 0,

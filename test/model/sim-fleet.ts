@@ -269,6 +269,7 @@ export class SimFleet implements FleetReader, RolloutStore {
               version: '',
               draining: false,
               observed: `${gateway.spec.generation}:${gateway.spec.contentHash}`,
+              evaluated: `${gateway.spec.generation}:${gateway.spec.contentHash}`,
               backlog: {},
               connected: 0,
               unhealthy: 0,

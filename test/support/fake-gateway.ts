@@ -149,6 +149,7 @@ export class FakeGateway {
         version: '',
         draining: false,
         observed: this.observed,
+        evaluated: this.observed,
         backlog,
         ...this.census,
         startedAtMs: 0,

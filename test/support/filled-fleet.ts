@@ -103,6 +103,7 @@ export async function fillFleet(
       version: '0.1.0',
       draining: false,
       observed: `${generation}:${contentHash}`,
+      evaluated: `${generation}:${contentHash}`,
       backlog: {},
       connected: connected[gateway] ?? 0,
       unhealthy: unhealthy[gateway] ?? 0,

@@ -58,7 +58,7 @@ export function candidates(count: number): CanaryCandidate[] {
 }
 
 export function gateway(over: Partial<FleetView['gateways'][number]> = {}): FleetView['gateways'][number] {
-  return { id: 'gw', observed: true, backlog: 0, draining: false, connected: 100, unhealthy: 0, ...over };
+  return { id: 'gw', observed: true, evaluated: true, backlog: 0, draining: false, connected: 100, unhealthy: 0, ...over };
 }
 
 /** A rollout under the hand of a test: the view is what the test says, each step is applied. */

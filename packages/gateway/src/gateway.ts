@@ -232,6 +232,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
         version: VERSION,
         draining: state === 'draining' || orders.draining,
         observed: evaluator.observed,
+        evaluated: evaluator.evaluated,
         backlog: manager.desk.backlog(),
         connected: manager.registry.size,
         unhealthy: manager.unhealthy,

@@ -295,7 +295,7 @@ describe('holds', () => {
   it('name a gateway that lags, and lift when it is gone or has caught up', () => {
     const bench = new Bench(QUICK);
     bench.step();
-    bench.step({ gateways: [gateway({ id: 'slow', observed: false })], afterMs: 29_000 });
+    bench.step({ gateways: [gateway({ id: 'slow', observed: false, evaluated: false })], afterMs: 29_000 });
     expect(bench.holds).toEqual([]);
     bench.step({ afterMs: 2_000 });
     expect(bench.document.holds[0]).toMatchObject({ reason: 'lagging_gateway', detail: expect.stringContaining('slow') });
@@ -304,6 +304,15 @@ describe('holds', () => {
     expect(bench.holds).toEqual(['lagging_gateway']);
     bench.step({ gateways: [gateway()] });
     expect(bench.holds).toEqual([]);
+  });
+
+  it('do not name a gateway that has met the spec and is still writing, however long that takes', () => {
+    const bench = new Bench(QUICK);
+    bench.step();
+    bench.step({ gateways: [gateway({ id: 'busy', observed: false })], afterMs: 29_000 });
+    bench.step({ afterMs: 60_000 });
+    expect(bench.holds).toEqual([]);
+    expect(bench.wave).toBe('assigning');
   });
 
   it('end a wave that takes too long, until somebody resumes', () => {

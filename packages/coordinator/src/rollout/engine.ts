@@ -203,6 +203,7 @@ export class RolloutEngine {
       gateways: gateways.map((gateway) => ({
         id: gateway.id,
         observed: this.#observed.hasObserved(gateway.observed, generation, spec),
+        evaluated: this.#observed.hasObserved(gateway.evaluated, generation, spec),
         backlog: gateway.backlog[id] ?? 0,
         draining: gateway.draining,
         connected: gateway.connected,

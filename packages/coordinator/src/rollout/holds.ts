@@ -59,9 +59,10 @@ function fleetBreaker(draft: Draft, view: FleetView): string | null {
   return outcome.detail;
 }
 
+/** A gateway that has met the spec and is still writing what follows from it is busy, not lagging: to hold would give it more to write. */
 function lagging(draft: Draft, view: FleetView): string | null {
   const { document } = draft;
-  const ids = view.gateways.filter((gateway) => !gateway.observed).map((gateway) => gateway.id);
+  const ids = view.gateways.filter((gateway) => !gateway.evaluated).map((gateway) => gateway.id);
   if (document.startedAtMs === null || ids.length === 0) return null;
   const isLate = !draft.specChanged && draft.nowMs - document.specChangedAtMs > view.lagHoldMs;
   if (isLate) return `${ids.join(', ')} did not follow the fleet spec for ${Math.round(view.lagHoldMs / 1_000)} s`;

@@ -10,6 +10,8 @@ import type { RolloutAction } from './service.ts';
 export interface GatewayView extends WatchedGateway {
   /** It has evaluated every session against the spec that holds this document's latest change, and Redis has the rows. */
   observed: boolean;
+  /** It has evaluated every session against that spec; rows may still be on the way to Redis. */
+  evaluated: boolean;
   /** Sessions that the spec made eligible for this rollout and that are not offered yet. */
   backlog: number;
 }

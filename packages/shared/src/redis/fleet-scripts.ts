@@ -181,6 +181,8 @@ export interface LeaseInfo {
   draining: boolean;
   /** `<generation>:<contentHash>` of the newest spec all sessions were evaluated against and whose rows Redis has. */
   observed: string;
+  /** The same of the newest spec that all sessions were evaluated against; their rows may still be on the way to Redis. */
+  evaluated: string;
   /** Sessions made eligible and not offered yet, by rollout id. */
   backlog: Record<string, number>;
   connected: number;
@@ -197,6 +199,7 @@ export function formatLease(info: LeaseInfo): Record<string, string> {
     version: info.version,
     draining: info.draining ? '1' : '0',
     observed: info.observed,
+    evaluated: info.evaluated,
     backlog: JSON.stringify(info.backlog),
     connected: String(info.connected),
     unhealthy: String(info.unhealthy),
@@ -212,6 +215,8 @@ export function parseLease(fields: Readonly<Record<string, string>>): LeaseInfo 
     version: fields['version'] ?? '',
     draining: fields['draining'] === '1',
     observed: fields['observed'] ?? '',
+    // Releases before this field: what is observed has been evaluated.
+    evaluated: fields['evaluated'] ?? fields['observed'] ?? '',
     backlog: JSON.parse(fields['backlog'] ?? '{}') as Record<string, number>,
     connected: Number(fields['connected'] ?? 0),
     unhealthy: Number(fields['unhealthy'] ?? 0),

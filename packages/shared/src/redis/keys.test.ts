@@ -54,6 +54,7 @@ describe('docs/redis.md', () => {
       version: '',
       draining: false,
       observed: '',
+      evaluated: '',
       backlog: {},
       connected: 0,
       unhealthy: 0,
