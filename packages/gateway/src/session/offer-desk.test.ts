@@ -41,6 +41,7 @@ function createDesk(window: { offers: number; bytes: number } = { offers: 100, b
   const clock = createManualClock();
   const source = { spec: specWith(ROLLOUT), remoteConfig: () => new Uint8Array(CONFIG_BYTES) };
   const sent: string[] = [];
+  const lease = { held: true };
   const desk = new OfferDesk({
     clock,
     events: new GatewayEvents(createSilentLogger()),
@@ -50,14 +51,14 @@ function createDesk(window: { offers: number; bytes: number } = { offers: 100, b
     windowOffers: window.offers,
     windowBytes: window.bytes,
     maxMessageBytes: 1e6,
-    mayOffer: () => true,
+    mayOffer: () => lease.held,
     liveGateways: () => 1,
     sendWithOffer: (session) => {
       sent.push(session.uid);
       return true;
     },
   });
-  return { clock, source, desk, sent };
+  return { clock, source, desk, sent, lease };
 }
 
 function createSession(uid = '0190f000-0000-7000-8000-000000000001'): AgentSession {
@@ -157,6 +158,37 @@ describe('the credit window', () => {
     }
     desk.tick();
     expect(count()).toBe(5);
+  });
+});
+
+describe('offers that wait', () => {
+  it('are not looked at without a lease, nor ten times a second while the fleet is frozen', () => {
+    const { clock, source, desk, lease } = createDesk({ offers: 1_000, bytes: 1e9 });
+    const agents = Array.from({ length: 300 }, (_, index) => createSession(`0190f000-0000-7000-8000-000000000${100 + index}`));
+    const begun = (): number => agents.filter((session) => session.offer !== undefined).length;
+    let looks = 0;
+    const evaluate = desk.evaluate.bind(desk);
+    desk.evaluate = (session, cause) => {
+      looks += 1;
+      evaluate(session, cause);
+    };
+
+    lease.held = false;
+    for (const session of agents) evaluate(session, 'spec');
+    desk.tick();
+    expect(looks).toBe(0);
+
+    lease.held = true;
+    source.spec = { ...source.spec, frozen: true };
+    for (let tick = 0; tick < 10; tick += 1) {
+      desk.tick();
+      clock.advance(100);
+    }
+    expect([looks, begun()]).toEqual([300, 0]);
+
+    source.spec = { ...source.spec, frozen: false };
+    desk.tick();
+    expect(begun()).toBe(300);
   });
 });
 

@@ -52,6 +52,9 @@ const TRAILING_WINDOW_MS = 600_000;
 const MAX_FACET_CHARS = 128;
 /** Longest time that one look at the waiting offers may take. */
 const TICK_BUDGET_MS = 20;
+/** A look at so many sessions that let no offer begin is followed by a rest: nothing changes from one look to the next. */
+const MANY_SESSIONS = 256;
+const REST_MS = 1_000;
 
 /**
  * Decides what to offer to whom, and when: record first, then the bytes. Offers that a boundary move started pass only
@@ -70,6 +73,9 @@ export class OfferDesk {
   /** Offers and failures outside rollouts. */
   #trailingLog: { atMs: number; group: string; hash: string; round: number; failed: boolean }[] = [];
   #oversizeLogged = new Set<string>();
+  /** Offers that began, ever. */
+  #begun = 0;
+  #restUntilMs = 0;
 
   constructor(options: OfferDeskOptions) {
     this.#options = options;
@@ -266,14 +272,20 @@ export class OfferDesk {
   /** Returns overdue credit and tries the offers that wait. Called several times a second. */
   tick(): void {
     this.#ageCredits();
+    const nowMs = this.#options.clock.monotonicMs();
+    // Without a lease nobody can be offered anything, and a gateway that has lost it needs its time to get it back.
+    if (!this.#options.mayOffer() || nowMs < this.#restUntilMs) return;
     // Whoever goes on waiting moves to the end, so that each gets its turn; the time bound keeps heartbeats and accepts going.
-    const untilMs = this.#options.clock.monotonicMs() + TICK_BUDGET_MS;
+    const before = this.#begun;
+    let looks = 0;
     for (let left = this.#waiting.size; left > 0; left -= 1) {
       const session = this.#waiting.values().next().value;
-      if (session === undefined || this.#windowIsFull() || this.#options.clock.monotonicMs() > untilMs) return;
+      if (session === undefined || this.#windowIsFull() || this.#options.clock.monotonicMs() > nowMs + TICK_BUDGET_MS) break;
       this.#waiting.delete(session);
       this.evaluate(session, session.waitingCause);
+      looks += 1;
     }
+    if (looks >= MANY_SESSIONS && this.#begun === before) this.#restUntilMs = nowMs + REST_MS;
   }
 
   /** Sessions with an offer that waits. */
@@ -321,6 +333,7 @@ export class OfferDesk {
     const prior = session.offer?.prior ?? { offered, offerAnswered, offeredFor, offeredHere: session.offeredHere };
     session.offer = { config: plan.config, bytes, prior, kind: plan.kind, rolloutId };
     this.#recording.add(session);
+    this.#begun += 1;
     session.offeredHere = true;
     record.offered = plan.config.hash;
     record.offerAnswered = !reportsRemoteConfig(record.capabilities);
