@@ -5,6 +5,7 @@ import type { ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import { parseRow, ROW_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { flushItem } from '../support/flush-item.ts';
 import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
 
@@ -36,24 +37,8 @@ function row(status: RowStatus, over: Partial<RowWrite> = {}): RowWrite {
   return { rollout: ROLLOUT, wave: '0', status, attempt: 1, deadlineInMs: 60_000, ackTimeoutMs: 1_000, soft: false, error: '', ...over };
 }
 
-function item(uid: string, epoch: string, over: Partial<FlushItem> = {}): FlushItem {
-  return {
-    uid,
-    epoch,
-    release: false,
-    group: undefined,
-    takesConfig: undefined,
-    facets: undefined,
-    effective: undefined,
-    set: {},
-    del: [],
-    rows: [],
-    ...over,
-  };
-}
-
 async function flush(uid: string, epoch: string, over: Partial<FlushItem>): Promise<FlushReply> {
-  const [reply] = await flushAgents(redis.client, shard, 'gw-1', [item(uid, epoch, over)]);
+  const [reply] = await flushAgents(redis.client, shard, 'gw-1', [flushItem(uid, epoch, over)]);
   if (reply === undefined) throw new Error('no reply');
   return reply;
 }
@@ -81,7 +66,7 @@ describe('a batch of writes', () => {
         redis.client,
         shard,
         'gw-1',
-        uids.map((uid, i) => item(uid, epochs[i] ?? '', over)),
+        uids.map((uid, i) => flushItem(uid, epochs[i] ?? '', over)),
       );
     };
     await flushAll({ facets: 'group=prod\nstatus=unset', rows: [row('offered')] });
@@ -125,7 +110,7 @@ describe('a batch of writes', () => {
       const items = uids
         .filter(() => next(3) > 0)
         .map((uid) =>
-          item(uid, held.get(uid) ?? '0', {
+          flushItem(uid, held.get(uid) ?? '0', {
             release: next(5) === 0,
             facets: next(2) === 0 ? undefined : `version=${next(3)}\nhealth=${next(2)}`,
             rows:

@@ -23,6 +23,7 @@ import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import { parseRow, ROW_STATUSES, UNSETTLED_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { flushItem } from '../support/flush-item.ts';
 import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
 import { waitUntil } from '../support/wait-for.ts';
@@ -59,20 +60,7 @@ function row(status: RowStatus, over: Partial<RowWrite> = {}): RowWrite {
 }
 
 async function flush(uid: string, epoch: string, over: Partial<FlushItem> = {}): Promise<FlushReply> {
-  const item: FlushItem = {
-    uid,
-    epoch,
-    release: false,
-    group: undefined,
-    takesConfig: undefined,
-    facets: undefined,
-    effective: undefined,
-    set: {},
-    del: [],
-    rows: [],
-    ...over,
-  };
-  const [reply] = await flushAgents(redis.client, shard, 'gw-1', [item]);
+  const [reply] = await flushAgents(redis.client, shard, 'gw-1', [flushItem(uid, epoch, over)]);
   if (reply === undefined) throw new Error('no reply');
   return reply;
 }

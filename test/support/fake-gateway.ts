@@ -10,6 +10,7 @@ import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import type { Row } from '@opamp-gateway/shared/rollout-types';
+import { flushItem } from './flush-item.ts';
 
 /** How a played agent answers the offer of a config hash. */
 export type Answer = 'applied' | 'failed' | 'silent';
@@ -266,19 +267,7 @@ export class FakeGateway {
   }
 
   async #flush(agent: FakeAgent, rows: readonly RowWrite[], over: Partial<FlushItem>): Promise<FlushReply> {
-    const item: FlushItem = {
-      uid: agent.uid,
-      epoch: agent.epoch,
-      release: false,
-      group: undefined,
-      takesConfig: undefined,
-      facets: undefined,
-      effective: undefined,
-      set: {},
-      del: [],
-      rows,
-      ...over,
-    };
+    const item = flushItem(agent.uid, agent.epoch, { rows, ...over });
     const [reply] = await flushAgents(this.#client, this.#shard(agent.uid), this.id, [item]);
     if (reply === undefined) throw new Error('no reply to a flush');
     if (reply.kind === 'ok') {

@@ -51,14 +51,22 @@ export function wavesOf({ fleet, settings }: Run, { oneWave = false }: Pick<Roll
   return oneWave ? [{ percent: 100 }] : (settings.waves ?? defaultWaves(fleet.size));
 }
 
+/** The same as a strategy has them: with a pause after every wave but the last. */
+export function wavesWithSoaks(
+  run: Run,
+  plan?: Pick<RolloutPlan, 'oneWave'>,
+): readonly { readonly size: WaveSize; readonly soak: string }[] {
+  const waves = wavesOf(run, plan);
+  return waves.map((size, index) => ({ size, soak: index === waves.length - 1 ? '0s' : run.settings.soak }));
+}
+
 function strategyOf(run: Run, plan: RolloutPlan): object {
   const agents = run.fleet.size;
   const { mute = [], ackTimeout = defaultAckTimeout(agents), paceMs = 0 } = plan;
-  const waves = wavesOf(run, plan);
   const tolerant = mute.length > 0;
   const perSecond = Math.max(1, Math.ceil((agents * 1_000) / Math.max(1, paceMs)));
   return {
-    waves: waves.map((size, index) => ({ size, soak: index === waves.length - 1 ? '0s' : run.settings.soak })),
+    waves: wavesWithSoaks(run, plan),
     maxInFlight: Math.max(1_000, agents),
     rate: paceMs === 0 ? 'unlimited' : { start: perSecond, max: perSecond },
     ackTimeout,

@@ -1,7 +1,8 @@
 /** A long time of everyday life: agents leave, come back and lose connections, new ones appear, and a config follows another. */
 import type { SwarmAction } from '../swarm-api.ts';
 import type { ConfigRef } from '../harness/api.ts';
-import { follow, putConfig, wavesOf } from '../harness/rollout.ts';
+import { AGENTS_PER_WORKER } from '../harness/defaults.ts';
+import { follow, putConfig, wavesWithSoaks } from '../harness/rollout.ts';
 import { askOracle, figure, type Outcome, type Run, type Scenario, untilConnected } from '../harness/run.ts';
 import { metricBetween, rssOf, type Snapshot } from '../harness/sampler.ts';
 import { pause } from '../harness/wait-for.ts';
@@ -19,7 +20,6 @@ const FLAPPING = 0.01;
 /** Share that is added on the way. */
 const NEWCOMERS = 0.02;
 const VERSIONS = 4;
-const AGENTS_PER_WORKER = 10_000;
 
 /** Ways to leave, in turn, and back. */
 const LEAVES: readonly { readonly leave: SwarmAction; readonly back: SwarmAction }[] = [
@@ -49,9 +49,8 @@ interface UnderWay {
 async function begin(stage: Run, number: number, mark: (text: string) => void): Promise<UnderWay> {
   const label = `version ${number} of the soak`;
   const config = await putConfig(stage, label, MIDDLE_CONFIG_BYTES);
-  const waves = wavesOf(stage);
   const strategy = {
-    waves: waves.map((size, index) => ({ size, soak: index === waves.length - 1 ? '0s' : stage.settings.soak })),
+    waves: wavesWithSoaks(stage),
     rate: 'unlimited',
     ackTimeout: '30s',
     healthHold: '0s',

@@ -81,6 +81,12 @@ end
 -- false; members: group -> uid -> text, or false; changed: uids.
 local sums = { counts = {}, facets = { [0] = {}, [1] = {} }, open = {}, members = {}, changed = {} }
 
+-- Appends two values: a field or a score, and what belongs to it.
+local function push_pair(list, first, second)
+  list[#list + 1] = first
+  list[#list + 1] = second
+end
+
 local function within(map, name)
   local inner = map[name]
   if not inner then
@@ -137,7 +143,7 @@ local function add_up(key, deltas)
   end
 end
 
--- Writes what was summed up, and begins anew.
+-- Writes what was summed up; a script calls it once.
 local function write_sums()
   for id, counts in pairs(sums.counts) do add_up(rollout_key(id), counts) end
   local facets = {}
@@ -156,8 +162,7 @@ local function write_sums()
     local add, remove = {}, {}
     for uid, deadline in pairs(rows) do
       if deadline then
-        add[#add + 1] = int(deadline)
-        add[#add + 1] = uid
+        push_pair(add, int(deadline), uid)
       else
         remove[#remove + 1] = uid
       end
@@ -169,8 +174,7 @@ local function write_sums()
     local set, remove = {}, {}
     for uid, text in pairs(members) do
       if text then
-        set[#set + 1] = uid
-        set[#set + 1] = text
+        push_pair(set, uid, text)
       else
         remove[#remove + 1] = uid
       end
@@ -181,19 +185,16 @@ local function write_sums()
   end
   local changed = {}
   for uid in pairs(sums.changed) do
-    changed[#changed + 1] = int(now_ms)
-    changed[#changed + 1] = uid
+    push_pair(changed, int(now_ms), uid)
   end
   call_many('ZADD', prefix .. 'agents', changed)
-  sums = { counts = {}, facets = { [0] = {}, [1] = {} }, open = {}, members = {}, changed = {} }
 end
 
 -- Writes `row`, and moves the counters from `old` (nil: none) in column `was` to `row` in column `is`. With `fields` the row is
 -- only added to that list of fields and values, which the caller writes.
 local function put_row(uid, id, old, row, was, is, fields)
   if fields then
-    fields[#fields + 1] = 'r:' .. id
-    fields[#fields + 1] = format_row(row)
+    push_pair(fields, 'r:' .. id, format_row(row))
   else
     redis.call('HSET', agent_key(uid), 'r:' .. id, format_row(row))
   end

@@ -59,14 +59,15 @@ while at <= #ARGV do
     local new_takes = takes ~= '' and takes or rec.takes or '0'
     if new_group ~= rec.group or new_takes ~= rec.takes then
       if new_group ~= rec.group then drop_member(uid, rec.group) end
-      for _, text in ipairs({ 'group', new_group or '-', 'takes', new_takes }) do fields[#fields + 1] = text end
+      push_pair(fields, 'group', new_group or '-')
+      push_pair(fields, 'takes', new_takes)
       if connected == 1 then put_member(uid, new_group or '-', rec.owner, rec.epoch, new_takes, rec.origin or uid) end
       rec.group = new_group
       rec.takes = new_takes
     end
     if facets ~= '\0' and facets ~= rec.facets then
       shift_facets(rec.facets, facets, connected, connected)
-      for _, text in ipairs({ 'facets', facets }) do fields[#fields + 1] = text end
+      push_pair(fields, 'facets', facets)
       rec.facets = facets
     end
 

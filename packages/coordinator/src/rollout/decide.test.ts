@@ -191,7 +191,7 @@ describe('failure', () => {
       healthSamples: { cohort: Array.from({ length: 30 }, () => sample(true)), control: Array.from({ length: 30 }, () => sample(false)) },
     });
     expect(bench.document.phase).toBe('rolling_back');
-    expect(bench.document.waves[0]?.gates?.map(({ gate, outcome }) => [gate, outcome])).toEqual([
+    expect(toRolloutView(bench.document).waves[0]?.gates.map(({ gate, outcome }) => [gate, outcome])).toEqual([
       ['ackRatio', 'pass'],
       ['healthRegression', 'fail'],
     ]);

@@ -109,8 +109,6 @@ function gate(draft: Draft, view: FleetView): boolean | Need {
     const failed = results.find((result) => result.outcome === 'fail');
     if (failed !== undefined) {
       failWave(draft, `${failed.gate}: ${failed.detail}`);
-      // What turned it back stays to be read; a wave that is only held is judged anew.
-      if (document.phase !== 'running') wave.gates = results;
       return true;
     }
     wave.gates = results;

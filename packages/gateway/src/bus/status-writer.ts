@@ -128,6 +128,7 @@ export class StatusWriter implements SessionWriter {
     // A timer that goes on would keep the process alive until it is over.
     giveUp.abort();
     this.#stopped = true;
+    this.#ready.clear();
     if (outcome === 'late') this.#options.events.writesLost(this.dirtyCount);
     for (const shard of this.#shards) shard.timer?.cancel();
     return outcome === 'done';
