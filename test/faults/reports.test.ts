@@ -3,6 +3,7 @@ import { expect, test, type TestContext } from 'vitest';
 import type { TestAgent } from '../conformance/test-agent.ts';
 import {
   AGENT,
+  type AgentMessage,
   asksFullState,
   CONFIG_STATUS,
   DEFAULT_CAPABILITIES,
@@ -16,6 +17,7 @@ import {
 import type { ApiClient, RolloutView } from '../support/api-client.ts';
 import { shareStack } from '../support/lifetimes.ts';
 import { RawAgents } from '../support/raw-agents.ts';
+import { collectorConfig } from '../support/collector-config.ts';
 import { Deployment, expectCountersAreRows, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { waitUntil } from '../support/wait-for.ts';
 
@@ -169,12 +171,89 @@ test('an agent that asks for a new uid while it applies keeps its row and its ve
   await api.act(id, 'abort');
 });
 
-test('agents that cannot report are unverified: a wave of them is held, and none is ever called applied', async (context) => {
+/** Agents that take configs, tell their effective config and cannot report what became of one. */
+async function startObservable(context: TestContext, name: string): Promise<{ deployment: Deployment; crew: TestAgent[] }> {
+  const { api } = stack();
+  const agents = openAgents(context);
+  const deployment = await Deployment.create(api, { name, selector: `env=${name}` });
+  const capabilities = DEFAULT_CAPABILITIES & ~AGENT.reportsRemoteConfig;
+  const crew = await Promise.all(
+    Array.from({ length: 3 }, async (_, index) => {
+      return await agents.start(`gateway-${1 + (index % 2)}`, { attributes: { env: name }, capabilities, uid: newUid() });
+    }),
+  );
+  await waitUntilKnown(api, name, 3);
+  return { deployment, crew };
+}
+
+function effectiveConfig(text: string): AgentMessage {
+  return { effectiveConfig: { configMap: { configMap: { '': { body: Buffer.from(text), contentType: 'text/yaml' } } } } };
+}
+
+const EVERYBODY = [{ size: { percent: 100 }, soak: '0s' }];
+
+test('agents that cannot report and show the version among what they run are observed, and their wave passes', async (context) => {
+  const { api } = stack();
+  const { deployment, crew } = await startObservable(context, 'shown');
+  const config = await deployment.store('shown 1');
+  const id = await deployment.start(config, { ...HELD_OPEN, waves: EVERYBODY, healthHold: '500ms' });
+  // With what a supervisor adds, and in another spelling.
+  const shown = `${collectorConfig('shown 1').replace('timeout: 1s', 'timeout: 1000ms')}extensions:\n  opamp: {}\n`;
+  await Promise.all(
+    crew.map(async (agent) => {
+      await agent.untilOffer();
+      await agent.send(effectiveConfig(shown));
+    }),
+  );
+  const rollout = await deployment.finish(id, 'succeeded');
+  expect(rollout.counts).toEqual({ observed: 3 });
+  await expectCountersAreRows(api, id);
+});
+
+test('agents that cannot report and go on showing what they ran before are unverified once their time is over', async (context) => {
+  const { api } = stack();
+  const { deployment, crew } = await startObservable(context, 'unshown');
+  const config = await deployment.store('unshown 1');
+  const id = await deployment.start(config, { ...HELD_OPEN, waves: EVERYBODY, ackTimeout: '5s' });
+  await Promise.all(crew.map(async (agent) => await agent.untilOffer()));
+  const rollout = await waitForRollout(api, id, 'to be held', ({ holds }) => holds.length > 0);
+  expect(rollout.counts).toEqual({ unverified: 3 });
+  await expectCountersAreRows(api, id);
+  await api.act(id, 'abort');
+});
+
+test('an agent that cannot report and turns unhealthy with the version takes it back from all of them', async (context) => {
+  const { api } = stack();
+  const { deployment, crew } = await startObservable(context, 'unwell');
+  const id = await deployment.start(await deployment.store('unwell 1'), { ...HELD_OPEN, waves: EVERYBODY });
+  await Promise.all(
+    crew.map(async (agent) => {
+      await agent.untilOffer();
+      await agent.send(effectiveConfig(collectorConfig('unwell 1')));
+    }),
+  );
+  await deployment.finish(id, 'succeeded');
+  const second = await deployment.start(await api.putConfig('unwell', collectorConfig('x').replace('4317', '4999'), 'x'), {
+    ...HELD_OPEN,
+    failure: { maxCount: 0 },
+  });
+  for (const agent of crew) agent.mark();
+  await Promise.all(crew.map(async (agent) => await agent.untilOffer()));
+  await crew[0]?.send({ health: { healthy: false, lastError: 'exporter is down' } });
+  const rollout = await deployment.finish(second, 'rolled_back');
+  expect(rollout.counts).toEqual({ restored: 3 });
+  const items = await api.getFailures(second);
+  expect(items.map(({ uid, error }) => ({ uid, error }))).toEqual([
+    { uid: uidText(crew[0]?.uid ?? new Uint8Array(16)), error: 'exporter is down' },
+  ]);
+});
+
+test('agents that can neither report nor show what they run are unverified: a wave of them is held, and none is ever called applied', async (context) => {
   const { api } = stack();
   const agents = openAgents(context);
   const attributes = { env: 'mute' };
   const deployment = await Deployment.create(api, { name: 'mute', selector: 'env=mute' });
-  const capabilities = DEFAULT_CAPABILITIES & ~AGENT.reportsRemoteConfig;
+  const capabilities = DEFAULT_CAPABILITIES & ~AGENT.reportsRemoteConfig & ~AGENT.reportsEffectiveConfig;
   const crew = await Promise.all(
     Array.from({ length: 3 }, async () => await agents.start('gateway-1', { attributes, capabilities, uid: newUid() })),
   );

@@ -285,7 +285,7 @@ export class SimFleet implements FleetReader, RolloutStore {
     return { spec: this.currentSpec, fields: { ...this.fields } };
   }
 
-  async settle(id: string): Promise<{ counters: Counters; overdue: number }> {
+  async settle(id: string): ReturnType<FleetReader['settle']> {
     for (const agent of this.agents.values()) {
       const row = agent.rows.get(id);
       if (row === undefined || !UNSETTLED_STATUSES.has(row.status) || row.deadlineMs > this.now) continue;
@@ -293,7 +293,7 @@ export class SimFleet implements FleetReader, RolloutStore {
         if (agent.connected) row.status = 'restoreFailed';
       } else row.status = agent.connected ? 'timedOut' : 'lost';
     }
-    return { counters: await this.counters(id), overdue: 0 };
+    return { counters: await this.counters(id), overdue: 0, observe: [] };
   }
 
   async beat(): Promise<void> {

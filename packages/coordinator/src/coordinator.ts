@@ -30,6 +30,7 @@ import { createCoordinatorEvents } from './events.ts';
 import { createFleetWatch } from './fleet-watch.ts';
 import { createQueueReader } from './queue/queue-reader.ts';
 import { createGroupCheck } from './group-check.ts';
+import { EffectiveConfigObserver } from './effective-config-observer.ts';
 import { createRolloutStack } from './rollout-stack.ts';
 import { createAgentTokenStore } from './stores/agent-token-store.ts';
 import { createAlertStore } from './stores/alert-store.ts';
@@ -138,7 +139,10 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
     if (queues !== undefined) await waitUntilReady(queues.producer, config.redisWaitMs);
     const configs = createConfigStore({ client, keys, replicas });
     const agents = createAgentReader({ client, keys, encryption: config.encryption });
+    const observer = new EffectiveConfigObserver({ client, keys, agents, configs, logger });
+    open.push('observer', () => observer.stop());
     const stack = createRolloutStack({
+      observer,
       check: createGroupCheck({ configs, agents, validate: validateConfigFiles }),
       leaseMs: config.graceMs,
       lagHoldMs: config.lagHoldMs,

@@ -16,7 +16,7 @@ import { createRolloutQueue } from './queue/rollout-queue.ts';
 import type { RolloutQueueOptions } from './queue/rollout-queue.ts';
 import { createWakeQueue } from './queue/wake-queue.ts';
 import { RolloutEngine } from './rollout/engine.ts';
-import type { ConfigCheck, FleetReader } from './rollout/ports.ts';
+import type { ConfigCheck, FleetReader, Observer } from './rollout/ports.ts';
 import { GateRunner } from './rollout/gate-runner.ts';
 import type { GateRunnerOptions } from './rollout/gate-runner.ts';
 import { createRolloutRunner } from './rollout/runner.ts';
@@ -52,6 +52,8 @@ export interface RolloutStackOptions {
   onLook?: RolloutRunnerOptions['onLook'];
   /** Judges a config for its group before a rollout starts. */
   check?: ConfigCheck;
+  /** Judges agents that cannot report; without one they end as unverified. */
+  observer?: Observer;
 }
 
 /** Everything about rollouts in one coordinator. */
@@ -79,6 +81,7 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     fleet,
     logger,
     ask: (questions) => questioner.ask(questions),
+    ...(options.observer === undefined ? {} : { observer: options.observer }),
     ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
     ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }),
   });

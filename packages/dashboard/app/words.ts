@@ -11,6 +11,7 @@ export const ROW_STATUSES = [
   ['applying', 'applying', 'Says that it is applying it'],
   ['offered', 'offered', 'Was sent the config and has not answered yet'],
   ['restoring', 'restoring', 'Is being taken back'],
+  ['observed', 'observed', 'Cannot report; its effective config holds the new version and it is healthy'],
   ['unverified', 'unverified', 'Was sent the config and cannot report'],
   ['failed', 'failed', 'Refused the config'],
   ['degraded', 'degraded', 'Applied it and became unhealthy'],

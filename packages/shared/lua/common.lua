@@ -33,21 +33,29 @@ local UNSETTLED = { offered = true, applying = true, verifying = true, restoring
 -- Legal moves of a row inside one attempt. `restoring` may be entered from every status that was touched by the
 -- rollout; a higher attempt may start again at any status (checked in `legal`).
 local MOVES = {
-  offered = { applying = 1, verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, skipped = 1, left = 1, restoring = 1 },
+  offered = { applying = 1, verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, observed = 1, skipped = 1, left = 1, restoring = 1 },
   applying = { verifying = 1, applied = 1, failed = 1, degraded = 1, lost = 1, timedOut = 1, unverified = 1, left = 1, restoring = 1 },
-  verifying = { applied = 1, failed = 1, degraded = 1, lost = 1, left = 1, restoring = 1 },
+  verifying = { applied = 1, observed = 1, failed = 1, degraded = 1, lost = 1, left = 1, restoring = 1 },
   applied = { degraded = 1, failed = 1, restoring = 1, left = 1 },
-  degraded = { applied = 1, failed = 1, restoring = 1, left = 1 },
+  degraded = { applied = 1, failed = 1, unverified = 1, restoring = 1, left = 1 },
   failed = { restoring = 1, left = 1 },
   lost = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
   timedOut = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
   unverified = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
+  observed = { applied = 1, failed = 1, degraded = 1, restoring = 1, left = 1 },
   left = { offered = 1, applying = 1, verifying = 1, applied = 1, failed = 1, unverified = 1, degraded = 1, restoring = 1 },
   skipped = { offered = 1, applied = 1, unverified = 1 },
   restoring = { restored = 1, restoreFailed = 1, left = 1 },
   restored = {},
   restoreFailed = { restored = 1 },
 }
+
+-- ReportsEffectiveConfig without ReportsRemoteConfig: judged by the effective config and by health. A mask of 64 bits is more than a
+-- number holds; its low bits follow from the last digits.
+local function is_observable(rec)
+  local mask = tonumber(string.sub(rec.capabilities or '0', -13)) or 0
+  return math.floor(mask / 4096) % 2 == 0 and math.floor(mask / 4) % 2 == 1
+end
 
 -- `wave|status|attempt|deadline|offeredAt|ackTimeout|soft`
 local function parse_row(text)

@@ -1,9 +1,11 @@
 -- Judges the rows of one rollout that are past their deadline, then returns the shard's counters: reading is the timeout.
 -- KEYS[1] any key of the shard (routing only)
 -- ARGV    prefix, rollout, judge ('1' | '0': within one lease time of an outage only good verdicts count), limit
--- returns {now ms, overdue rows left, flat counters}
+-- returns {now ms, overdue rows left, flat counters, uids to be observed}
+-- A connected agent that was offered the version, cannot report, and tells its effective config is handed out to whoever compares
+-- (see observe.lua), and again after a while; with nobody comparing for three times its acknowledgement timeout it is unverified.
 -- Not connected: lost (a restoring row is only listed, its agent repairs itself when it returns). Connected: offered ->
--- timedOut; applying -> unverified if healthy, else degraded; verifying -> applied if healthy, else degraded (failed when
+-- timedOut; applying -> unverified if healthy, else degraded; verifying -> applied (observed where the agent cannot report) if healthy, else degraded (failed when
 -- it was a soft failure); restoring -> restored if it reports what was last sent to it as applied, else restoreFailed. Those judged badly are listed under the rollout's failures.
 
 local id = ARGV[2]
@@ -22,9 +24,13 @@ local function verdict(row, rec)
     return runs and 'restored' or 'restoreFailed'
   end
   if not connected then return 'lost' end
+  if row.status == 'offered' and is_observable(rec) then
+    if now_ms < row.offered_at + 3 * row.ack then return 'observe' end
+    return healthy and 'unverified' or 'degraded'
+  end
   if row.status == 'offered' then return 'timedOut' end
   if row.status == 'applying' then return healthy and 'unverified' or 'degraded' end
-  if healthy or rec.unhealthyWhenOffered == '1' then return 'applied' end
+  if healthy or rec.unhealthyWhenOffered == '1' then return is_observable(rec) and 'observed' or 'applied' end
   return row.soft == '1' and 'failed' or 'degraded'
 end
 
@@ -37,6 +43,7 @@ local REASONS = {
 }
 
 local left = 0
+local observe = {}
 if redis.call('HEXISTS', key, 'ended') == 0 then
   local overdue = redis.call('ZRANGEBYSCORE', open, '-inf', int(now_ms), 'LIMIT', 0, limit)
   for _, uid in ipairs(overdue) do
@@ -48,9 +55,14 @@ if redis.call('HEXISTS', key, 'ended') == 0 then
     else
       local status = verdict(row, rec)
       -- A good verdict needs no grace: the agent is here, has applied the config and is healthy.
-      if not judge and status ~= 'applied' then status = false end
+      if not judge and status ~= 'applied' and status ~= 'observed' then status = false end
       if status == nil then
         redis.call('ZREM', open, uid)
+      elseif status == 'observe' then
+        local again = parse_row(text)
+        again.deadline = now_ms + math.min(5000, math.ceil(row.ack / 10))
+        put_row(uid, id, row, again, 1, 1)
+        observe[#observe + 1] = uid
       elseif status then
         local column = (rec.owner or '') ~= '' and 1 or 0
         local new = parse_row(text)
@@ -69,4 +81,4 @@ if redis.call('HEXISTS', key, 'ended') == 0 then
   if judge then left = redis.call('ZCOUNT', open, '-inf', int(now_ms)) end
 end
 
-return { int(now_ms), left, redis.call('HGETALL', key) }
+return { int(now_ms), left, redis.call('HGETALL', key), observe }

@@ -15,6 +15,7 @@ export const ROW_STATUSES = [
   'timedOut',
   'skipped',
   'unverified',
+  'observed',
   'left',
   'restoring',
   'restored',

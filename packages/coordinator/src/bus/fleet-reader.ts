@@ -91,11 +91,16 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
     return [...found].slice(0, count);
   };
 
-  const settleShard = async (shard: Keys['shards'][number], id: string): Promise<{ overdue: number; counters: Record<string, number> }> => {
+  const settleShard = async (
+    shard: Keys['shards'][number],
+    id: string,
+  ): Promise<{ overdue: number; counters: Record<string, number>; observe: string[] }> => {
+    const observe: string[] = [];
     for (let round = 1; ; round += 1) {
       const judge = await mayJudge();
       const reply = await settleRollout(client, shard, { rollout: id, judge, limit: SETTLE_BATCH });
-      if (reply.overdue === 0 || round === SETTLE_ROUNDS) return reply;
+      observe.push(...reply.observe);
+      if (reply.overdue === 0 || round === SETTLE_ROUNDS) return { ...reply, observe };
     }
   };
 
@@ -155,6 +160,7 @@ export function createFleetReader(options: FleetReaderOptions): FleetReader {
         return {
           counters: sumCounters(replies.map((reply) => reply.counters)),
           overdue: replies.reduce((sum, reply) => sum + reply.overdue, 0),
+          observe: replies.flatMap((reply) => reply.observe),
         };
       } catch (error) {
         delayJudging();

@@ -41,13 +41,13 @@ export function ackShortfallOf(document: RolloutDocument, counters: Counters): s
 export function unverifiedExcessOf(document: RolloutDocument, counters: Counters): string | null {
   const limit = currentStrategy(document).unverifiedMaxRatio;
   const own = verdictsOf(tallyOf(counters, document.waveIndex));
-  const known = own.decided + own.unverified;
+  const known = own.decided + own.unverified + own.observed;
   if (known === 0 || own.unverified / known <= limit) return null;
   return `${own.unverified} of ${known} agents of wave ${document.waveIndex + 1} cannot or did not acknowledge, ${percent(own.unverified, known)} of at most ${100 * limit} % (unverified.maxRatio)`;
 }
 
-/** True when somebody proved or silently took the config: a rollout never succeeds without. */
+/** True when somebody proved, was observed with, or silently took the config: a rollout never succeeds without. */
 export function hasProof(counters: Counters): boolean {
-  const { applied, unverified } = verdictsOf(counters.total);
-  return applied + unverified > 0;
+  const { applied, unverified, observed } = verdictsOf(counters.total);
+  return applied + unverified + observed > 0;
 }

@@ -56,12 +56,13 @@ export function countOf(tally: Tally, statuses: Iterable<RowStatus>, side?: keyo
   return sum;
 }
 
-/** What the limits are measured in. `decided` = failing + applied; skipped, unverified and left count nowhere. */
+/** What the limits are measured in. `decided` = failing + applied; skipped, unverified, observed and left count nowhere. */
 export interface Verdicts {
   applied: number;
   failing: number;
   decided: number;
   unverified: number;
+  observed: number;
   unsettled: number;
   rows: number;
 }
@@ -75,6 +76,7 @@ export function verdictsOf(tally: Tally): Verdicts {
     failing,
     decided: applied + failing,
     unverified: countOf(tally, ['unverified']),
+    observed: countOf(tally, ['observed']),
     unsettled: countOf(tally, UNSETTLED_STATUSES),
     rows: countOf(tally, ROW_STATUSES),
   };

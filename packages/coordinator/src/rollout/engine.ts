@@ -14,7 +14,7 @@ import { SYSTEM_ACTOR } from './draft.ts';
 import { fleetSum } from './fleet-breaker.ts';
 import { Headcount } from './headcount.ts';
 import { ObservedSpecs } from './observed-specs.ts';
-import type { ConnectedMember, FleetReader, GateQuestion, LiveGateway, RolloutStore } from './ports.ts';
+import type { ConnectedMember, FleetReader, GateQuestion, LiveGateway, Observer, RolloutStore } from './ports.ts';
 import { Ranking } from './ranking.ts';
 import type { RolloutEvent } from './service.ts';
 import type { Command, FleetView, Need } from './view.ts';
@@ -29,6 +29,8 @@ export interface RolloutEngineOptions {
   tracer?: Pick<Tracer, 'enabled' | 'start'>;
   /** Puts questions of gates, which were stored just before; must not wait for the answers. */
   ask?(questions: readonly GateQuestion[]): void;
+  /** Judges agents that cannot report; without one they end as unverified. */
+  observer?: Observer;
 }
 
 /** Outcome of {@link RolloutEngine.command}. */
@@ -72,6 +74,7 @@ export class RolloutEngine {
   readonly #lagHoldMs: number;
   readonly #tracer: Pick<Tracer, 'enabled' | 'start'>;
   readonly #ask: (questions: readonly GateQuestion[]) => void;
+  readonly #observer: Observer;
   readonly #ranking: Ranking;
   readonly #headcount: Headcount;
   readonly #observed = new ObservedSpecs();
@@ -83,6 +86,7 @@ export class RolloutEngine {
     this.#lagHoldMs = options.lagHoldMs ?? 30_000;
     this.#tracer = options.tracer ?? NO_TRACER;
     this.#ask = options.ask ?? (() => undefined);
+    this.#observer = options.observer ?? { observe: () => undefined };
     this.#ranking = new Ranking(options.fleet);
     this.#headcount = new Headcount(options.fleet, this.#ranking);
   }
@@ -188,15 +192,16 @@ export class RolloutEngine {
     const document = await this.#store.load(id);
     if (document === undefined) return undefined;
     const ended = isTerminal(document);
-    const [{ spec, fields }, { counters, overdue }, ranked, predecessor, nowMs] = await Promise.all([
+    const [{ spec, fields }, { counters, overdue, observe }, ranked, predecessor, nowMs] = await Promise.all([
       this.#fleet.spec(),
-      ended || document.startedAtMs === null ? { counters: NO_COUNTERS, overdue: 0 } : this.#fleet.settle(id),
+      ended || document.startedAtMs === null ? { counters: NO_COUNTERS, overdue: 0, observe: [] } : this.#fleet.settle(id),
       document.phase === 'running'
         ? this.#ranking.members(document)
         : { members: { kind: 'counted', connected: 0, http: 0 } as const, listed: [] },
       document.startedAtMs === null ? this.#openPredecessor(document.predecessor) : null,
       this.#fleet.nowMs(),
     ]);
+    if (observe.length > 0) this.#observer.observe({ id, to: document.to, healthHoldMs: document.strategy.healthHoldMs }, observe);
     const generation = this.#observed.generationOf(document, spec.generation);
     const view: FleetView = {
       nowMs,

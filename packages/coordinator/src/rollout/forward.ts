@@ -152,10 +152,10 @@ function runGates(draft: Draft, view: FleetView): GateResult[] | Need {
 
 function succeed(draft: Draft, view: FleetView): void {
   const { document } = draft;
-  const { applied, failing, unverified } = verdictsOf(view.counters.total);
+  const { applied, failing, unverified, observed } = verdictsOf(view.counters.total);
   draft.moveRollout('lastWavePassed');
   document.endedAtMs = draft.nowMs;
   document.cleanup = 'pending';
-  document.outcome = `${applied} ${applied === 1 ? 'agent' : 'agents'} applied it, ${unverified} unverified, ${failing} failed`;
+  document.outcome = `${applied} ${applied === 1 ? 'agent' : 'agents'} applied it, ${observed === 0 ? '' : `${observed} observed with it, `}${unverified} unverified, ${failing} failed`;
   draft.emit('rollout.succeeded', document.outcome, draft.evidence);
 }

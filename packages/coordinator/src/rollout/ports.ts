@@ -76,9 +76,10 @@ export interface FleetReader {
   frozen(): Promise<boolean>;
   /**
    * Judges rows past their deadline, then sums the shards. Judges nothing within one lease time after Redis could not be
-   * reached, so that an outage of ours makes nobody lost. `overdue` rows were not got to.
+   * reached, so that an outage of ours makes nobody lost. `overdue` rows were not got to. `observe`: agents that cannot report, for an
+   * {@link Observer}; those that are not judged come again.
    */
-  settle(id: string): Promise<{ counters: Counters; overdue: number }>;
+  settle(id: string): Promise<{ counters: Counters; overdue: number; observe: string[] }>;
   /** Notes that the store is reached, so that the next coordinator to start knows of no outage. */
   beat(): Promise<void>;
   /** Sums the shards without judging. */
@@ -161,6 +162,20 @@ export interface ConfigCheck {
 export interface ConfigLookup {
   /** Undefined when there is no such version. */
   find(name: string, version: number): Promise<ConfigRef | undefined>;
+}
+
+/** What an {@link Observer} has to know of a rollout. */
+export interface ObservedRollout {
+  id: string;
+  to: ConfigRef;
+  /** How long an agent must stay healthy with it. */
+  healthHoldMs: number;
+}
+
+/** Judges agents that cannot report by the effective configs that they tell. */
+export interface Observer {
+  /** Takes agents of a rollout, to be judged soon; what is too much at a time is left out, and comes again. */
+  observe(rollout: ObservedRollout, uids: readonly string[]): void;
 }
 
 /** Tells whoever works on rollouts that one should be looked at now. May be lost; the sweep repairs that. */

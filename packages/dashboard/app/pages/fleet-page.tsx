@@ -299,7 +299,7 @@ function AbilityReport() {
               {estimated ? `Of ${numberText(agents)} agents chosen by chance. ` : ''}
               {unverified === 0
                 ? 'Every agent that takes configs says how it went.'
-                : `${agentsText(unverified)} take configs and cannot say how it went: they stay unverified.`}
+                : `${agentsText(unverified)} take configs and cannot say how it went: they are judged by what they show.`}
             </p>
           </>
         );

@@ -1,5 +1,5 @@
 import type { AgentRecord, ReportedStatus } from '@opamp-gateway/shared/agent-record';
-import { acceptsRemoteConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
+import { acceptsRemoteConfig, reportsEffectiveConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { ConfigRef, Desired, FailedHash, FleetSpec, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import { FAILING_STATUSES, isSettled } from '@opamp-gateway/shared/rollout-types';
 import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
@@ -42,6 +42,8 @@ export interface ReconcileOutcome {
 const UNTOUCHED: ReadonlySet<RowStatus> = new Set<RowStatus>(['skipped', 'left']);
 /** Rows that a rollback has nothing more to do for. */
 const DONE_BACK: ReadonlySet<RowStatus> = new Set<RowStatus>(['skipped', 'left', 'restored', 'restoreFailed']);
+/** How long after its offer an agent that cannot report is looked at first. */
+const FIRST_LOOK_MS = 1_000;
 const RESTORE: ReadonlySet<RowStatus> = new Set<RowStatus>(['restoring', 'restored', 'restoreFailed']);
 
 /** True when the agent has a row saying it was offered the rollout's version. */
@@ -113,9 +115,18 @@ export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desir
 
 /** The agent has the rollout's version already: its report is the verdict. */
 function bookWithoutOffer(state: ReconcileState, rollout: RolloutSpec): RowChange {
-  if (!reportsRemoteConfig(state.capabilities)) return change(rollout, 'unverified');
+  if (!reportsRemoteConfig(state.capabilities)) return unreported(state, rollout);
   if (state.reportedHash === rollout.to.hash && state.reportedStatus === 'APPLIED') return change(rollout, 'applied');
   return change(rollout, 'offered', { deadlineInMs: rollout.ackTimeoutMs });
+}
+
+/**
+ * What becomes of an agent that has the rollout's version and cannot report: one that tells its effective config is judged by it from
+ * now on, by whoever settles the rows; of any other nothing will be known.
+ */
+export function unreported(state: Pick<ReconcileState, 'capabilities'>, rollout: RolloutSpec): RowChange {
+  if (!reportsEffectiveConfig(state.capabilities)) return change(rollout, 'unverified');
+  return change(rollout, 'offered', { deadlineInMs: Math.min(FIRST_LOOK_MS, rollout.ackTimeoutMs / 10) });
 }
 
 /**
@@ -246,6 +257,7 @@ function appliedRow(rollout: RolloutSpec, row: Row, outcome: StatusOutcome): voi
     case 'lost':
     case 'timedOut':
     case 'unverified':
+    case 'observed':
       outcome.lateApplied = rollout.id;
       break;
     default:

@@ -1,3 +1,4 @@
+import { reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import type { RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Row, RowStatus } from '@opamp-gateway/shared/rollout-types';
 import type { AgentSession } from './agent-session.ts';
@@ -6,9 +7,12 @@ import type { SessionWriter, SpecSource } from './ports.ts';
 import { bookFailed } from './offer-desk.ts';
 import type { OfferDesk } from './offer-desk.ts';
 
+/** Rows of an agent that cannot report and was sent the version. */
+const UNREPORTED: ReadonlySet<RowStatus> = new Set<RowStatus>(['offered', 'unverified', 'observed']);
+
 /**
  * Judges applied agents by their health until the rollout ends: unhealthy without a break for a while is `degraded`,
- * healthy again for the health hold is `applied`; an agent whose APPLIED came after its row had been settled becomes
+ * healthy again for the health hold is `applied` (`unverified` where the agent cannot report); an agent whose APPLIED came after its row had been settled becomes
  * applied after the hold.
  */
 export class HealthWatch {
@@ -79,8 +83,10 @@ export class HealthWatch {
       this.#desk.evaluate(session, 'session');
       return false;
     }
-    if (record.healthy === false && (row.status === 'verifying' || row.status === 'applied') && !record.unhealthyWhenOffered && !row.soft) {
-      const sinceMs = Math.max(record.healthSinceMs, session.appliedAtMs);
+    const silent = !reportsRemoteConfig(record.capabilities);
+    const runs = row.status === 'verifying' || row.status === 'applied' || (silent && UNREPORTED.has(row.status));
+    if (record.healthy === false && runs && !record.unhealthyWhenOffered && !row.soft) {
+      const sinceMs = Math.max(record.healthSinceMs, silent ? row.offeredAtMs : session.appliedAtMs);
       if (nowMs - sinceMs >= this.#degradedAfterMs) {
         const reason = record.healthTree?.lastError ?? '';
         this.#book(session, rollout, row, 'degraded', reason === '' ? 'unhealthy after applying' : reason);
@@ -88,7 +94,8 @@ export class HealthWatch {
       return true;
     }
     if (row.status === 'degraded') {
-      if (record.healthy === true && nowMs - record.healthSinceMs >= rollout.healthHoldMs) this.#book(session, rollout, row, 'applied', '');
+      if (record.healthy === true && nowMs - record.healthSinceMs >= rollout.healthHoldMs)
+        this.#book(session, rollout, row, silent ? 'unverified' : 'applied', '');
       return true;
     }
     return false;

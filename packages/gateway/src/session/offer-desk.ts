@@ -8,7 +8,7 @@ import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-reco
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { Row } from '@opamp-gateway/shared/rollout-types';
 import type { GatewayEvents } from '../events.ts';
-import { reconcile, wasOffered } from '../reconciler/reconcile.ts';
+import { reconcile, unreported, wasOffered } from '../reconciler/reconcile.ts';
 import type { OfferPlan, RowChange } from '../reconciler/reconcile.ts';
 import type { AgentSession, FacetSource } from './agent-session.ts';
 import { interned, withEntry } from './interning.ts';
@@ -178,7 +178,10 @@ export class OfferDesk {
   holdAgain(session: AgentSession): void {
     for (const rollout of this.#options.spec.spec.rollouts.values()) {
       const row = session.record.rows.get(rollout.id);
-      if (row?.status !== 'verifying' || row.soft || rollout.direction === 'back') continue;
+      if (row === undefined || row.soft || rollout.direction === 'back') continue;
+      if (row.status === 'offered' && session.record.offered === rollout.to.hash && !reportsRemoteConfig(session.record.capabilities))
+        this.bookRow(session, { ...unreported(session.record, rollout), wave: row.wave, attempt: row.attempt });
+      if (row.status !== 'verifying') continue;
       const { wave, status, attempt, ackTimeoutMs, soft } = row;
       this.bookRow(session, {
         rollout: rollout.id,
@@ -438,7 +441,7 @@ export class OfferDesk {
     this.#options.writer.markDirty(session);
   }
 
-  /** An agent that cannot report: its offer counts as answered, its row as unverified (or restored) once sent. */
+  /** An agent that cannot report: once sent, its offer counts as answered; its row is restored, or what {@link unreported} says. */
   #cannotReport(session: AgentSession): void {
     this.returnCredit(session);
     for (const rollout of this.#options.spec.spec.rollouts.values()) {
@@ -453,7 +456,8 @@ export class OfferDesk {
         soft: false,
         error: '',
       };
-      if (row.status === 'offered' && session.record.offered === rollout.to.hash) this.bookRow(session, { ...base, status: 'unverified' });
+      if (row.status === 'offered' && session.record.offered === rollout.to.hash)
+        this.bookRow(session, { ...unreported(session.record, rollout), wave: row.wave, attempt: row.attempt });
       else if (row.status === 'restoring') this.bookRow(session, { ...base, status: 'restored' });
     }
   }

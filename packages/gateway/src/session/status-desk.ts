@@ -23,7 +23,7 @@ export interface StatusDeskOptions {
 }
 
 /** Rows that were settled without an answer. */
-const LATE: ReadonlySet<RowStatus> = new Set<RowStatus>(['lost', 'timedOut', 'unverified']);
+const LATE: ReadonlySet<RowStatus> = new Set<RowStatus>(['lost', 'timedOut', 'unverified', 'observed']);
 /** How long before its deadline a soft failure is judged here. */
 const SOFT_LEAD_MS = 3_000;
 /** Hashes that one agent is remembered to have FAILED. */

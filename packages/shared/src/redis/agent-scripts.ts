@@ -155,6 +155,8 @@ export interface SettleReply {
   /** Overdue rows that this call did not get to. */
   overdue: number;
   counters: Record<string, number>;
+  /** Agents that cannot report: whoever reads them compares their effective configs, see {@link observeAgents}. */
+  observe: string[];
 }
 
 function toCounters(flat: readonly string[]): Record<string, number> {
@@ -169,13 +171,24 @@ export async function settleRollout(
   shard: ShardKeys,
   options: { rollout: string; judge: boolean; limit: number },
 ): Promise<SettleReply> {
-  const [nowMs, overdue, flat] = (await runScript(
+  const [nowMs, overdue, flat, observe] = (await runScript(
     client,
     SCRIPTS.settle,
     [shard.agents],
     [shard.prefix, options.rollout, options.judge ? '1' : '0', options.limit],
-  )) as [string, number, string[]];
-  return { nowMs: Number(nowMs), overdue, counters: toCounters(flat) };
+  )) as [string, number, string[], string[]];
+  return { nowMs: Number(nowMs), overdue, counters: toCounters(flat), observe };
+}
+
+/** Judges agents of one shard that cannot report; `holds`: the agent's effective config holds the version. Returns how many were judged. */
+export async function observeAgents(
+  client: RedisClient,
+  shard: ShardKeys,
+  { rollout, healthHoldMs }: { rollout: string; healthHoldMs: number },
+  agents: readonly { uid: string; holds: boolean }[],
+): Promise<number> {
+  const args = agents.flatMap(({ uid, holds }) => [uid, holds ? '1' : '0']);
+  return (await runScript(client, SCRIPTS.observe, [shard.agents], [shard.prefix, rollout, healthHoldMs, ...args])) as number;
 }
 
 /** Marks a rollout as ended in one shard and lets its keys expire; returns the final counters. */

@@ -37,6 +37,7 @@ export const SCRIPTS = {
   flush: load('flush', true),
   release: load('release', true),
   settle: load('settle', true),
+  observe: load('observe', true),
   finish: load('finish', true),
   editAgent: load('edit-agent', true),
   deleteAgent: load('delete-agent', true),
