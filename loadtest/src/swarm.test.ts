@@ -433,6 +433,7 @@ describe('connection', () => {
     await peerOf();
     await swarm.control({ do: 'shutdown' });
     await server.waitFor('goodbye', ({ message }) => message.agentDisconnect !== undefined);
+    await until('its Close frame', () => server.controlFrames.some(({ opcode }) => opcode === 8));
     const close = server.controlFrames.find(({ opcode }) => opcode === 8);
     expect(close?.payload.readUInt16BE(0)).toBe(1_000);
     expect(server.received.some(({ message }) => message.health?.lastError === 'Supervisor is shutdown')).toBe(true);

@@ -10,13 +10,11 @@ import { Deployment, FAST_STRATEGY, waitForRollout } from '../support/rollouts.t
 import { waitUntil } from '../support/wait-for.ts';
 import { pasteOver, seriousFindings } from './support/browser.ts';
 import { richerConfig } from './support/configs.ts';
-import { confirm, shareBrowser } from './support/pages.ts';
+import { confirm, rowsOf, shareBrowser } from './support/pages.ts';
 
-/** Nothing here is about leases: on a machine that has no time, none may run out. */
-const CALM = { gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '15000', OPAMP_GATEWAY_LEASE_RENEW_MS: '3000' } };
 /** Prometheus, as a gate asks it. */
 const outside = new OutsideServer(await findFreePort());
-const stack = shareStack({ ...CALM, coordinatorEnv: { OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS: outside.url } });
+const stack = shareStack({ coordinatorEnv: { OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS: outside.url } });
 const { usePage, visit } = shareBrowser(stack);
 
 /** Half, then all; a soak that only a person ends. */
@@ -112,8 +110,7 @@ describe('the dashboard', () => {
     expect(await comparison.locator('thead').innerText()).toMatch(/new config, 30 agents\s+without it, 30 agents/);
     expect(await comparison.locator('tbody').innerText()).toMatch(/Unhealthy\s+[\d.]+ %\s+[\d.]+ %\s+Reconnected\s+[\d.]+ %\s+[\d.]+ %/);
     expect(await comparison.locator('.bar').count()).toBe(4);
-    const timeline = await page.locator('.timeline').first().innerText();
-    expect(timeline).toMatch(/looks good/);
+    await page.locator('.timeline').first().getByText('looks good').first().waitFor();
     expect(await page.getByRole('button', { name: 'Abort' }).count()).toBe(0);
     expect(await seriousFindings(page)).toEqual([]);
   });
@@ -261,7 +258,7 @@ describe('the dashboard', () => {
     const force = page.getByRole('button', { name: 'Store with 1 error' });
     expect(await force.isDisabled()).toBe(true);
     await page.getByLabel('Reason', { exact: true }).fill('a build of our own');
-    expect(await force.isDisabled()).toBe(false);
+    await waitUntil('the button to be enabled', async () => await force.isEnabled(), Boolean);
     expect(await seriousFindings(page)).toEqual([]);
 
     await pasteOver(page, richerConfig('edited 2', '5s'));
@@ -293,8 +290,7 @@ describe('the dashboard', () => {
     await visit(page, '/');
     await page.getByRole('searchbox', { name: 'Find agents' }).fill('env=sought, host.name=sought-17');
     await page.getByRole('searchbox', { name: 'Find agents' }).press('Enter');
-    await page.getByRole('row').nth(1).waitFor();
-    expect(await page.getByRole('row').count()).toBe(2);
+    await rowsOf(page, 2);
     expect(new URL(page.url()).searchParams.get('selector')).toBe('env=sought, host.name=sought-17');
     await page.getByRole('link', { name: 'sought-17' }).click();
     await page.getByText('takes configs from here').waitFor();
@@ -327,11 +323,11 @@ describe('the dashboard', () => {
     await visit(page, '/agents?group=sought');
     await page.getByRole('link', { name: 'Next page' }).click();
     await page.getByText('That is all.').waitFor();
-    expect(await page.getByRole('row').count()).toBe(11);
+    await rowsOf(page, 11);
   });
 
   test('goes on after the coordinator was away, and marks what it shows as old meanwhile', async (context) => {
-    const lab = await useStack(context, { ...CALM, gateways: 1 });
+    const lab = await useStack(context, { gateways: 1 });
     const fleet = await useFleet(context, lab, { name: 'lonely', agents: 20 });
     const deployment = await Deployment.create(lab.api, fleet);
     await deployment.prove('lonely 1');
@@ -435,7 +431,7 @@ describe('the dashboard', () => {
     await page.getByRole('dialog', { name: 'Pause' }).waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'hidden' });
-    expect(await pause.evaluate((button) => button.matches(':focus'))).toBe(true);
+    await waitUntil('the button to have the focus again', async () => await pause.evaluate((button) => button.matches(':focus')), Boolean);
     await page.keyboard.press('Enter');
     await page.getByLabel('Reason').press('Enter');
     await page.locator('.hold').waitFor();

@@ -8,7 +8,7 @@ import { shareStack } from '../support/lifetimes.ts';
 import { OidcIssuer } from '../support/oidc-issuer.ts';
 import { waitUntil } from '../support/wait-for.ts';
 import { seriousFindings } from './support/browser.ts';
-import { shareBrowser } from './support/pages.ts';
+import { rowsOf, shareBrowser } from './support/pages.ts';
 
 const AGENTS = 20_000;
 const GATEWAYS = 4;
@@ -20,7 +20,7 @@ const WRITES =
   /new|edit|delete|store|roll out|start|pause|resume|promote|approve|retry|abort|cancel|roll back|freeze|pin|labels|restart|revoke|pace|make/i;
 
 /** No gateway runs: the fleet stands in Redis as gateways would have written it. */
-const stack = shareStack({ gateways: 0, coordinators: 1, coordinatorEnv: { OPAMP_COORDINATOR_GRACE_MS: '15000' } });
+const stack = shareStack({ gateways: 0, coordinators: 1 });
 const { usePage, visit } = shareBrowser(stack);
 let uids: readonly string[] = [];
 /** API of a coordinator that asks for tokens. */
@@ -50,7 +50,7 @@ describe('the dashboard of a large fleet', () => {
     await search.press('Enter');
     await page.getByRole('link', { name: 'host-17017', exact: true }).waitFor();
     await page.getByText('That is all.').waitFor();
-    expect(await page.getByRole('row').count()).toBe(2);
+    await rowsOf(page, 2);
     await page.getByRole('link', { name: 'host-17017', exact: true }).click();
     await page
       .locator('.lead')
@@ -65,7 +65,7 @@ describe('the dashboard of a large fleet', () => {
     await visit(page, '/');
     await page.getByRole('link', { name: 'Drifted' }).click();
     await page.locator('td').getByText('runs something else').first().waitFor();
-    expect(await page.getByRole('row').count()).toBe(51);
+    await rowsOf(page, 51);
   });
 
   test('shows a day of connections, of the fleet and of each gateway, in words too', async (context) => {
@@ -80,11 +80,7 @@ describe('the dashboard of a large fleet', () => {
     await legend.getByText('(lowest 0,').waitFor();
     expect(await legend.locator('li').count()).toBe(GATEWAYS);
     // The table comes by a request of its own.
-    await waitUntil(
-      'the table of the gateways',
-      async () => await page.getByRole('row').count(),
-      (rows) => rows === GATEWAYS + 1,
-    );
+    await rowsOf(page, GATEWAYS + 1);
     expect(await seriousFindings(page)).toEqual([]);
   });
 
@@ -144,11 +140,7 @@ describe('the dashboard of a large fleet', () => {
     await visit(page, '/audit');
     await page.getByRole('searchbox', { name: 'What it concerns' }).fill('group/madrid');
     await page.getByRole('searchbox', { name: 'What it concerns' }).press('Enter');
-    await waitUntil(
-      'the log to show only these',
-      async () => await page.getByRole('row').count(),
-      (rows) => rows === actions.length + 1,
-    );
+    await rowsOf(page, actions.length + 1);
     await page.getByText('labelled').waitFor({ state: 'detached' });
   });
 });

@@ -30,16 +30,23 @@ test('pauses and resumes that race with the steps of two coordinators break noth
 
   let isOver = false;
   const pick = (): RolloutAction => (random() < 0.5 ? 'pause' : 'resume');
-  const operators = clients.map(async (client) => {
-    while (!isOver) {
-      // Refusals are part of it: resume of what is not held, actions after the end.
-      await client.request('POST', `/rollouts/${id}/${pick()}`, { body: { reason: 'racing' } });
-      await client.getRollout(id);
-    }
+  const operators = Promise.all(
+    clients.map(async (client) => {
+      while (!isOver) {
+        // Refusals are part of it: resume of what is not held, actions after the end.
+        await client.request('POST', `/rollouts/${id}/${pick()}`, { body: { reason: 'racing' } });
+        await client.getRollout(id);
+      }
+    }),
+  );
+  // An error is told where they are awaited, or not at all when the test has failed before.
+  operators.catch(() => undefined);
+  context.onTestFinished(() => {
+    isOver = true;
   });
   await waitForRollout(api, id, 'to have moved half', (rollout) => isEnded(rollout) || (rollout.counts['applied'] ?? 0) >= 60);
   isOver = true;
-  await Promise.all(operators);
+  await operators;
   await api.request('POST', `/rollouts/${id}/resume`, { body: {} });
 
   const rollout = await deployment.finish(id, 'succeeded');
@@ -79,11 +86,14 @@ test('resume does not go on while the breaker is still tripped; abort then takes
       before.hash,
     ),
   );
-  expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(20);
+  // The first that fail hold the rollout, perhaps before another gateway has offered it to all of its own.
+  const touched = offeredTo(await fleet.records(), config.hash).length;
+  expect(touched).toBeLessThanOrEqual(20);
 
   await api.act(id, 'abort');
   const rollout = await deployment.finish(id, 'rolled_back');
-  expect(rollout.counts).toEqual({ restored: 20 });
+  expect(rollout.counts).toEqual({ restored: offeredTo(await fleet.records(), config.hash).length });
+  expect(offeredTo(await fleet.records(), config.hash)).toHaveLength(touched);
   expect(notOn(await fleet.records(), before.hash)).toEqual([]);
   await expectTruth(api, fleet, id);
 });
@@ -122,16 +132,19 @@ test('rollouts that supersede each other in the middle of a wave and of a rollba
     await deployment.store('overtaken 3'),
     await deployment.store('overtaken 4'),
   ] as const;
-  const first = await deployment.start(configs[0], { ...FAST_STRATEGY, maxInFlight: 5 });
+  // Slow enough for this test to come while the second wave is under way.
+  const first = await deployment.start(configs[0], { ...FAST_STRATEGY, rate: { start: 2, factor: 1, max: 2 } });
   await waitForRollout(
     api,
     first,
     'to be in its second wave',
     ({ waveIndex, counts }) => waveIndex === 1 && (counts['applied'] ?? 0) >= 10,
   );
-  const supersede = async ({ name, version }: ConfigRef): Promise<string> =>
-    await api.createRollout({ group: fleet.name, config: { name, version }, strategy: FAST_STRATEGY, supersede: true });
-  const second = await supersede(configs[1]);
+  const supersede = async ({ name, version }: ConfigRef, strategy: unknown = FAST_STRATEGY): Promise<string> =>
+    await api.createRollout({ group: fleet.name, config: { name, version }, strategy, supersede: true });
+  // Not begun when the third comes, however fast the first is undone.
+  const [canary, ...others] = FAST_STRATEGY['waves'] as readonly object[];
+  const second = await supersede(configs[1], { ...FAST_STRATEGY, waves: [{ ...canary, approval: 'before' }, ...others] });
   const third = await supersede(configs[2]);
 
   const rollout = await deployment.finish(third, 'succeeded');
@@ -172,7 +185,7 @@ test('a freeze stops all offers at once, also to who comes back; an abort goes t
   const deployment = await Deployment.create(api, fleet);
   const before = await deployment.prove('frozen 1');
   const config = await deployment.store('frozen 2');
-  const id = await deployment.start(config, { ...ONE_WAVE, rate: { start: 20, factor: 1, max: 20 } });
+  const id = await deployment.start(config, { ...ONE_WAVE, rate: { start: 5, factor: 1, max: 5 } });
   await waitForRollout(api, id, 'to have begun', ({ counts }) => (counts['applied'] ?? 0) >= 10);
 
   context.onTestFinished(async () => {
@@ -247,7 +260,8 @@ test('a good config is not blamed when a fifth of the fleet becomes unhealthy, w
     'to be in its second wave',
     ({ waveIndex, phase }) => waveIndex === 1 || phase !== 'running',
   );
-  expect(rollout.phase, rollout.outcome).toBe('running');
+  // Its second wave may have passed by now.
+  expect(['running', 'succeeded'], rollout.outcome).toContain(rollout.phase);
   await fleet.control({ do: 'set-health', healthy: true });
   await deployment.finish(id, 'succeeded');
   await waitUntilRight('everybody to run the new version', async () => notOn(await fleet.records(), config.hash));

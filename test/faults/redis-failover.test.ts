@@ -5,7 +5,7 @@ import { useFleet, useStack } from '../support/lifetimes.ts';
 import { ClusterSet } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinels.ts';
 import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
-import type { Stack, StackOptions } from '../support/stack.ts';
+import { SHORT_LEASES, type Stack, type StackOptions } from '../support/stack.ts';
 import { notOn } from '../support/truth.ts';
 import { waitUntil } from '../support/wait-for.ts';
 
@@ -14,11 +14,6 @@ const AGENTS = 2_000;
 const LONG_MS = 420_000;
 const IN_STEPS = { ...FAST_STRATEGY, maxInFlight: 200 };
 const PATIENT = { deadlineMs: 150_000 };
-/** With thousands of agents and a dozen servers on two cores a lease of 1.5 s would end by itself. */
-const LONG_LEASES = {
-  gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '8000', OPAMP_GATEWAY_LEASE_RENEW_MS: '1000' },
-  coordinatorEnv: { OPAMP_COORDINATOR_GRACE_MS: '8000' },
-};
 
 async function useSentinels(
   context: TestContext,
@@ -47,7 +42,7 @@ test(
   'a failover by Sentinels in the middle of a rollout over 2,000 agents delays it, and nothing else',
   { timeout: LONG_MS },
   async (context) => {
-    const { stack, set } = await useSentinels(context, { gateways: 2, coordinators: 2, ...LONG_LEASES });
+    const { stack, set } = await useSentinels(context, { gateways: 2, coordinators: 2 });
     const { api } = stack;
     const fleet = await useFleet(context, stack, { name: 'failover', agents: AGENTS });
     const deployment = await Deployment.create(api, fleet);
@@ -79,7 +74,6 @@ test(
     const stack = await useStack(context, {
       gateways: 2,
       coordinators: 2,
-      ...LONG_LEASES,
       store: async (directory) => {
         const set = await ClusterSet.start({ directory });
         sets.push(set);
@@ -120,13 +114,13 @@ test(
   'a primary that dies with commits and flushes that its replica lacks: the fleet converges all the same',
   { timeout: LONG_MS },
   async (context) => {
-    const { stack, set } = await useSentinels(context, { gateways: 3, coordinators: 1, gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '4000' } });
+    const { stack, set } = await useSentinels(context, { gateways: 3, coordinators: 1, ...SHORT_LEASES });
     const { api } = stack;
     const fleet = await useFleet(context, stack, { name: 'lost', agents: 200 });
     const deployment = await Deployment.create(api, fleet);
     await deployment.prove('lost 1');
     const config = await deployment.store('lost 2');
-    const id = await deployment.start(config, { ...FAST_STRATEGY, maxInFlight: 10 });
+    const id = await deployment.start(config, { ...FAST_STRATEGY, maxInFlight: 10, offline: 'wait' });
     await waitForRollout(api, id, 'to have moved some', (rollout) => appliedOf(rollout) >= 40);
 
     const former = await set.primary();

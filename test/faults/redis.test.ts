@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { useFleet, useStack } from '../support/lifetimes.ts';
 import { Deployment, expectTruth, FAST_STRATEGY, isEnded, waitForRollout } from '../support/rollouts.ts';
+import { SHORT_LEASES } from '../support/stack.ts';
 import { notOn } from '../support/truth.ts';
 import { waitUntil } from '../support/wait-for.ts';
 
@@ -39,10 +40,15 @@ test('while Redis is away agents stay connected and are offered nothing; the rol
   await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 40);
 
   await stack.stopRedis();
+  // The second answer from now on was given after all that the gateways had still read from Redis.
+  const atStop = new Map((await fleet.records()).map(({ uid, messagesReceived }) => [uid, messagesReceived]));
   const settled = await waitUntil(
     'every agent to be done with what it had been offered',
     async () => await fleet.records(),
-    (records) => records.every(({ lastReported }) => lastReported.status === 'APPLIED'),
+    (records) =>
+      records.every(
+        ({ uid, lastReported, messagesReceived }) => lastReported.status === 'APPLIED' && messagesReceived >= (atStop.get(uid) ?? 0) + 2,
+      ),
   );
   const offers = settled.reduce((sum, { offerCount }) => sum + offerCount, 0);
   const messages = settled.reduce((sum, { messagesReceived }) => sum + messagesReceived, 0);
@@ -103,7 +109,7 @@ test('rollouts finish although the keys of the queues are deleted again and agai
 });
 
 test('a gateway and a coordinator whose connections to Redis are black holes hold up nobody else, and catch up', async (context) => {
-  const stack = await useStack(context, { gateways: 2, coordinators: 2, redis: { proxied: true } });
+  const stack = await useStack(context, { gateways: 2, coordinators: 2, redis: { proxied: true }, ...SHORT_LEASES });
   const api = stack.api.at(stack.apiUrlOf('coordinator-2'));
   const fleet = await useFleet(context, stack, { name: 'hole', agents: 100 });
   const deployment = await Deployment.create(api, fleet);
@@ -159,7 +165,8 @@ test('a Redis without memory stops a rollout where it is; with memory again it g
   const config = await deployment.store('full 2');
   const redis = new Redis(stack.redisUrl);
   context.onTestFinished(() => redis.disconnect());
-  const id = await deployment.start(config, { ...IN_STEPS, maxInFlight: 10 });
+  // Slow enough to be in its middle when the memory ends.
+  const id = await deployment.start(config, { ...FAST_STRATEGY, rate: { start: 12, factor: 1, max: 12 } });
   await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 20);
 
   await redis.config('SET', 'maxmemory', '1mb');

@@ -30,7 +30,7 @@ beforeAll(async () => {
     coordinators: 0,
     gatewayEnv: {
       OPAMP_GATEWAY_MAX_MESSAGE_BYTES: String(MAX_MESSAGE_BYTES),
-      OPAMP_GATEWAY_IDENTIFY_TIMEOUT_MS: '1000',
+      OPAMP_GATEWAY_IDENTIFY_TIMEOUT_MS: '5000',
       OPAMP_GATEWAY_HEARTBEAT_INTERVAL_MS: '200',
     },
   });

@@ -68,7 +68,7 @@ async function report(
 
 beforeAll(async () => {
   redis = await startRedis();
-  coordinator = createCoordinator(coordinatorConfig({ redisUrl: redis.url, keyPrefix: PREFIX, id: 'c1', commandTimeoutMs: 500 }), {
+  coordinator = createCoordinator(coordinatorConfig({ redisUrl: redis.url, keyPrefix: PREFIX, id: 'c1', commandTimeoutMs: 5_000 }), {
     logger: createSilentLogger(),
   });
   await coordinator.start();

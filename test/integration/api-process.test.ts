@@ -125,7 +125,7 @@ describe('Redis away', () => {
       expect(await statusOf(`${coordinator.adminUrl}/healthz`)).toBe(200);
       await lab.server.start();
       await expect.poll(() => statusOf(`${coordinator.apiUrl}/api/v1/configs`), { timeout: 60_000 }).toBe(200);
-      expect(await statusOf(`${coordinator.adminUrl}/readyz`)).toBe(200);
+      await expect.poll(() => statusOf(`${coordinator.adminUrl}/readyz`), { timeout: 60_000 }).toBe(200);
     } finally {
       await coordinator.stop();
       await lab.stop();

@@ -14,11 +14,11 @@ function openRedis(context: TestContext): Redis {
   return redis;
 }
 
-/** Everything that is stored, but for what changes by itself: leases, and the queue's own bookkeeping. */
+/** Everything that is stored, but for what changes by itself: signs of life, the history of each minute, the queue's own bookkeeping. */
 async function storedData(redis: Redis): Promise<Record<string, string>> {
   const data: Record<string, string> = {};
   for (const key of (await redis.keys('*')).toSorted()) {
-    if (/:gateways?(?::|$)/.test(key) || /-(?:rollouts|wakes)(?::|$)/.test(key)) continue;
+    if (/:(?:gateways?|meta|history)(?::|$)/.test(key) || /-(?:rollouts|wakes)(?::|$)/.test(key)) continue;
     data[key] = (await redis.dumpBuffer(key))?.toString('hex') ?? '';
   }
   return data;

@@ -18,6 +18,9 @@ const HALF_THEN_WAIT = {
   ],
 };
 
+/** Slow enough to be in its middle when somebody intervenes. */
+const UNHURRIED = { ...FAST_STRATEGY, rate: { start: 20, factor: 1, max: 20 } };
+
 async function waitForSoak(id: string, wave = 0): Promise<RolloutView> {
   return await waitForRollout(stack().api, id, `to soak in wave ${wave}`, ({ waves }) => waves[wave]?.phase === 'soaking');
 }
@@ -179,7 +182,7 @@ describe('the brakes', () => {
     const deployment = await Deployment.create(api, fleet);
     const before = await deployment.prove('paused 1');
     const config = await deployment.store('paused 2');
-    const id = await deployment.start(config, { ...FAST_STRATEGY, maxInFlight: 10 });
+    const id = await deployment.start(config, { ...UNHURRIED, maxInFlight: 10 });
     await waitForRollout(api, id, 'to have moved a fourth', ({ counts }) => (counts['applied'] ?? 0) >= 30);
 
     const paused = await api.act(id, 'pause');
@@ -220,7 +223,7 @@ describe('the brakes', () => {
     const deployment = await Deployment.create(api, fleet);
     const before = await deployment.prove('aborted 1');
     const config = await deployment.store('aborted 2');
-    const id = await deployment.start(config, { ...FAST_STRATEGY, maxInFlight: 20 });
+    const id = await deployment.start(config, { ...UNHURRIED, maxInFlight: 20 });
     await waitForRollout(api, id, 'to have moved a fourth', ({ counts }) => (counts['applied'] ?? 0) >= 30);
     await api.act(id, 'pause');
     await api.act(id, 'abort', 'changed our minds');

@@ -84,7 +84,7 @@ test('over TLS, with users of the shipped ACL file, which allows every command t
 test('with Sentinels', async (context) => {
   const sets: SentinelSet[] = [];
   const store = async (directory: string): Promise<SentinelSet> => {
-    const set = await SentinelSet.start({ directory, replicas: 1 });
+    const set = await SentinelSet.start({ directory, replicas: 1, downAfterMs: 30_000 });
     sets.push(set);
     return set;
   };

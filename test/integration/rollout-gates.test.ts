@@ -135,15 +135,22 @@ describe('the gate webhook', () => {
     const before = await deployment.prove('hooked 1');
     const config = await deployment.store('hooked 2');
     const decisions = ['wait', 'pass', 'fail'];
-    outside.answer = () => ({ status: 200, body: { decision: decisions[outside.requests.length - 1], reason: 'the build says so' } });
+    // A question that comes once more, as after an answer that came too late, has the same id.
+    const questions = (): OutsideRequest[] =>
+      [...new Map(outside.requests.toReversed().map((request) => [String(request.headers['webhook-id']), request])).values()].toReversed();
+    const ids: string[] = [];
+    outside.answer = ({ headers }) => {
+      const asked = String(headers['webhook-id']);
+      if (!ids.includes(asked)) ids.push(asked);
+      return { status: 200, body: { decision: decisions[ids.indexOf(asked)], reason: 'the build says so' } };
+    };
     const id = await deployment.start(config, gated({ ...WEBHOOK, deadline: '1m' }));
     const rollout = await deployment.finish(id, 'rolled_back');
 
     expect(rollout.outcome).toBe('webhook: the build says so');
-    expect(outside.requests).toHaveLength(3);
-    expect(outside.requests.map((request) => isSigned(request))).toEqual([true, true, true]);
-    expect(new Set(outside.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(3);
-    const bodies = outside.requests.map(({ body }) => JSON.parse(body) as { wave: { index: number }; counts: Record<string, number> });
+    expect(ids).toHaveLength(3);
+    expect(outside.requests.every((request) => isSigned(request))).toBe(true);
+    const bodies = questions().map(({ body }) => JSON.parse(body) as { wave: { index: number }; counts: Record<string, number> });
     expect(bodies.map(({ wave }) => wave.index)).toEqual([0, 0, 1]);
     expect(bodies.map(({ counts }) => counts)).toEqual([{ applied: 5 }, { applied: 5 }, { applied: 40 }]);
     expect(notOn(await fleet.records(), before.hash)).toEqual([]);
@@ -184,11 +191,11 @@ describe('the gate webhook', () => {
     await deployment.prove('orphaned 1');
     const config = await deployment.store('orphaned 2');
     outside.answer = () => 'hang';
-    const id = await deployment.start(config, gated({ ...WEBHOOK, timeout: '2s', interval: '1h', deadline: '1h' }));
+    const id = await deployment.start(config, gated({ ...WEBHOOK, timeout: '5s', interval: '1h', deadline: '1h' }));
     await waitUntil(
       'the receiver to be asked',
       () => outside.requests.length,
-      (count) => count === 1,
+      (count) => count >= 1,
       { pollMs: 10 },
     );
     // Nobody knows which of them asked.

@@ -5,8 +5,7 @@ import { Deployment, expectTruth, FAST_STRATEGY, ONE_WAVE, waitForRollout } from
 import { notOn, offeredTo, tooManyAtOnce } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
 
-// Nobody may seem away because a lease ran out on a machine that has no time.
-const stack = shareStack({ gateways: 2, coordinators: 2, gatewayEnv: { OPAMP_GATEWAY_LEASE_MS: '15000' } });
+const stack = shareStack({ gateways: 2, coordinators: 2 });
 
 /** Switches agents off and waits until everybody knows. */
 async function switchOff(fleet: Fleet, indexes: readonly number[]): Promise<void> {

@@ -117,8 +117,9 @@ describe('wakes', () => {
     const gate = new Promise<void>((resolve) => {
       release = resolve;
     });
+    const producer = await redis.connect('producer');
     const wakes = createWakeQueue({
-      producer: await redis.connect('producer'),
+      producer,
       connection: await redis.connect('worker'),
       keys: redis.keys(),
       logger: createSilentLogger(),
@@ -138,7 +139,7 @@ describe('wakes', () => {
     // What is added is in Redis before the first run ends.
     await waitUntil(
       'the wakes to arrive',
-      async () => await redis.client.ping(),
+      async () => await producer.ping(),
       (answer) => answer === 'PONG',
     );
     release();

@@ -57,6 +57,7 @@ describeInterop('opamp-go against a scripted server', (binaries) => {
       ...start,
     });
     await tap.agentSays('who it is', DEADLINE_MS, (message) => message.agentDescription !== undefined);
+    await tap.serverSays('that it has heard it', DEADLINE_MS, () => true);
     return { client, uid };
   }
 
@@ -98,6 +99,7 @@ describeInterop('opamp-go against a scripted server', (binaries) => {
     const overWs = await scripted();
     const { client: wsClient } = await connect(binaries().opampGo, overWs.tap, 'ws');
     await wsClient.stop();
+    await overWs.server.arrival('its goodbye', DEADLINE_MS, ({ message }) => message.agentDisconnect !== undefined);
     expect(overWs.server.arrivals.at(-1)?.message.agentDisconnect).toBeDefined();
 
     const overHttp = await scripted();

@@ -13,6 +13,7 @@ import { GOOD, GOOD_TOO } from './support/configs.ts';
 import { ElasticClient } from './support/elastic-client.ts';
 import { GoClient } from './support/go-client.ts';
 import type { GoClientStart } from './support/go-client.ts';
+import { moveAgent } from './support/move.ts';
 import { startStack } from './support/stack.ts';
 import type { Stack } from './support/stack.ts';
 import { CleanUp, describeInterop } from './support/suite.ts';
@@ -130,7 +131,8 @@ describeInterop('opamp-go against the gateways', (binaries) => {
       components: { 'receivers/otlp': 'example.test/otlpreceiver v0.0.1' },
       ...start,
     });
-    await api.agent(uid, 'connected', (agent) => agent.connected);
+    // The claim shows first, the report that comes with it a moment later.
+    await api.agent(uid, 'connected and described', (agent) => agent.connected && agent.attributes['service.version'] === client.library);
     return { client, tap, uid };
   }
 
@@ -170,7 +172,7 @@ describeInterop('opamp-go against the gateways', (binaries) => {
       await client.setOnConfig('failed');
       const other = await api.putConfig('clients', GOOD_TOO);
       await api.pin(uid, other);
-      const failed = await api.agent(uid, 'failed', ({ config }) => config.status === 'failed');
+      const failed = await api.agent(uid, 'failed', ({ config }) => config.status === 'failed' && config.hash === other.hash);
       expect(failed.config).toMatchObject({ hash: other.hash, error: 'refused on request of the test' });
       expect(failed.failedHashes.map(({ hash }) => hash)).toContain(other.hash);
       await exchanges(tap, 5);
@@ -183,26 +185,16 @@ describeInterop('opamp-go against the gateways', (binaries) => {
       const { client, uid, tap } = await connect();
       const good = await api.putConfig('clients', GOOD);
       await api.pin(uid, good);
-      const { gateway } = await api.agent(uid, 'in sync', ({ config }) => config.inSync === true);
+      await api.agent(uid, 'in sync', ({ config }) => config.inSync === true);
       await exchanges(tap, 2);
-      const before = tap.records.length;
-      tap.retarget(gatewayUrl(1));
-      await waitFor('the other gateway', DEADLINE_MS, () =>
-        tap.records.slice(before).some(({ target }) => target === new URL(gatewayUrl(1)).host),
-      );
-      const firstThere = tap.records
-        .slice(before)
-        .find((record) => record.from === 'agent' && record.target === new URL(gatewayUrl(1)).host);
-      expect(firstThere?.from === 'agent' && firstThere.message.agentDescription !== undefined).toBe(isFullOnReconnect);
-      if (scheme === 'ws') {
-        await api.agent(uid, 'held by the other gateway', (agent) => agent.connected && agent.gateway !== gateway);
-      }
+      const { first, before } = await moveAgent({ tap, api, uid }, [gatewayUrl(0), gatewayUrl(1)], DEADLINE_MS);
+      expect(first.agentDescription !== undefined).toBe(isFullOnReconnect);
+      await api.agent(uid, 'connected there', ({ connected }) => connected);
       await exchanges(tap, 10);
       expect(asked(tap, REPORT_FULL_STATE, before)).toBe(0);
       expect(offers(tap, good.hash, before)).toBe(0);
       expect(client.count('server_error')).toBe(0);
-      const agent = await api.agent(uid, 'connected', ({ connected }) => connected);
-      expect(agent.config.inSync).toBe(true);
+      const agent = await api.agent(uid, 'connected and in sync', ({ connected, config }) => connected && config.inSync === true);
       expect(agent.attributes['deployment.environment.name']).toBe(`interop-${scheme}`);
     });
 
@@ -303,8 +295,8 @@ describe('@elastic/opamp-client-node against the gateways', () => {
       }),
       (value) => value.stop(),
     );
-    const agent = await api.agent(uid, 'connected', ({ connected }) => connected);
-    expect(agent.attributes['service.name']).toBe('elastic');
+    // The claim shows first, the report that comes with it a moment later.
+    await api.agent(uid, 'connected and described', (agent) => agent.connected && agent.attributes['service.name'] === 'elastic');
     const config = await api.putConfig('elastic', GOOD);
     await api.pin(uid, config);
     expect(await client.event('remote_config')).toMatchObject({ hash: config.hash, body: GOOD });

@@ -1,11 +1,11 @@
 /** The quick start of the README, block by block as written, with a real supervisor and a real collector. */
-import { createServer } from 'node:net';
 import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { Child, listenOnFreePort } from './support/child.ts';
+import { findFreePort } from '../support/ports.ts';
+import { Child } from './support/child.ts';
 import { startStack } from './support/stack.ts';
 import { CleanUp, describeInterop } from './support/suite.ts';
 import { waitFor } from './support/wait-for.ts';
@@ -48,9 +48,7 @@ describeInterop('the quick start of the README', (binaries) => {
       rm(folder, { recursive: true, force: true }),
     );
     const gateway = new URL(stack.gatewayUrls[0] ?? '');
-    const server = createServer();
-    const free = await listenOnFreePort(server);
-    await new Promise((resolve) => server.close(resolve));
+    const free = await findFreePort();
     const adapt = (block: Block | undefined): string =>
       (block?.text ?? '')
         .replaceAll('127.0.0.1:4320', gateway.host)
@@ -91,7 +89,8 @@ describeInterop('the quick start of the README', (binaries) => {
       await child.exited;
     });
     const run = async (script: string, ...options: string[]): Promise<{ code: number | null; out: string }> => {
-      const child = bash(script, ...options);
+      // One pipe for both: lines of two would come in an order of their own.
+      const child = bash(`exec 2>&1\n${script}`, ...options);
       const { code } = await child.exited;
       return { code, out: child.lines.join('\n') };
     };

@@ -26,8 +26,8 @@ const REPORT_AVAILABLE_COMPONENTS = 2n;
 /** For everything that takes the supervisor one or a few seconds. */
 const DEADLINE_MS = 90_000;
 
-/** Half of the supervisor's default, so that the suite is through sooner; nothing here depends on the number. */
-const CONFIG_APPLY_TIMEOUT_S = 2;
+/** The supervisor's default: a collector that has not started by then on a busy machine would be taken for a bad config. */
+const CONFIG_APPLY_TIMEOUT_S = 5;
 
 const cleanUp = new CleanUp();
 afterEach(() => cleanUp.run());
@@ -130,7 +130,15 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against a scripted server`
       return file === undefined ? [] : [Buffer.from(file.body).toString('utf8')];
     });
     expect(bodies[0]).not.toContain('verbosity: Detailed');
-    expect(bodies.at(-1)).toContain('verbosity: Detailed');
+    await server.arrival(
+      'the new effective config',
+      DEADLINE_MS,
+      ({ message }) =>
+        Buffer.from(message.effectiveConfig?.configMap?.configMap['']?.body ?? [])
+          .toString('utf8')
+          .includes('verbosity: Detailed'),
+      before,
+    );
   });
 
   it('answers FAILED when the collector exits, keeps starting it, and comes back on the good config', async () => {
@@ -148,7 +156,11 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against a scripted server`
     await waitFor('a crash after APPLIED', DEADLINE_MS, () => crashReports(server, again.before) >= 1);
 
     const { before: repaired } = await offer(server, first.uid, { '': GOOD }, APPLIED);
-    expect(server.arrivals.slice(repaired).findLast(({ message }) => message.health !== undefined)?.message.health?.healthy).toBe(true);
+    await waitFor(
+      'the collector to be healthy',
+      DEADLINE_MS,
+      () => server.arrivals.slice(repaired).findLast(({ message }) => message.health !== undefined)?.message.health?.healthy,
+    );
   });
 
   it('answers the second of two equal offers APPLIED at once, long before its timer', async () => {
@@ -277,7 +289,10 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against a scripted server`
     expect(bare.message.agentDescription).toBeUndefined();
     expect(bare.message.sequenceNum).toBeGreaterThan(first.message.sequenceNum);
     const full = await server.arrival('the full state', DEADLINE_MS, ({ message }) => message.agentDescription !== undefined, before);
-    expect(full.message.sequenceNum).toBe(bare.message.sequenceNum + 1n);
+    // Something else may have been on its way when it was asked.
+    const numbers = server.arrivals.filter(({ connection }) => connection === 2).map(({ message }) => message.sequenceNum);
+    expect(numbers).toEqual(numbers.map((_, index) => bare.message.sequenceNum + BigInt(index)));
+    expect(numbers).toContain(full.message.sequenceNum);
     expect(Object.keys(full.message.availableComponents?.components ?? {})).toHaveLength(5);
   });
 
@@ -285,13 +300,13 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against a scripted server`
     const server = await scripted();
     await connect(server);
     const refusedAt = server.admissionsMs.length;
-    server.admission = { kind: 'refuse', status: 503, retryAfterS: 4 };
+    server.admission = { kind: 'refuse', status: 503, retryAfterS: 6 };
     server.dropAll();
     await waitFor('three refusals', DEADLINE_MS, () => server.admissionsMs.length >= refusedAt + 3);
     const [firstTry = 0, secondTry = 0, thirdTry = 0] = server.admissionsMs.slice(refusedAt);
-    // The client's own first pauses end at 0.75 and 1.125 s.
-    expect(secondTry - firstTry).toBeGreaterThan(2_000);
-    expect(thirdTry - secondTry).toBeGreaterThan(2_000);
+    // The client's own first pauses end at 0.75 and 1.125 s; these are seconds longer, however late this process looks.
+    expect(secondTry - firstTry).toBeGreaterThan(1_500);
+    expect(thirdTry - secondTry).toBeGreaterThan(1_500);
 
     server.admission = { kind: 'accept_then_close', code: 1012 };
     const closedAt = server.connections;
@@ -304,6 +319,7 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against a scripted server`
     const { supervisor } = await connect(server);
     await server.arrival('health', DEADLINE_MS, ({ message }) => message.health?.healthy === true);
     expect(await supervisor.stop()).toEqual({ code: 0, signal: null });
+    await server.arrival('its goodbye', DEADLINE_MS, ({ message }) => message.agentDisconnect !== undefined);
     expect(server.arrivals.at(-1)?.message.agentDisconnect).toBeDefined();
   });
 

@@ -11,6 +11,8 @@ import { GATEWAY_MUTATIONS, type GatewayMutation } from './gateway-mutations.ts'
 /** Small enough for a test to exceed it. */
 const MAX_MESSAGE_BYTES = 65_536;
 const DEADLINE_MS = 5_000;
+/** Where no check has to fail. */
+const PATIENT_DEADLINE_MS = 20_000;
 /** Settings of a gateway that {@link failedChecks} judges. */
 export const MUTANT_SETTINGS = { OPAMP_GATEWAY_MAX_MESSAGE_BYTES: String(MAX_MESSAGE_BYTES) };
 
@@ -41,7 +43,12 @@ export async function runFleetMutation(mutation: FleetMutation): Promise<Mutatio
 }
 
 /** Numbers of those of the checks that a gateway of the stack does not pass. */
-export async function failedChecks(stack: Stack, gateway: string, checks: readonly number[]): Promise<readonly number[]> {
+export async function failedChecks(
+  stack: Stack,
+  gateway: string,
+  checks: readonly number[],
+  deadlineMs = PATIENT_DEADLINE_MS,
+): Promise<readonly number[]> {
   const url = `ws://127.0.0.1:${stack.port(gateway)}/v1/opamp`;
   const target = {
     url,
@@ -49,7 +56,7 @@ export async function failedChecks(stack: Stack, gateway: string, checks: readon
     api: new GatewayApi({ baseUrl: stack.apiUrl }),
     limits: { maxMessageBytes: MAX_MESSAGE_BYTES },
   };
-  const report = await runConformance(target, { only: checks, transports: ['ws'], deadlineMs: DEADLINE_MS });
+  const report = await runConformance(target, { only: checks, transports: ['ws'], deadlineMs });
   return report.sections.flatMap((section) => section.checks.filter(({ verdict }) => verdict !== 'pass').map(({ id }) => id));
 }
 
@@ -61,7 +68,7 @@ export async function runConformanceAgainstMutant(stack: Stack, mutation: Gatewa
   const root = await createMutant(mutation);
   try {
     const gateway = await stack.startGateway(MUTANT_SETTINGS, root);
-    const failed = await failedChecks(stack, gateway, mutation.checks);
+    const failed = await failedChecks(stack, gateway, mutation.checks, DEADLINE_MS);
     await stack.kill(gateway, 'SIGTERM');
     return failed;
   } finally {

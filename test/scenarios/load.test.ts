@@ -10,7 +10,7 @@ const AGENTS = 2_000;
 const ALL_APPLIED = { applied: AGENTS };
 /** Production times in seconds instead of minutes. */
 const SETTINGS = [
-  'OPAMP_GATEWAY_LEASE_MS=3000',
+  'OPAMP_GATEWAY_LEASE_MS=8000',
   'OPAMP_GATEWAY_LEASE_RENEW_MS=1000',
   'OPAMP_GATEWAY_SPEC_POLL_MS=500',
   'OPAMP_GATEWAY_RETRY_AFTER_SECONDS=1',

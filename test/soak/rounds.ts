@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import type { RolloutEvent } from '../support/api-client.ts';
 import { type AgentRecord, type Fleet, startFleet } from '../support/fleet.ts';
 import { Deployment, isEnded, summaryOf, waitForRollout } from '../support/rollouts.ts';
-import { type Stack, startStack } from '../support/stack.ts';
+import { type Stack, type StackOptions, startStack } from '../support/stack.ts';
 import { atMost, eventsBroken, notDesired, notOn, offeredTo, offeredTooEarly, tooManyAtOnce } from '../support/truth.ts';
 import { show, waitUntil, waitUntilRight } from '../support/wait-for.ts';
 import { Faults } from './faults.ts';
@@ -15,6 +15,17 @@ import type { SoakState, Verdict } from './state.ts';
 /** Deadline of whatever has to happen while faults go on: ten times the usual length of a round. */
 const DEADLINE_MS = 300_000;
 const AUDIT_EVERY_MS = 700;
+/** Short, so that minutes hold many faults and what puts them right. docs/failure-modes.md states them with its figures. */
+const SOAK_TIMES = {
+  gatewayEnv: {
+    OPAMP_GATEWAY_LEASE_MS: '1500',
+    OPAMP_GATEWAY_LEASE_RENEW_MS: '500',
+    OPAMP_GATEWAY_PONG_TIMEOUT_MS: '10000',
+    OPAMP_GATEWAY_IDENTIFY_TIMEOUT_MS: '10000',
+    OPAMP_GATEWAY_HTTP_SILENCE_MS: '3000',
+  },
+  coordinatorEnv: { OPAMP_COORDINATOR_GRACE_MS: '1500' },
+} as const satisfies StackOptions;
 /** Slower agents than in other tests: their apply timer (5 s) must not run out because the machine is busy with starts. */
 const TIME_SCALE = 0.04;
 /** Shortest time from an offer to APPLIED. */
@@ -77,7 +88,7 @@ export class Arena {
 
   /** Three gateways, two coordinators, a Redis that keeps its data, three fleets with a proven version each. */
   static async open(root: string, state: SoakState): Promise<Arena> {
-    const stack = await startStack({ root, gateways: 3, coordinators: 2, redis: { appendOnly: true } });
+    const stack = await startStack({ root, gateways: 3, coordinators: 2, redis: { appendOnly: true }, ...SOAK_TIMES });
     const fleets: Fleet[] = [];
     const redis = quietRedis(stack.redisUrl);
     const subscriber = quietRedis(stack.redisUrl);

@@ -157,7 +157,7 @@ export class ApiError extends Error {
   }
 }
 
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 60_000;
 const PAGE_SIZE = 1_000;
 
 export interface CallOptions {

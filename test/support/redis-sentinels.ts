@@ -20,7 +20,7 @@ export interface SentinelSetOptions {
   readonly directory: string;
   /** Default 2. */
   readonly replicas?: number;
-  /** Silence after which a primary counts as down. Default 3,000: shorter ones take a busy machine for a dead server. */
+  /** Silence after which a primary counts as down. Default 5,000: shorter ones take a busy machine for a dead server. */
   readonly downAfterMs?: number;
   /** Further arguments of every server. */
   readonly args?: readonly string[];
@@ -37,7 +37,7 @@ export class SentinelSet implements RedisStore {
   }
 
   /** Starts everything and waits until the Sentinels know each other and all replicas. */
-  static async start({ directory, replicas = 2, downAfterMs = 3_000, args = [] }: SentinelSetOptions): Promise<SentinelSet> {
+  static async start({ directory, replicas = 2, downAfterMs = 5_000, args = [] }: SentinelSetOptions): Promise<SentinelSet> {
     const servers: RedisServer[] = [];
     const sentinels: { port: number; child: Child }[] = [];
     const set = new SentinelSet(servers, sentinels);
@@ -109,7 +109,7 @@ export class SentinelSet implements RedisStore {
 
   /** Ends Sentinels first, so that none of them sees a failure. */
   async stop(): Promise<boolean> {
-    const ends = await Promise.all(this.#sentinels.map(({ child }) => child.stop(10_000)));
+    const ends = await Promise.all(this.#sentinels.map(({ child }) => child.stop(60_000)));
     const serverEnds = await Promise.all(this.servers.map((server) => server.stop()));
     return [...ends, ...serverEnds].every(Boolean);
   }

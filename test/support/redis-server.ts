@@ -7,7 +7,7 @@ import { findFreePort } from './ports.ts';
 import type { RedisStore } from './redis-store.ts';
 
 const HOST = '127.0.0.1';
-const STOP_GRACE_MS = 10_000;
+const STOP_GRACE_MS = 60_000;
 
 export interface RedisServerOptions {
   /** Where its files and its log go; it has to exist. */

@@ -82,6 +82,12 @@ export function offeredTo(records: readonly AgentRecord[], hash: string): readon
   return records.filter(({ offers }) => offers.some((offer) => offer.hash === hash));
 }
 
+/** Statuses of a rollout that say what became of agents. Who came back as its last wave passed may still be under way when it ends. */
+export function settledStatuses(counts: Counts): readonly string[] {
+  const underWay = new Set(['offered', 'applying', 'verifying']);
+  return Object.keys(counts).filter((status) => !underWay.has(status));
+}
+
 /** What a finished rollout's counters have to be, by the agents' own records alone. Only for fleets that stayed online. */
 export function countsByTruth(records: readonly AgentRecord[], rollout: Pick<RolloutView, 'phase' | 'to' | 'from'>): Counts {
   const counts: Record<string, number> = {};

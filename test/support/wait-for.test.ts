@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { show, waitUntil, waitUntilRight } from './wait-for.ts';
 
 const SHORT = { deadlineMs: 30, pollMs: 1 };
+const OFTEN = { pollMs: 1 };
 
 test('answers what was seen when it is accepted', async () => {
   let looks = 0;
@@ -10,7 +11,7 @@ test('answers what was seen when it is accepted', async () => {
       'three',
       () => (looks += 1),
       (value) => value === 3,
-      SHORT,
+      OFTEN,
     ),
   ).toBe(3);
 });
@@ -22,7 +23,7 @@ test('a look that throws has not found it yet', async () => {
     if (looks < 3) throw new Error('connection refused');
     return 'ready';
   };
-  expect(await waitUntil('it', look, () => true, SHORT)).toBe('ready');
+  expect(await waitUntil('it', look, () => true, OFTEN)).toBe('ready');
 });
 
 test('gives up at the deadline with what was last seen, or why it saw nothing', async () => {

@@ -164,14 +164,10 @@ describe('rollout watch', () => {
 
   it('ends with code 1 when it is interrupted, and says that the rollout goes on', async () => {
     const interrupt = new AbortController();
-    api.on('GET /rollouts/r1', () => {
-      setTimeout(() => interrupt.abort(), 10);
-      return ROLLOUT;
+    api.on('GET /rollouts/r1', () => ROLLOUT);
+    api.on('GET /rollouts/r1/events', (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n', () => interrupt.abort());
     });
-    api.on(
-      'GET /rollouts/r1/events',
-      (_request, response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': open\n\n'),
-    );
     const run = await cli(['rollout', 'watch', 'r1'], { interrupted: interrupt.signal });
     expect(run.code).toBe(1);
     expect(run.err).toContain('the rollout goes on');

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, type TestContext } from 'vitest';
 import type { Stack } from '../../support/stack.ts';
+import { waitUntil } from '../../support/wait-for.ts';
 import { type Complaints, launchBrowser, openPage, PATIENCE_MS, whyNoBrowser } from './browser.ts';
 
 /** What tests do with pages. */
@@ -44,6 +45,15 @@ export function shareBrowser(stack: () => Stack): Pages {
       await page.goto(`${base}${path}`, { timeout: PATIENCE_MS });
     },
   };
+}
+
+/** Waits until a list has so many rows, its head among them: what stood there before may show for a moment longer. */
+export async function rowsOf(page: Page, count: number): Promise<void> {
+  await waitUntil(
+    `${count} rows`,
+    async () => await page.getByRole('row').count(),
+    (rows) => rows === count,
+  );
 }
 
 /** Clicks an action and confirms it; answers what the confirmation said. */

@@ -4,9 +4,17 @@ import { PROTOBUF_TYPE } from '../http-link.ts';
 import { describeReaction, type Reaction } from '../link.ts';
 import { UpgradeRefusedError } from '../raw/websocket-client.ts';
 import { agentWithConfig, assignAndAwaitOffer, awaitWitnessOffer, beats, hasMarker, newConfig } from '../scenario.ts';
+import type { TestAgent } from '../test-agent.ts';
 import { asksFullState, CONFIG_STATUS, encodeMessage, ERROR_TYPE, withHeader } from '../wire.ts';
 
 const CLAUSE = 'several nodes, not in the specification';
+
+/** Ends the agent's connection. Where that can be seen, its node lets go of it: one that stands still for a moment may be taken for dead. */
+const leave = async (context: CheckContext, agent: TestAgent): Promise<void> => {
+  await agent.link.close();
+  if (context.transport !== 'ws' || context.target.api === undefined) return;
+  await context.untilView(agent.uid, 'the agent let go by its node', ({ isConnected }) => !isConnected);
+};
 
 /** Tries to let a new agent in while the store is away. */
 const knockDuringOutage = async (context: CheckContext): Promise<Reaction> => {
@@ -35,7 +43,7 @@ const checks: readonly Check[] = [
       const agent = await context.agent();
       const replies = [await agent.first(), await agent.beat()];
       for (const node of ['second', 'first', 'second'] as const) {
-        await agent.link.close();
+        await leave(context, agent);
         agent.moveTo(await context.link({ node }));
         replies.push(await agent.beat());
       }
@@ -176,7 +184,7 @@ const checks: readonly Check[] = [
       await agent.first();
       const body = encodeMessage(agent.next({ health: { healthy: true } }));
       const here = await agent.sendBytes(body);
-      await agent.link.close();
+      await leave(context, agent);
       agent.moveTo(await context.link({ node: 'second' }));
       const there = await agent.sendBytes(body);
       const after = await agent.beat();

@@ -21,7 +21,8 @@ export const FAST = {
   ],
   rate: 'unlimited',
   maxInFlight: 1000,
-  ackTimeout: '5s',
+  // Rows keep the time of Redis, and a machine that stops for seconds is no agent that does not answer.
+  ackTimeout: '60s',
   healthHold: '0s',
   canaryMinHealthy: '0s',
 };

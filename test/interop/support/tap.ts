@@ -41,6 +41,9 @@ export class Tap {
   #target: URL;
   #port = 0;
   #connections = 0;
+  /** Exchanges whose answer has not passed. */
+  #polls = 0;
+  #refuses = false;
 
   private constructor(target: string) {
     this.#target = new URL(target);
@@ -107,8 +110,36 @@ export class Tap {
 
   /** Cuts every connection and sends later ones to `target`. */
   retarget(target: string): void {
-    this.#target = new URL(target);
+    this.direct(target);
     this.cut();
+  }
+
+  /** Sends later connections and polls to `target`, and lets them in again after {@link part}. */
+  direct(target: string): void {
+    this.#target = new URL(target);
+    this.#refuses = false;
+  }
+
+  /**
+   * Waits until everything that the agent has said was answered; then cuts its WebSocket, and refuses new ones until
+   * {@link direct} says where to. An agent that polls is not cut off: its next poll is another one anyway.
+   */
+  async part(deadlineMs: number): Promise<{ readonly isPolling: boolean }> {
+    return await waitFor(
+      'a moment without an answer on its way',
+      deadlineMs,
+      () => {
+        const last = this.#records.at(-1);
+        if (last?.from !== 'server' || this.#polls > 0 || this.fromAgent().length > this.fromServer().length) return undefined;
+        const isPolling = last.connection === 0;
+        if (!isPolling) {
+          this.#refuses = true;
+          this.cut();
+        }
+        return { isPolling };
+      },
+      () => this.describe(),
+    );
   }
 
   /** Cuts every connection without a Close frame. */
@@ -145,6 +176,10 @@ export class Tap {
   #poll(request: IncomingMessage, response: ServerResponse): void {
     const target = this.#target;
     const chunks: Buffer[] = [];
+    this.#polls += 1;
+    response.once('close', () => {
+      this.#polls -= 1;
+    });
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const body = Buffer.concat(chunks);
@@ -176,6 +211,10 @@ export class Tap {
   }
 
   #upgrade(request: IncomingMessage, client: Duplex, head: Buffer): void {
+    if (this.#refuses) {
+      client.destroy();
+      return;
+    }
     const target = this.#target;
     const gateway = connect(Number(target.port), target.hostname);
     this.#track(gateway);

@@ -7,6 +7,8 @@ import { createLogger, createSilentLogger } from '../logger.ts';
 import { type RedisClient, type RedisRole, addressOf, closeRedis, createRedis, waitUntilReady } from './client.ts';
 
 const READY_MS = 20_000;
+/** Time in which a client that cannot get ready has met the reason, also on a machine that stops it for a while. */
+const NOT_READY_MS = 2_000;
 const clients: RedisClient[] = [];
 const servers: FakeServer[] = [];
 
@@ -103,7 +105,7 @@ describe('a Redis that is away', () => {
   it('is named with host, port and reason, without credentials', async () => {
     const port = await unusedPort();
     const client = open(`redis://user:s3cret@127.0.0.1:${port}`, 'command');
-    const failure: unknown = await waitUntilReady(client, 200).catch((error: unknown) => error);
+    const failure: unknown = await waitUntilReady(client, NOT_READY_MS).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(UnavailableError);
     expect(String(failure)).toContain(`127.0.0.1:${port}`);
     expect(String(failure)).toContain('ECONNREFUSED');
@@ -119,7 +121,7 @@ describe('a Redis that is away', () => {
   it('is named by the start nodes when it is a cluster', async () => {
     const port = await unusedPort();
     const client = open(`redis://:s3cret@127.0.0.1:${port},redis://localhost:${port}`, 'command');
-    const failure = String(await waitUntilReady(client, 500).catch((error: unknown) => error));
+    const failure = String(await waitUntilReady(client, NOT_READY_MS).catch((error: unknown) => error));
     // Why a start node could not be reached stays inside the library.
     expect(failure).toContain(`127.0.0.1:${port},localhost:${port} is not ready`);
     expect(failure).not.toContain('s3cret');
@@ -162,7 +164,7 @@ describe('a Redis that refuses the login', () => {
     const server = await FakeServer.listen();
     server.hello = '-WRONGPASS invalid username-password pair or user is disabled.\r\n';
     const client = open(`redis://:s3cret@127.0.0.1:${server.port}`, 'command', logger);
-    const failure: unknown = await waitUntilReady(client, 500).catch((error: unknown) => error);
+    const failure: unknown = await waitUntilReady(client, NOT_READY_MS).catch((error: unknown) => error);
     expect(server.commands.flat()).toContain('s3cret');
     logger.error({ err: failure }, 'start failed');
     expect(String(failure)).toContain('WRONGPASS');
