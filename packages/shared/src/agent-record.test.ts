@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { appliedBeforeMs } from './agent-record.ts';
+import { appliedBeforeMs, RecordAttributes, selectorAttributes } from './agent-record.ts';
 import type { StatusEntry } from './agent-record.ts';
 
 const NEW = 'aa';
@@ -29,5 +29,34 @@ describe('appliedBeforeMs', () => {
     expect(appliedBeforeMs([], NEW)).toBeUndefined();
     expect(appliedBeforeMs([entry(NEW, 'FAILED', 5_000)], NEW)).toBeUndefined();
     expect(appliedBeforeMs([entry(OLD, 'APPLIED', 6_000), entry(NEW, 'APPLIED', 5_000)], NEW)).toBeUndefined();
+  });
+});
+
+describe('RecordAttributes', () => {
+  const record = {
+    attributes: {
+      identifying: { 'service.name': 'collector', both: 'identifying', 'label.team': 'said by the agent', get: 'text' },
+      nonIdentifying: { both: 'other', 'os.type': 'linux', 'label.tier': 'said by the agent', hidden: '' },
+    },
+    labels: { team: 'core', ring: 'given' },
+    tokenLabels: { ring: 'bound' },
+  };
+
+  it.each([
+    'service.name',
+    'both',
+    'os.type',
+    'hidden',
+    'get',
+    'absent',
+    'constructor',
+    'label.team',
+    'label.ring',
+    'label.tier',
+    'label.constructor',
+    'label.',
+  ])('finds what the flat attributes say of %s', (name) => {
+    const flat = new Map(Object.entries(selectorAttributes(record)));
+    expect(new RecordAttributes(record).get(name)).toBe(flat.get(name));
   });
 });

@@ -1,6 +1,8 @@
 import type { FailedHash, Pin } from './fleet-spec.ts';
 import { parseRow } from './rollout-types.ts';
 import type { Row } from './rollout-types.ts';
+import { attributeOf } from './selector.ts';
+import type { AttributeLookup } from './selector.ts';
 
 /** What an agent last said of a config: the words of `RemoteConfigStatuses`. */
 export type ReportedStatus = 'UNSET' | 'APPLIED' | 'APPLYING' | 'FAILED';
@@ -235,6 +237,22 @@ export function selectorAttributes(record: Pick<AgentRecord, 'attributes' | 'lab
   for (const [name, value] of Object.entries(labels)) flat[LABEL_PREFIX + name] = value;
   for (const [name, value] of Object.entries(tokenLabels)) flat[LABEL_PREFIX + name] = value;
   return flat;
+}
+
+/** The same attributes looked up in the record: nothing is put together for a selector that asks for one or two. */
+export class RecordAttributes implements AttributeLookup {
+  readonly #record: Pick<AgentRecord, 'attributes' | 'labels' | 'tokenLabels'>;
+
+  constructor(record: Pick<AgentRecord, 'attributes' | 'labels' | 'tokenLabels'>) {
+    this.#record = record;
+  }
+
+  get(name: string): string | undefined {
+    const { attributes, labels, tokenLabels } = this.#record;
+    if (!name.startsWith(LABEL_PREFIX)) return attributeOf(attributes.identifying, name) ?? attributeOf(attributes.nonIdentifying, name);
+    const label = name.slice(LABEL_PREFIX.length);
+    return attributeOf(tokenLabels, label) ?? attributeOf(labels, label);
+  }
 }
 
 /** Members entry: `gateway:epoch:takesConfig:origin`, origin empty when it equals the uid. */

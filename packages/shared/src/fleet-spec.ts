@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BUCKET_SPACE, hash48 } from './bucket.ts';
-import { matches, parseSelector } from './selector.ts';
-import type { Selector } from './selector.ts';
+import { attributeOf, matches, parseSelector } from './selector.ts';
+import type { Selector, SelectorAttributes } from './selector.ts';
 
 /** Names one immutable version of a config; `hash` is the hex config hash that travels as `config_hash`. */
 export interface ConfigRef {
@@ -201,7 +201,7 @@ export interface DesiredInput {
   /** UUID text under which the record was created; a re-identified agent keeps it. */
   origin: string;
   /** Flat attributes, identifying ones winning, with server-side labels under `label.<name>`. */
-  attributes: Readonly<Record<string, string>>;
+  attributes: SelectorAttributes;
   /** The only groups it can be in, as its credential says; absent or null = every group. */
   scope?: readonly string[] | null;
   pin: Pin | null;
@@ -241,7 +241,7 @@ function groupOf(spec: FleetSpec, { attributes, scope }: Pick<DesiredInput, 'att
 /** The text that is hashed with the salt: the `bucketBy` attribute if the agent has it, else its origin. */
 export function bucketOf(rollout: Pick<RolloutSpec, 'bucketBy'>, agent: Pick<DesiredInput, 'origin' | 'attributes'>): string {
   if (rollout.bucketBy === null) return agent.origin;
-  return agent.attributes[rollout.bucketBy] ?? agent.origin;
+  return attributeOf(agent.attributes, rollout.bucketBy) ?? agent.origin;
 }
 
 const canarySets = new WeakMap<RolloutSpec, ReadonlySet<string>>();

@@ -15,8 +15,13 @@ export interface Selector {
   readonly requirements: readonly Requirement[];
 }
 
+/** Attributes that are looked up one by one, such as a map. */
+export interface AttributeLookup {
+  get(name: string): string | undefined;
+}
+
 /** An agent's attributes as text; server-side labels stand under `label.<name>`. */
-export type SelectorAttributes = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+export type SelectorAttributes = Readonly<Record<string, string>> | AttributeLookup;
 
 /** Longest selector, in bytes of UTF-8; holds for the text as given and for its canonical form. */
 export const MAX_SELECTOR_BYTES = 4096;
@@ -87,13 +92,14 @@ function holds(requirement: Requirement, value: string | undefined): boolean {
   }
 }
 
-function attributeOf(attributes: SelectorAttributes, key: string): string | undefined {
-  if (isMap(attributes)) return attributes.get(key);
+/** The value of one attribute. */
+export function attributeOf(attributes: SelectorAttributes, key: string): string | undefined {
+  if (isLookup(attributes)) return attributes.get(key);
   return Object.hasOwn(attributes, key) ? attributes[key] : undefined;
 }
 
-function isMap(attributes: SelectorAttributes): attributes is ReadonlyMap<string, string> {
-  return attributes instanceof Map;
+function isLookup(attributes: SelectorAttributes): attributes is AttributeLookup {
+  return typeof attributes['get'] === 'function';
 }
 
 function formatRequirement({ key, operator, values }: Requirement): string {

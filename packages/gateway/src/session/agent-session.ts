@@ -1,5 +1,5 @@
 import type { AgentToServer } from '@opamp-gateway/proto/opamp';
-import { selectorAttributes } from '@opamp-gateway/shared/agent-record';
+import { RecordAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { ConfigRef, Desired, FailedHash } from '@opamp-gateway/shared/fleet-spec';
 import { writeUid } from '@opamp-gateway/shared/instance-uid';
@@ -146,9 +146,9 @@ export class AgentSession {
     return true;
   }
 
-  /** Flat attributes with labels, for selectors. */
-  get attributes(): Record<string, string> {
-    return selectorAttributes(this.record);
+  /** Attributes with labels, for selectors. */
+  get attributes(): RecordAttributes {
+    return new RecordAttributes(this.record);
   }
 
   /** Puts the number of the last message into the write. */
