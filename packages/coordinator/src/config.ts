@@ -69,6 +69,8 @@ export interface CoordinatorConfig {
   graceMs: number;
   /** How long a gateway may lag before rollouts are held. */
   lagHoldMs: number;
+  /** How long too many agents must be unhealthy before every rollout is held. */
+  fleetBreakerMs: number;
   /** What gates may reach. */
   gates: GateSettings;
   /** For how many days things are kept; 0 = for ever. */
@@ -94,6 +96,7 @@ const NAMES = [
   'OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS',
   'OPAMP_COORDINATOR_GRACE_MS',
   'OPAMP_COORDINATOR_LAG_HOLD_MS',
+  'OPAMP_COORDINATOR_FLEET_BREAKER_MS',
   'OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS',
   'OPAMP_COORDINATOR_GATE_WEBHOOK_URLS',
   'OPAMP_COORDINATOR_GATE_WEBHOOK_SECRET',
@@ -143,6 +146,7 @@ export function readConfig(environment: EnvironmentSource = process.env): { conf
     commandTimeoutMs: values.OPAMP_COORDINATOR_COMMAND_TIMEOUT_MS,
     graceMs: values.OPAMP_COORDINATOR_GRACE_MS,
     lagHoldMs: values.OPAMP_COORDINATOR_LAG_HOLD_MS,
+    fleetBreakerMs: values.OPAMP_COORDINATOR_FLEET_BREAKER_MS,
     gates: {
       prometheusUrls: urlsOf(values.OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS),
       webhookUrls: urlsOf(values.OPAMP_COORDINATOR_GATE_WEBHOOK_URLS),
@@ -258,6 +262,7 @@ export function coordinatorConfig(given: Partial<CoordinatorConfig> & { redisUrl
     commandTimeoutMs: 5000,
     graceMs: 15_000,
     lagHoldMs: 30_000,
+    fleetBreakerMs: 30_000,
     gates: NO_GATES,
     retentionDays: { agents: 7, rollouts: 90, audit: 365, tokens: 30 },
     redisWaitMs: 10_000,

@@ -146,6 +146,7 @@ export function createCoordinator(config: CoordinatorConfig, overrides: Coordina
       check: createGroupCheck({ configs, agents, validate: validateConfigFiles }),
       leaseMs: config.graceMs,
       lagHoldMs: config.lagHoldMs,
+      fleetBreakerMs: config.fleetBreakerMs,
       gates: config.gates,
       onGateAnswer: events.onGateAnswer,
       client,

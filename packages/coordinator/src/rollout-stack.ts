@@ -39,6 +39,7 @@ export interface RolloutStackOptions {
   /** Gateways' lease time: for so long nothing is judged after Redis was away. */
   leaseMs?: number;
   lagHoldMs?: number;
+  fleetBreakerMs?: number;
   /** How long counters and failures of an ended rollout are kept; 0 = for ever. */
   endedTtlSeconds?: number;
   /** What gates may reach; nothing unless it is given. */
@@ -84,6 +85,7 @@ export function createRolloutStack(options: RolloutStackOptions): RolloutStack {
     ...(options.observer === undefined ? {} : { observer: options.observer }),
     ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
     ...(options.lagHoldMs === undefined ? {} : { lagHoldMs: options.lagHoldMs }),
+    ...(options.fleetBreakerMs === undefined ? {} : { fleetBreakerMs: options.fleetBreakerMs }),
   });
   const runner = createRolloutRunner({ engine, store, clock, logger, sweepMs: options.sweepMs, onLook: options.onLook });
   const sweeps = createSweeps({

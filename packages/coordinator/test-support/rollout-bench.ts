@@ -98,6 +98,8 @@ export class Bench {
       stable: STABLE,
       fleetBefore: { connected: 100, unhealthy: 0 },
       lagHoldMs: 30_000,
+      fleetBreakerMs: 30_000,
+      openElsewhere: 0,
       candidates: candidates(10),
     };
   }

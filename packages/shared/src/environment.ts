@@ -320,6 +320,13 @@ export const OPTIONS = {
     readBy: COORDINATOR,
     sentence: 'How long a gateway may lag behind the fleet spec before its rollouts are held.',
   }),
+  OPAMP_COORDINATOR_FLEET_BREAKER_MS: durationOption({
+    default: 30_000,
+    min: 10,
+    readBy: COORDINATOR,
+    sentence:
+      'How long too many agents of the fleet must be unhealthy before every rollout is held (`fleet_breaker`); gone, or few again, for twice as long.',
+  }),
   OPAMP_COORDINATOR_GATE_PROMETHEUS_URLS: textOption({
     default: undefined,
     defaultText: 'none',

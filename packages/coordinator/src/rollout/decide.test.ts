@@ -352,6 +352,22 @@ describe('holds', () => {
     bench.step({ ...sick, afterMs: 60_000 });
     expect(bench.holds).toEqual([]);
   });
+
+  it('count agents under way in other rollouts as restarting, and ask for them only when too many are unhealthy', () => {
+    const bench = soaking({ ...QUICK, waves: [{ size: { count: 1 }, soak: '1h' }] });
+    delete bench.view.openElsewhere;
+    expect(bench.step()).toMatchObject({ kind: 'idle' });
+    const sick = { gateways: [gateway({ connected: 100, unhealthy: 30 })] };
+    expect(bench.step(sick)).toEqual({ kind: 'need', need: 'openElsewhere' });
+    // What a person asks for is done at once, whatever is not known yet.
+    expect(bench.act('pause', sick)).toMatchObject({ kind: 'step' });
+    bench.step({ ...sick, openElsewhere: 20 });
+    bench.step({ ...sick, afterMs: 60_000 });
+    expect(bench.holds).toEqual(['manual']);
+    bench.step({ ...sick, openElsewhere: 10 });
+    bench.step({ ...sick, afterMs: 30_000 });
+    expect(bench.holds).toEqual(['manual', 'fleet_breaker']);
+  });
 });
 
 describe('actions', () => {

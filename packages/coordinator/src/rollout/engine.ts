@@ -5,7 +5,7 @@ import type { Tracer } from '@opamp-gateway/shared/tracing';
 import { formatStableField, specField } from '@opamp-gateway/shared/fleet-spec';
 import type { FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { Forbidden } from './approval.ts';
-import { NO_COUNTERS } from './counters.ts';
+import { NO_COUNTERS, verdictsOf } from './counters.ts';
 import { decide, nextEvaluation, specPatch } from './decide.ts';
 import type { Decision } from './decide.ts';
 import { isTerminal } from './document.ts';
@@ -25,6 +25,8 @@ export interface RolloutEngineOptions {
   logger: Logger;
   /** How long a gateway may lag before the rollout is held. */
   lagHoldMs?: number;
+  /** How long too many agents must be unhealthy before the breaker of the fleet holds. */
+  fleetBreakerMs?: number;
   /** Makes a span of every step of a rollout that has a trace. */
   tracer?: Pick<Tracer, 'enabled' | 'start'>;
   /** Puts questions of gates, which were stored just before; must not wait for the answers. */
@@ -47,6 +49,8 @@ const MAX_STEPS = 25;
 const MAX_RACES = 50;
 /** Agents that the health comparison reads of either side. */
 const HEALTH_SAMPLE = 1_000;
+/** How old the count of agents under way in other rollouts may be. */
+const OPEN_MAX_AGE_MS = 1_000;
 /** Candidates that are read when nothing has to be spread. */
 const CANDIDATE_SAMPLE = 2_000;
 /** Candidates that are read to find one of each stratum. */
@@ -72,18 +76,22 @@ export class RolloutEngine {
   readonly #fleet: FleetReader;
   readonly #logger: Logger;
   readonly #lagHoldMs: number;
+  readonly #fleetBreakerMs: number;
   readonly #tracer: Pick<Tracer, 'enabled' | 'start'>;
   readonly #ask: (questions: readonly GateQuestion[]) => void;
   readonly #observer: Observer;
   readonly #ranking: Ranking;
   readonly #headcount: Headcount;
   readonly #observed = new ObservedSpecs();
+  /** Agents under way by rollout. */
+  #open: { atMs: number; byRollout: ReadonlyMap<string, number> } | undefined;
 
   constructor(options: RolloutEngineOptions) {
     this.#store = options.store;
     this.#fleet = options.fleet;
     this.#logger = options.logger;
     this.#lagHoldMs = options.lagHoldMs ?? 30_000;
+    this.#fleetBreakerMs = options.fleetBreakerMs ?? 30_000;
     this.#tracer = options.tracer ?? NO_TRACER;
     this.#ask = options.ask ?? (() => undefined);
     this.#observer = options.observer ?? { observe: () => undefined };
@@ -221,6 +229,7 @@ export class RolloutEngine {
       stable: spec.groups.find((group) => group.name === document.group)?.stable ?? null,
       fleetBefore: document.startedAtMs === null ? await this.#fleetBefore(id, gateways) : fleetSum(gateways),
       lagHoldMs: this.#lagHoldMs,
+      fleetBreakerMs: this.#fleetBreakerMs,
     };
     return { document, view, spec, stored: fields[specField.rollout(id)], listed: ranked.listed, predecessor, readAtMs };
   }
@@ -280,7 +289,23 @@ export class RolloutEngine {
       case 'awaited':
         view.awaited = await this.#headcount.awaited(document, view.nowMs);
         return;
+      case 'openElsewhere':
+        view.openElsewhere = await this.#openElsewhere(document.id);
+        return;
     }
+  }
+
+  /** Agents under way in all rollouts but this one. One count serves all rollouts for a second: an uneasy fleet makes each of them ask. */
+  async #openElsewhere(id: string): Promise<number> {
+    const nowMs = Date.now();
+    if (this.#open === undefined || nowMs - this.#open.atMs >= OPEN_MAX_AGE_MS) {
+      const active = await this.#store.activeIds();
+      const counts = await Promise.all(active.map(async (other) => verdictsOf((await this.#fleet.counters(other)).total).unsettled));
+      this.#open = { atMs: nowMs, byRollout: new Map(active.map((other, index) => [other, counts[index] ?? 0])) };
+    }
+    let sum = 0;
+    for (const [other, open] of this.#open.byRollout) if (other !== id) sum += open;
+    return sum;
   }
 
   async #healthSamples(document: RolloutDocument, listed: readonly ConnectedMember[]): Promise<NonNullable<FleetView['healthSamples']>> {

@@ -12,13 +12,19 @@ function gateways(...of: [connected: number, unhealthy: number, draining?: boole
 function holdsAt(
   seconds: number,
   at: (second: number) => WatchedGateway[],
-  options: { open?: number; before?: FleetWatch['before'] } = {},
+  options: { open?: number; before?: FleetWatch['before']; patienceMs?: number } = {},
 ): number[] {
   let watch = startWatch(options.before ?? { connected: 1_000, unhealthy: 0 }, at(0), START_MS);
   let holding = false;
   const held: number[] = [];
   for (let second = 1; second <= seconds; second += 1) {
-    const outcome = watchFleet(watch, { nowMs: START_MS + 1_000 * second, gateways: at(second), open: options.open ?? 0, holding });
+    const outcome = watchFleet(watch, {
+      nowMs: START_MS + 1_000 * second,
+      gateways: at(second),
+      open: options.open ?? 0,
+      holding,
+      patienceMs: options.patienceMs ?? 30_000,
+    });
     watch = outcome.watch;
     holding = outcome.detail !== null;
     if (holding) held.push(second);
@@ -78,6 +84,22 @@ describe('the breaker of the fleet', () => {
   it('remembers nothing new while nothing changes', () => {
     const fleet = gateways([1_000, 3]);
     const watch = startWatch({ connected: 1_000, unhealthy: 3 }, fleet, START_MS);
-    expect(watchFleet(watch, { nowMs: START_MS + 60_000, gateways: fleet, open: 0, holding: false }).watch).toBe(watch);
+    const outcome = watchFleet(watch, { nowMs: START_MS + 60_000, gateways: fleet, open: 0, holding: false, patienceMs: 30_000 });
+    expect(outcome).toEqual({ watch, detail: null, isUneasy: false });
+    expect(outcome.watch).toBe(watch);
+  });
+
+  it('is as patient as it is told: so long unhealthy, twice as long gone or calm again', () => {
+    const sick = holdsAt(60, (second) => gateways([500, second > 10 && second <= 30 ? 50 : 0], [500, 0]), { patienceMs: 5_000 });
+    expect([sick[0], sick.at(-1)]).toEqual([16, 40]);
+    expect(holdsAt(60, (second) => gateways([second > 10 ? 900 : 1_000, 0]), { patienceMs: 5_000 })[0]).toBe(21);
+  });
+
+  it('is uneasy as soon as it counts too many, and until a hold may go: then it matters who else is under way', () => {
+    const watch = startWatch({ connected: 1_000, unhealthy: 0 }, gateways([1_000, 0]), START_MS);
+    const at = (unhealthy: number, open: number, holding: boolean): boolean =>
+      watchFleet(watch, { nowMs: START_MS + 1_000, gateways: gateways([1_000, unhealthy]), open, holding, patienceMs: 30_000 }).isUneasy;
+    expect([at(0, 0, false), at(49, 0, false), at(50, 0, false), at(50, 20, false)]).toEqual([false, false, true, false]);
+    expect([at(0, 0, true), at(30, 0, true), at(30, 20, true)]).toEqual([false, true, false]);
   });
 });

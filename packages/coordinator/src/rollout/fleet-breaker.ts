@@ -27,9 +27,6 @@ export interface WatchedGateway {
 const MIN_AGENTS = 20;
 const TRIP_SHARE = 0.05;
 const CALM_SHARE = 0.02;
-const UNHEALTHY_MS = 30_000;
-const GONE_MS = 60_000;
-const CALM_MS = 60_000;
 /** Longer than a lease: that of a gateway which died still counts agents that are connected elsewhere by now. */
 const RISE_MS = 30_000;
 /** A fleet may shrink by the tripping share in so long without being called gone: scaling down is no outage. */
@@ -64,16 +61,25 @@ function expectedConnected(watch: FleetWatch, nowMs: number): number {
   return watch.peak.connected * (1 - Math.min(1, (TRIP_SHARE * (nowMs - watch.peak.atMs)) / SHRINK_MS));
 }
 
+/** The fleet at one moment. */
+export interface FleetMoment {
+  nowMs: number;
+  gateways: readonly WatchedGateway[];
+  /** Agents under way in rollouts. */
+  open: number;
+  holding: boolean;
+  /** How long too many have to be unhealthy; twice as long gone, or few again for the hold to be lifted. */
+  patienceMs: number;
+}
+
 /**
- * Looks at the whole fleet: too many newly unhealthy for 30 s, or gone for 60 s. `open` agents may be either, because they
- * were asked to restart; so may those of a draining gateway, and of one that was lost less than a minute ago. Returns the
- * watch to remember (the same object when nothing has to be) and why offers must stop, null when they need not. Pure.
+ * Looks at the whole fleet: too many newly unhealthy for `patienceMs`, or gone for twice as long. `open` agents may be either, because
+ * they were asked to restart; so may those of a draining gateway, and of one that was lost less than that ago. Returns the watch to
+ * remember (the same object when nothing has to be), why offers must stop (null when they need not), and whether it would matter that
+ * more agents are under way than `open` says. Pure.
  */
-export function watchFleet(
-  watch: FleetWatch,
-  fleet: { nowMs: number; gateways: readonly WatchedGateway[]; open: number; holding: boolean },
-): { watch: FleetWatch; detail: string | null } {
-  const { nowMs, gateways, open, holding } = fleet;
+export function watchFleet(watch: FleetWatch, fleet: FleetMoment): { watch: FleetWatch; detail: string | null; isUneasy: boolean } {
+  const { nowMs, gateways, open, holding, patienceMs } = fleet;
   const next: FleetWatch = { ...watch };
   const ids = gateways.map((gateway) => gateway.id).toSorted();
   if (ids.join('\n') !== watch.gateways.join('\n')) {
@@ -96,7 +102,7 @@ export function watchFleet(
 
   const usual = watch.before.connected === 0 ? 0 : watch.before.unhealthy / watch.before.connected;
   const unhealthy = Math.max(0, Math.round(settled.unhealthy - usual * settled.connected - open));
-  const moving = next.gatewayLostAtMs !== null && nowMs - next.gatewayLostAtMs < GONE_MS;
+  const moving = next.gatewayLostAtMs !== null && nowMs - next.gatewayLostAtMs < 2 * patienceMs;
   const gone = moving || gateways.length === 0 ? 0 : Math.max(0, Math.round(expected - all.connected - open));
   const isMany = (count: number, of: number, share: number): boolean => count >= MIN_AGENTS && count >= share * of;
 
@@ -105,22 +111,24 @@ export function watchFleet(
   const calm = !isMany(unhealthy, settled.connected, CALM_SHARE) && !isMany(gone, expected, CALM_SHARE);
   next.calmSinceMs = holding && calm ? (watch.calmSinceMs ?? nowMs) : null;
 
-  const detail = verdict(next, { nowMs, holding, unhealthy, gone, connected: all.connected });
-  return { watch: JSON.stringify(next) === JSON.stringify(watch) ? watch : next, detail };
+  const detail = verdict(next, { nowMs, holding, unhealthy, gone, connected: all.connected, patienceMs });
+  const isUneasy = next.unhealthySinceMs !== null || next.goneSinceMs !== null || (holding && !calm);
+  return { watch: JSON.stringify(next) === JSON.stringify(watch) ? watch : next, detail, isUneasy };
 }
 
 function verdict(
   watch: FleetWatch,
-  now: { nowMs: number; holding: boolean; unhealthy: number; gone: number; connected: number },
+  now: { nowMs: number; holding: boolean; unhealthy: number; gone: number; connected: number; patienceMs: number },
 ): string | null {
+  const { patienceMs } = now;
   if (now.holding) {
-    const lifted = watch.calmSinceMs !== null && now.nowMs - watch.calmSinceMs >= CALM_MS;
-    return lifted ? null : 'the fleet has not been calm for a minute';
+    const lifted = watch.calmSinceMs !== null && now.nowMs - watch.calmSinceMs >= 2 * patienceMs;
+    return lifted ? null : `the fleet has not been calm for ${Math.round((2 * patienceMs) / 1_000)} s`;
   }
-  if (watch.unhealthySinceMs !== null && now.nowMs - watch.unhealthySinceMs >= UNHEALTHY_MS) {
+  if (watch.unhealthySinceMs !== null && now.nowMs - watch.unhealthySinceMs >= patienceMs) {
     return `${now.unhealthy} agents of ${now.connected} have become unhealthy, more than rollouts explain`;
   }
-  if (watch.goneSinceMs !== null && now.nowMs - watch.goneSinceMs >= GONE_MS) {
+  if (watch.goneSinceMs !== null && now.nowMs - watch.goneSinceMs >= 2 * patienceMs) {
     return `${now.gone} agents have gone and are back on no gateway; ${now.connected} are connected`;
   }
   return null;

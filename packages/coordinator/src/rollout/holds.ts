@@ -16,7 +16,9 @@ export function refreshHolds(draft: Draft, view: FleetView): Need | null {
   set(draft, 'predecessor', view.predecessorEnded ? null : `waits for the end of rollout ${draft.document.predecessor}`);
   set(draft, 'not_started', notStarted(draft));
   set(draft, 'window_closed', windowClosed(draft));
-  set(draft, 'fleet_breaker', fleetBreaker(draft, view));
+  const fleet = fleetBreaker(draft, view);
+  if (fleet === 'openElsewhere') return fleet;
+  set(draft, 'fleet_breaker', fleet?.text ?? null);
   set(draft, 'lagging_gateway', lagging(draft, view));
   set(draft, 'approval', awaitedApproval(draft, allAnswered(draft)));
   const asked = askedHolds(draft);
@@ -46,17 +48,24 @@ function windowClosed(draft: Draft): string | null {
   return windows.length === 0 || windows.some((window) => isOpen(window, draft.nowMs)) ? null : 'no maintenance window is open';
 }
 
-/** Judges the whole fleet, whatever this rollout's own agents do. */
-function fleetBreaker(draft: Draft, view: FleetView): string | null {
+/** Judges the whole fleet, whatever this rollout's own agents do. Who is under way in any rollout restarts because we asked. */
+function fleetBreaker(draft: Draft, view: FleetView): { text: string } | 'openElsewhere' | null {
   const { document } = draft;
   if (document.startedAtMs === null) return null;
   document.fleet ??= startWatch(view.fleetBefore, view.gateways, draft.nowMs);
   const holding = draft.isHeldBy('fleet_breaker');
-  const { unsettled: open } = verdictsOf(view.counters.total);
-  const outcome = watchFleet(document.fleet, { nowMs: draft.nowMs, gateways: view.gateways, open, holding });
+  const outcome = watchFleet(document.fleet, {
+    nowMs: draft.nowMs,
+    gateways: view.gateways,
+    open: verdictsOf(view.counters.total).unsettled + (view.openElsewhere ?? 0),
+    holding,
+    patienceMs: view.fleetBreakerMs,
+  });
+  // The others are counted only where that could make a difference.
+  if (outcome.isUneasy && view.openElsewhere === undefined) return 'openElsewhere';
   if (outcome.watch !== document.fleet) draft.touch();
   document.fleet = outcome.watch;
-  return outcome.detail;
+  return outcome.detail === null ? null : { text: outcome.detail };
 }
 
 /** A gateway that has met the spec and is still writing what follows from it is busy, not lagging: to hold would give it more to write. */

@@ -41,6 +41,8 @@ export interface FleetView {
   fleetBefore: FleetWatch['before'];
   /** How long a gateway may lag before the rollout is held. */
   lagHoldMs: number;
+  /** How long too many agents must be unhealthy before the breaker of the fleet holds. */
+  fleetBreakerMs: number;
   candidates?: readonly CanaryCandidate[];
   canaryStates?: readonly CanaryState[];
   healthSamples?: HealthSamples;
@@ -48,10 +50,12 @@ export interface FleetView {
   domains?: ReadonlyMap<string, number>;
   /** `offline: wait`: known agents inside the boundary that are away and not settled. */
   awaited?: number;
+  /** Agents under way in all other rollouts; may be a second old. */
+  openElsewhere?: number;
 }
 
 /** What {@link FleetView} must be filled up with before the step can be decided. */
-export type Need = 'candidates' | 'canaryStates' | 'healthSamples' | 'domains' | 'awaited';
+export type Need = 'candidates' | 'canaryStates' | 'healthSamples' | 'domains' | 'awaited' | 'openElsewhere';
 
 /** An action of a person, or a repair that the engine asks for. */
 export interface Command {
