@@ -216,6 +216,35 @@ test('a freeze stops all offers at once, also to who comes back; an abort goes t
   expect(notOn(records, before.hash)).toEqual([]);
 });
 
+test('a rollback that an operator starts in a frozen fleet brings everybody back; other offers go on waiting', async (context) => {
+  const { api } = stack();
+  const fleet = await useFleet(context, stack(), { name: 'thawed', agents: 40 });
+  const other = await useFleet(context, stack(), { name: 'icy', agents: 10 });
+  const deployment = await Deployment.create(api, fleet);
+  const before = await deployment.prove('thawed 1');
+  const config = await deployment.store('thawed 2');
+  const first = await deployment.start(config);
+  await deployment.finish(first, 'succeeded');
+  const waiting = await Deployment.create(api, other);
+  const icy = await waiting.store('icy 1');
+
+  context.onTestFinished(async () => {
+    await api.call('POST', '/fleet/unfreeze', { body: { reason: 'the end of the test' } });
+  });
+  await api.call('POST', '/fleet/freeze', { body: { reason: 'incident' } });
+  const held = await waiting.start(icy, ONE_WAVE);
+  const answer = (await api.call('POST', `/rollouts/${first}/rollback`, { body: { reason: 'incident' } })) as { readonly id: string };
+  const rollout = await deployment.finish(answer.id, 'succeeded');
+  expect(rollout.counts).toEqual({ applied: 40 });
+  expect(notOn(await fleet.records(), before.hash)).toEqual([]);
+  await expectTruth(api, fleet, answer.id);
+
+  expect(await api.getRollout(held)).toMatchObject({ phase: 'running', fleetFrozen: true });
+  expect(offeredTo(await other.records(), icy.hash)).toEqual([]);
+  await api.call('POST', '/fleet/unfreeze', { body: { reason: 'over' } });
+  await waiting.finish(held, 'succeeded');
+});
+
 test('a rollout without an agent is held, not called a success, and goes on when one comes', async (context) => {
   const { api } = stack();
   const fleet = await useSleepingFleet(context, stack(), { name: 'lonely', agents: 1 });

@@ -172,6 +172,19 @@ describe('a rollout against Redis', () => {
     expect((await b.service.list({ limit: 10 })).items.map(({ fleetFrozen }) => fleetFrozen)).toEqual([false]);
   });
 
+  it('says nothing of a freeze where a version is taken back, which goes through one', async () => {
+    const b = await bench(4);
+    const first = await b.start(FAST);
+    await b.until(first, (view) => view.phase === 'succeeded');
+    await b.engine.reconcile(first);
+    await redis.client.hset(b.keys.spec, 'frozen', '1');
+    const taken = await b.service.act(first, 'rollback', { actor: 'tester' });
+    const id = taken.kind === 'created' ? taken.id : '';
+    await b.engine.reconcile(id);
+    expect(await b.view(id)).toMatchObject({ phase: 'running', revertOf: first, fleetFrozen: false });
+    expect(parseSpec(await redis.client.hgetall(b.keys.spec)).rollouts.get('prod')).toMatchObject({ id, revert: true });
+  });
+
   it('supersedes one that had offered nothing: it is cancelled, and the new one starts at once', async () => {
     const b = await bench(5);
     const first = await b.start({ ...FAST, schedule: { startAt: '2100-01-01T00:00:00Z' } });

@@ -75,6 +75,8 @@ export interface RolloutSpec {
   passOverAwayAtMs?: number;
   /** Offers per second, fleet-wide, to agents that come inside the boundary without a boundary move; null = unlimited. */
   joinRate: number | null;
+  /** It takes a rollout back that had succeeded: its offers go out although the fleet is frozen. Absent = false. */
+  revert?: boolean;
   /** `traceparent` of the request that started it; only while traces are made. */
   trace?: string;
 }

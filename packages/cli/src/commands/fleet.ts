@@ -59,7 +59,11 @@ export function addFleetCommands(program: Command, context: Context): void {
     });
 
   for (const [action, description, done] of [
-    ['freeze', 'stop all offers but rollbacks and take-backs', 'the fleet is frozen; `opampctl unfreeze` allows offers again'],
+    [
+      'freeze',
+      'stop all offers but rollbacks and take-backs',
+      'the fleet is frozen: `rollout abort` and `rollout rollback` still take a version back; `opampctl unfreeze` allows offers again',
+    ],
     ['unfreeze', 'allow offers again', 'offers are allowed again'],
   ] as const) {
     program

@@ -264,7 +264,9 @@ const ROLLOUT = view({
   warnings: list({ type: 'string' }, '`no_way_back`, `agents_skipped`, for example.'),
   preflight: nullable(PREFLIGHT_SUMMARY),
   eventSeq: integer('Number of events so far.'),
-  fleetFrozen: flag('The whole fleet is frozen (`POST /fleet/freeze`): nobody new is offered it until that ends. False once it has ended.'),
+  fleetFrozen: flag(
+    'The whole fleet is frozen (`POST /fleet/freeze`): nobody new is offered it until that ends. False once it has ended, and for one that takes another one back.',
+  ),
 });
 
 const ROLLOUT_PREVIEW = view({

@@ -353,6 +353,15 @@ describe('holds', () => {
     expect(bench.holds).toEqual([]);
   });
 
+  it('do not come from the breaker of the whole fleet while a version is taken back', () => {
+    const bench = soaking({ ...QUICK, waves: [{ size: { count: 1 }, soak: '1h' }] });
+    bench.document = { ...bench.document, revertOf: 'r0' };
+    const sick = { gateways: [gateway({ connected: 100, unhealthy: 30 })] };
+    bench.step(sick);
+    bench.step({ ...sick, afterMs: 60_000 });
+    expect(bench.holds).toEqual([]);
+  });
+
   it('count agents under way in other rollouts as restarting, and ask for them only when too many are unhealthy', () => {
     const bench = soaking({ ...QUICK, waves: [{ size: { count: 1 }, soak: '1h' }] });
     delete bench.view.openElsewhere;

@@ -317,6 +317,7 @@ export function toRolloutSpec(document: RolloutDocument): RolloutSpec | null {
     healthHoldMs: document.strategy.healthHoldMs,
     joinRate: document.pacing.rate,
     ...(document.strategy.offline === 'exclude' && document.startedAtMs !== null ? { passOverAwayAtMs: document.startedAtMs } : {}),
+    ...(document.revertOf === null ? {} : { revert: true }),
     ...(document.trace === undefined ? {} : { trace: document.trace }),
   };
 }

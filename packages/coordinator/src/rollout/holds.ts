@@ -51,7 +51,8 @@ function windowClosed(draft: Draft): string | null {
 /** Judges the whole fleet, whatever this rollout's own agents do. Who is under way in any rollout restarts because we asked. */
 function fleetBreaker(draft: Draft, view: FleetView): { text: string } | 'openElsewhere' | null {
   const { document } = draft;
-  if (document.startedAtMs === null) return null;
+  // What takes a bad version back may be what an unhealthy fleet waits for.
+  if (document.startedAtMs === null || document.revertOf !== null) return null;
   document.fleet ??= startWatch(view.fleetBefore, view.gateways, draft.nowMs);
   const holding = draft.isHeldBy('fleet_breaker');
   const outcome = watchFleet(document.fleet, {

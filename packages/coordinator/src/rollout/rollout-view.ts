@@ -80,6 +80,6 @@ export function toRolloutView(document: RolloutDocument, counters: Counters = NO
     warnings: [...document.warnings],
     preflight: document.preflight ?? null,
     eventSeq: document.eventSeq,
-    fleetFrozen: isFrozen && !isTerminal(document),
+    fleetFrozen: isFrozen && !isTerminal(document) && document.revertOf === null,
   };
 }

@@ -120,7 +120,7 @@ export interface RolloutView {
   preflight: PreflightSummary | null;
   /** Number of events so far. */
   eventSeq: number;
-  /** The whole fleet is frozen now: a running rollout offers to nobody new until it is unfrozen. False for one that has ended. */
+  /** The whole fleet is frozen now: a running rollout offers to nobody new until it is unfrozen. False for one that has ended, and for one that takes another one back. */
   fleetFrozen: boolean;
 }
 

@@ -162,6 +162,18 @@ describe('the credit window', () => {
 });
 
 describe('offers that wait', () => {
+  it('are those of a rollout while the fleet is frozen, but not of one that takes another one back', () => {
+    const { source, desk } = createDesk();
+    source.spec = { ...specWith(ROLLOUT), frozen: true };
+    const session = createSession();
+    desk.evaluate(session, 'spec');
+    expect([session.offer, desk.backlog()]).toEqual([undefined, { r1: 1 }]);
+
+    source.spec = { ...specWith({ ...ROLLOUT, revert: true }), frozen: true };
+    desk.evaluate(session, 'spec');
+    expect(session.offer).toMatchObject({ kind: 'rollout', config: NEW, rolloutId: 'r1' });
+  });
+
   it('are not looked at without a lease, nor ten times a second while the fleet is frozen', () => {
     const { clock, source, desk, lease } = createDesk({ offers: 1_000, bytes: 1e9 });
     const agents = Array.from({ length: 300 }, (_, index) => createSession(`0190f000-0000-7000-8000-000000000${100 + index}`));

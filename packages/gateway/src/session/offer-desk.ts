@@ -314,7 +314,8 @@ export class OfferDesk {
   #tryOffer(session: AgentSession, plan: OfferPlan, outcome: Desired, given: Cause): void {
     const { spec, writer } = this.#options;
     const rolloutId = plan.kind === 'rollout' || plan.kind === 'back' ? (outcome.rollout?.id ?? '') : '';
-    const urgent = plan.kind === 'back' || plan.kind === 'takeBack';
+    // Whatever takes something back: neither a freeze nor the pace of offers holds it up.
+    const urgent = plan.kind === 'back' || plan.kind === 'takeBack' || (plan.kind === 'rollout' && outcome.rollout?.revert === true);
     // An offer that waits keeps the pacing it began with, whatever the agent says or the spec does meanwhile.
     const cause = session.waiting === rolloutId ? session.waitingCause : given;
     if (!this.#options.mayOffer() || (spec.spec.frozen && !urgent) || (plan.kind === 'trailing' && outcome.group?.trailingHeld === true)) {
