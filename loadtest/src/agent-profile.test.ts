@@ -16,6 +16,7 @@ const CONFIG: SimConfig = {
   mergedText: 'exporters:\n  otlp/secondary:\n',
   mergedKey: 'k',
   isEmptyMap: false,
+  isNop: false,
   mergeError: undefined,
   effectiveConfig: new Uint8Array(0),
   effectiveWithRaw: new Uint8Array(0),

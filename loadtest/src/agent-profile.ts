@@ -84,7 +84,7 @@ export interface AgentBehaviour {
   /** Status in the first message after a restart. */
   readonly restartStatus: 'persisted' | 'applied-from-disk' | 'unset';
   readonly crashNotice: 'at-once' | 'at-timer' | 'reported-applied';
-  /** Answer to an empty config map. */
+  /** Answer to an empty config map; `failed-at-timer` also to pipelines of `nop` only. */
   readonly emptyConfig: 'stops' | 'failed-at-timer';
   /** `automatic_config_rollback`: after FAILED the last good config runs again and is reported APPLIED. */
   readonly rollsBack: boolean;

@@ -450,7 +450,7 @@ export class SimAgent implements ConnectionOwner, CollectorEvents {
       return;
     }
     const applyMs = this.#draw(this.#behaviour.applyMs, `apply:${config.hashHex}`);
-    if (config.isEmptyMap) this.#collector.kill();
+    if (config.isNop && this.#behaviour.emptyConfig === 'failed-at-timer') this.#collector.neverStart();
     else this.#startCollector(deployment);
     // Counted from after the start, so that this is due later than that however long the lines in between took.
     const dueAtMs = performance.now() + applyMs;

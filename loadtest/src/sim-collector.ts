@@ -79,6 +79,12 @@ export class SimCollector {
     this.setHealth(true, '');
   }
 
+  /** What it was given starts nothing: unhealthy from now on. */
+  neverStart(): void {
+    this.kill();
+    this.setHealth(false, 'the collector does not run');
+  }
+
   /** Reports another health; the process runs on. */
   setHealth(healthy: boolean, lastError: string): void {
     const startedAtMs = this.health.startedAtMs === 0 ? Date.now() : this.health.startedAtMs;

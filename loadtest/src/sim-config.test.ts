@@ -35,6 +35,14 @@ describe('SimConfigStore', () => {
     expect(store.intern(encoded({}, '04')).isEmptyMap).toBe(true);
     expect(store.intern(encoded({ '': '' }, '05')).isEmptyMap).toBe(false);
   });
+
+  it('tells what has nothing to do', () => {
+    const store = new SimConfigStore();
+    const isNop = (files: Record<string, string>, hash: string): boolean => store.intern(encoded(files, hash)).isNop;
+    const nop = 'receivers:\n  nop:\nservice:\n  pipelines:\n    traces:\n      receivers: [nop]\n      exporters: [nop]\n';
+    expect([isNop({}, '06'), isNop({ '': nop }, '07'), isNop({ '': '' }, '08')]).toEqual([true, true, false]);
+    expect(isNop({ '': `${nop}    logs:\n      receivers: [otlp]\n` }, '09')).toBe(false);
+  });
 });
 
 describe('findMergeError', () => {

@@ -15,6 +15,8 @@ export interface SimConfig {
   readonly mergedKey: string;
   /** No entry at all: a supervisor stops its collector. */
   readonly isEmptyMap: boolean;
+  /** Nothing to do: no entry at all, or pipelines that receive from `nop` only. */
+  readonly isNop: boolean;
   /** Why a supervisor could not merge it, or undefined. */
   readonly mergeError: string | undefined;
   /** An encoded EffectiveConfig with the merged text under the empty name. */
@@ -48,6 +50,12 @@ export function findMergeError(text: string): string | undefined {
   return undefined;
 }
 
+/** Whether there are pipelines, and all of them have the receiver `nop` and no other. */
+function receivesNothing(text: string): boolean {
+  const lists = [...text.matchAll(/^ *receivers: *\[([^\]]*)\]/gm)].map(([, list = '']) => list.trim());
+  return lists.length > 0 && lists.every((list) => list === 'nop');
+}
+
 function decodeConfig(raw: Buffer): SimConfig {
   const { config, configHash } = fromBinary(AgentRemoteConfigSchema, raw);
   const entries = Object.entries(config?.configMap ?? {}).map(([name, file]) => [name, Buffer.from(file.body).toString('utf8')] as const);
@@ -66,6 +74,7 @@ function decodeConfig(raw: Buffer): SimConfig {
     mergedText,
     mergedKey: createHash('sha256').update(mergedText).digest('base64url'),
     isEmptyMap: entries.length === 0,
+    isNop: entries.length === 0 || receivesNothing(mergedText),
     mergeError: entries.map(([, body]) => findMergeError(body)).find((error) => error !== undefined),
     effectiveConfig: effectiveOf({ '': file }),
     effectiveWithRaw: effectiveOf({ '': file, raw: file }),
