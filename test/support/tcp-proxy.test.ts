@@ -44,17 +44,23 @@ class Probe {
 let server: Server;
 let proxy: TcpProxy;
 let probes: Probe[];
+/** What arrived at the server. */
+let heard: string[];
 
 beforeEach(async () => {
   // Echoes in capitals, so that both directions are seen.
   server = createServer((socket) => {
     socket.on('error', () => undefined);
-    socket.on('data', (data) => socket.write(data.toString().toUpperCase()));
+    socket.on('data', (data) => {
+      heard.push(data.toString());
+      socket.write(data.toString().toUpperCase());
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   proxy = await TcpProxy.start((server.address() as AddressInfo).port);
   probes = [];
+  heard = [];
 });
 
 afterEach(async () => {
@@ -98,6 +104,31 @@ test('holds everything back as a black hole while connections stay, and delivers
   expect([first.received, first.isClosed, second.isClosed]).toEqual(['A', false, false]);
   proxy.heal();
   await first.waitForText('AB');
+});
+
+test('a trap holds a request back, or a reply, or the answer to what still passes; other connections go on', async () => {
+  const [one, two, three, other] = [open(), open(), open(), open()];
+  const request = proxy.trap({ on: 'request', fits: (data) => data.includes('stop') });
+  other.say('go');
+  await other.waitForText('GO');
+  one.say('stop');
+  await waitUntil('the first to spring', () => request.isSprung, Boolean, { pollMs: 5 });
+  expect(request.caught?.toString()).toBe('stop');
+  const reply = proxy.trap({ on: 'reply', fits: (data) => data.includes('STOP') });
+  two.say('stop');
+  await waitUntil('the second to spring', () => reply.isSprung, Boolean, { pollMs: 5 });
+  const answer = proxy.trap({ on: 'request', fits: (data) => data.includes('last'), passes: true });
+  three.say('last');
+  await waitUntil('the third to spring', () => answer.isSprung, Boolean, { pollMs: 5 });
+  one.say('more');
+  other.say(' on');
+  await other.waitForText('GO ON');
+  expect([one.received, two.received, three.received]).toEqual(['', '', '']);
+  expect(heard).toEqual(['go', 'stop', 'last', ' on']);
+  expect([one.isClosed, two.isClosed, three.isClosed]).toEqual([false, false, false]);
+  proxy.heal();
+  await Promise.all([one, two, three].map(async (probe) => await probe.waitFor('isClosed')));
+  expect(other.isClosed).toBe(false);
 });
 
 test('resets connections, once or for as long as it refuses', async () => {

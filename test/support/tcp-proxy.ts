@@ -6,6 +6,36 @@ const HOST = '127.0.0.1';
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
+  /** A trap has sprung on it: nothing passes any more, in either direction. */
+  isCaught: boolean;
+}
+
+/** What a {@link Trap} waits for. */
+export interface Bait {
+  /** `request`: from the process to the server. */
+  readonly on: 'request' | 'reply';
+  /** Whether this piece of data is the one; asked about every piece in that direction, on every connection. */
+  readonly fits: (data: Buffer) => boolean;
+  /** The request itself still passes, and what is held back is the answer. Default false: it is the first that does not pass. */
+  readonly passes?: boolean;
+}
+
+/** Stops one connection of a process at an exact point of its talk with the server, so that it can be killed there. */
+export interface Trap {
+  /** The piece has come; with `passes` also that the server has answered something since. */
+  readonly isSprung: boolean;
+  /** The piece; undefined before it has come. */
+  readonly caught: Buffer | undefined;
+}
+
+class SetTrap implements Trap {
+  readonly bait: Bait;
+  isSprung = false;
+  caught: Buffer | undefined;
+
+  constructor(bait: Bait) {
+    this.bait = bait;
+  }
 }
 
 /**
@@ -19,6 +49,9 @@ export class TcpProxy {
   #isBlackhole = false;
   #refuses = false;
   #latencyMs = 0;
+  #trap: SetTrap | undefined;
+  /** A trap whose request has passed and whose answer has not come. */
+  readonly #expecting = new Map<Pair, SetTrap>();
 
   private constructor(targetPort: number) {
     this.#targetPort = targetPort;
@@ -55,6 +88,17 @@ export class TcpProxy {
     this.#latencyMs = latencyMs;
   }
 
+  /** Sets a trap, in place of the last one that did not spring. It springs once; {@link heal} resets the connection on which it did. */
+  trap(bait: Bait): Trap {
+    this.#trap = new SetTrap(bait);
+    return this.#trap;
+  }
+
+  /** Takes the trap away that has not sprung. */
+  disarm(): void {
+    this.#trap = undefined;
+  }
+
   /** Ends every connection with a reset. */
   resetAll(): void {
     for (const { near, far } of this.#pairs) {
@@ -69,8 +113,10 @@ export class TcpProxy {
     this.resetAll();
   }
 
-  /** Behaves again. What was held back by a blackhole arrives now. */
+  /** Behaves again. What was held back by a blackhole arrives now; what was held back by a trap is lost. */
   heal(): void {
+    this.#trap = undefined;
+    for (const { near, isCaught } of this.#pairs) if (isCaught) near.resetAndDestroy();
     this.#isBlackhole = false;
     this.#refuses = false;
     this.#latencyMs = 0;
@@ -98,10 +144,11 @@ export class TcpProxy {
     }
     const far = connect({ host: HOST, port: this.#targetPort, noDelay: true });
     near.setNoDelay(true);
-    const pair: Pair = { near, far };
+    const pair: Pair = { near, far, isCaught: false };
     this.#pairs.add(pair);
     const end = (): void => {
       this.#pairs.delete(pair);
+      this.#expecting.delete(pair);
       near.destroy();
       far.destroy();
     };
@@ -109,11 +156,36 @@ export class TcpProxy {
       [near, far],
       [far, near],
     ] as const) {
-      from.on('data', (data) => this.#forward(data, to));
+      from.on('data', (data) => {
+        if (this.#passes(pair, from === near ? 'request' : 'reply', data)) this.#forward(data, to);
+      });
       from.on('close', end);
       from.on('error', end);
       if (this.#isBlackhole) from.pause();
     }
+  }
+
+  /** False for what a trap holds back. */
+  #passes(pair: Pair, direction: Bait['on'], data: Buffer): boolean {
+    if (pair.isCaught) {
+      const expecting = this.#expecting.get(pair);
+      if (expecting !== undefined && direction === 'reply') {
+        this.#expecting.delete(pair);
+        expecting.isSprung = true;
+      }
+      return false;
+    }
+    const trap = this.#trap;
+    if (trap === undefined || trap.bait.on !== direction || !trap.bait.fits(data)) return true;
+    this.#trap = undefined;
+    pair.isCaught = true;
+    trap.caught = data;
+    if (trap.bait.passes !== true) {
+      trap.isSprung = true;
+      return false;
+    }
+    this.#expecting.set(pair, trap);
+    return true;
   }
 
   #forward(data: Buffer, to: Socket): void {
