@@ -4,7 +4,7 @@ import type { FailureRule } from '@opamp-gateway/loadtest/agent-profile';
 import { shareStack, useFleet } from '../support/lifetimes.ts';
 import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
 import { RowWatch } from '../support/row-watch.ts';
-import { notOn, offeredTo, violations, wrongWith } from '../support/truth.ts';
+import { notOn, notRestored, offeredTo, violations, wrongWith } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
 
 // Redis does not go away here: nothing has to be waited for before agents are judged.
@@ -44,7 +44,7 @@ describe('a config with which', () => {
     expect(rollout.outcome).toMatch(/fail/);
     const touched = offeredTo(await fleet.records(), config.hash);
     expectCanaries(touched);
-    expect(rollout.counts).toEqual({ restored: touched.length });
+    expect(notRestored(rollout, touched)).toEqual([]);
     const failures = await api.getFailures(id);
     expect(failures.map(({ uid }) => uid).toSorted()).toEqual(touched.map(({ uid }) => uid).toSorted());
     expect(notOn(await fleet.records(), before.hash)).toEqual([]);
@@ -61,7 +61,7 @@ describe('a config with which', () => {
     const rollout = await deployment.finish(id, 'rolled_back');
     const touched = offeredTo(await fleet.records(), config.hash);
     expectCanaries(touched);
-    expect(rollout.counts).toEqual({ restored: touched.length });
+    expect(notRestored(rollout, touched)).toEqual([]);
     expect(notOn(await fleet.records(), before.hash)).toEqual([]);
     await expectTruth(api, fleet, id);
   });
@@ -88,7 +88,7 @@ describe('a config with which', () => {
 
     const touched = offeredTo(await fleet.records(), config.hash);
     expectCanaries(touched);
-    expect(rollout.counts).toEqual({ restored: touched.length });
+    expect(notRestored(rollout, touched)).toEqual([]);
     expect(touched.every(({ everApplied }) => everApplied.includes(config.hash))).toBe(true);
     expect(notOn(await fleet.records(), before.hash)).toEqual([]);
     expect((await fleet.records()).filter(({ health }) => !health.healthy)).toEqual([]);

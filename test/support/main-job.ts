@@ -6,7 +6,7 @@ import { expect, type TestContext } from 'vitest';
 import { useFleet } from './lifetimes.ts';
 import { Deployment, expectTruth, FAST_STRATEGY } from './rollouts.ts';
 import type { Stack } from './stack.ts';
-import { notOn, offeredTo } from './truth.ts';
+import { notOn, notRestored, offeredTo } from './truth.ts';
 import { waitUntil, waitUntilRight } from './wait-for.ts';
 
 export interface MainJobOptions {
@@ -46,7 +46,7 @@ export async function expectMainJob(
 
   const bad = await deployment.store('shape bad');
   const rolledBack = await deployment.finish(await deployment.start(bad), 'rolled_back');
-  expect(rolledBack.counts).toEqual({ restored: offeredTo(await fleet.records(), bad.hash).length });
+  expect(notRestored(rolledBack, offeredTo(await fleet.records(), bad.hash))).toEqual([]);
   expect((await api.getFailures(rolledBack.id)).length).toBeGreaterThan(0);
   await expectTruth(api, fleet, rolledBack.id);
 

@@ -110,9 +110,30 @@ function differences(what: string, shown: Counts, true_: Counts): readonly strin
     .map((status) => `${what} ${status}: ${shown[status] ?? 0} shown, ${true_[status] ?? 0} true`);
 }
 
-/** Where the rollout's counters differ from what the agents' own records add up to. */
+/**
+ * Where the rollout's counters differ from what the agents' own records add up to. Whose offer was recorded and had not left when the
+ * rollout turned back is restored as well: it was never offered anything and has what it had.
+ */
 export function countersDiffer(rollout: RolloutView, records: readonly AgentRecord[]): readonly string[] {
-  return differences('counter', rollout.counts, countsByTruth(records, rollout));
+  const truth = { ...countsByTruth(records, rollout) };
+  if (rollout.phase === 'rolled_back') {
+    const kept = records.filter(
+      (record) => offeredTo([record], rollout.to.hash).length === 0 && wrongWith(record, rollout.from?.hash ?? null) === undefined,
+    );
+    const true_ = truth['restored'] ?? 0;
+    truth['restored'] = Math.min(Math.max(rollout.counts['restored'] ?? 0, true_), true_ + kept.length);
+  }
+  return differences('counter', rollout.counts, truth);
+}
+
+/** What is wrong with the counters of a rollout that was taken back: everybody it has touched is restored, and nobody anything else. */
+export function notRestored({ counts }: Pick<RolloutView, 'counts'>, touched: readonly AgentRecord[]): readonly string[] {
+  const others = Object.entries(counts).filter(([status, count]) => status !== 'restored' && count > 0);
+  const restored = counts['restored'] ?? 0;
+  return [
+    ...others.map(([status, count]) => `${count} are ${status}`),
+    ...(restored >= touched.length ? [] : [`${restored} are restored, ${touched.length} were offered the version`]),
+  ];
 }
 
 /** Invariant I1: each wave's counters, and their sum, are what the rows of the agents add up to. For a rollout that rests, but has not ended: rows of ended ones are dropped with the agent's next write. */
