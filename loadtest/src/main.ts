@@ -8,7 +8,7 @@ import { runPeer } from './peer/run-peer.ts';
 import { compareRuns } from './report/compare.ts';
 import { formatFigure, formatNumber, formatSeconds } from './report/format.ts';
 import { isGood, type RunResults } from './report/results.ts';
-import { readResults, writeReport } from './report/write-report.ts';
+import { makeReportDirectory, readResults, writeReport } from './report/write-report.ts';
 
 const INTERRUPTED_EXIT = 130;
 
@@ -39,6 +39,12 @@ function printFigures(terminal: Terminal, { scenarios }: RunResults): void {
 }
 
 async function run(command: Extract<Command, { readonly kind: 'run' | 'peer' }>, terminal: Terminal): Promise<number> {
+  try {
+    await makeReportDirectory(command.out);
+  } catch (error) {
+    process.stderr.write(`--out ${command.out}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
   let interrupted = false;
   const interrupt = (): void => {
     interrupted = true;
@@ -65,6 +71,16 @@ async function run(command: Extract<Command, { readonly kind: 'run' | 'peer' }>,
   return isGood(results) ? 0 : 1;
 }
 
+async function compare([first, second]: readonly [string, string]): Promise<number> {
+  try {
+    process.stdout.write(compareRuns(await readResults(first), await readResults(second)));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+}
+
 async function main(): Promise<number> {
   const terminal = new Terminal(process.stdout);
   let command: Command;
@@ -72,7 +88,7 @@ async function main(): Promise<number> {
     command = parseCommand(process.argv.slice(2), process.env);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`${error.message}\n\n${USAGE}`);
+    process.stderr.write(`${error.message}\n\nnpm run loadtest -- --help lists all options.\n`);
     return 1;
   }
   switch (command.kind) {
@@ -80,8 +96,7 @@ async function main(): Promise<number> {
       process.stdout.write(USAGE);
       return 0;
     case 'compare':
-      process.stdout.write(compareRuns(await readResults(command.files[0]), await readResults(command.files[1])));
-      return 0;
+      return compare(command.files);
     case 'peer':
     case 'run':
       return run(command, terminal);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseRetryAfterMs, ReconnectPolicy } from './reconnect-policy.ts';
+import { delayAfterLossMs, parseRetryAfterMs, ReconnectPolicy } from './reconnect-policy.ts';
 
 describe('ReconnectPolicy', () => {
   it('grows by half from 500 ms to a minute, 50 % around it', () => {
@@ -18,6 +18,25 @@ describe('ReconnectPolicy', () => {
     expect(policy.nextDelayMs()).toBe(50);
     expect(policy.nextDelayMs(3_000)).toBe(3_000);
     expect(policy.nextDelayMs(1)).toBeGreaterThan(100);
+  });
+});
+
+describe('a polite client', () => {
+  const polite = { scale: 1, random: () => 0.5, manners: 'polite' } as const;
+
+  it('does not come back at once after a loss, as opamp-go does', () => {
+    expect(delayAfterLossMs(polite)).toBe(5_000);
+    expect(delayAfterLossMs({ ...polite, scale: 0.1 })).toBe(500);
+    expect(delayAfterLossMs({ ...polite, manners: 'opamp-go' })).toBe(0);
+  });
+
+  it('doubles its delays up to five minutes, and spreads what Retry-After asks for', () => {
+    const policy = new ReconnectPolicy(polite);
+    expect([1, 2, 3].map(() => policy.nextDelayMs())).toEqual([1_000, 2_000, 4_000]);
+    for (let count = 0; count < 20; count += 1) policy.nextDelayMs();
+    expect(policy.nextDelayMs()).toBe(300_000);
+    policy.reset();
+    expect(policy.nextDelayMs(20_000)).toBe(25_000);
   });
 });
 

@@ -1,37 +1,64 @@
-/** When a client tries again: at once after a lost connection, then with a growing, jittered delay, as opamp-go does. */
+/** When a client tries again: as opamp-go does, or as a client would that minds how many others there are. */
+import type { ReconnectManners } from './swarm-api.ts';
 
-const FIRST_DELAY_MS = 500;
-const GROWTH = 1.5;
 const JITTER = 0.5;
-const LONGEST_DELAY_MS = 60_000;
+
+/** The delays of one kind of client. */
+interface Delays {
+  /** The first try after a lost connection waits a random time up to this; 0 = it waits for nothing. */
+  readonly longestAfterLossMs: number;
+  readonly firstMs: number;
+  readonly growth: number;
+  readonly longestMs: number;
+  /** A Retry-After is lengthened by a random share of up to this. */
+  readonly retryAfterJitter: number;
+}
+
+const DELAYS: Readonly<Record<ReconnectManners, Delays>> = {
+  'opamp-go': { longestAfterLossMs: 0, firstMs: 500, growth: 1.5, longestMs: 60_000, retryAfterJitter: 0 },
+  polite: { longestAfterLossMs: 10_000, firstMs: 1_000, growth: 2, longestMs: 300_000, retryAfterJitter: 0.5 },
+};
 
 /** Settings shared by the connections of a swarm. */
 export interface ReconnectPolicyOptions {
   /** Factor on the client's own delays. */
   readonly scale: number;
   readonly random: () => number;
+  /** Default `opamp-go`. */
+  readonly manners?: ReconnectManners;
+}
+
+/** Delay in milliseconds of the first try after a connection that had been open is lost. */
+export function delayAfterLossMs({ scale, random, manners = 'opamp-go' }: ReconnectPolicyOptions): number {
+  const { longestAfterLossMs } = DELAYS[manners];
+  return longestAfterLossMs === 0 ? 0 : longestAfterLossMs * random() * scale;
 }
 
 /** Delays of one connection. */
 export class ReconnectPolicy {
   readonly #options: ReconnectPolicyOptions;
-  #delayMs = FIRST_DELAY_MS;
+  readonly #delays: Delays;
+  #delayMs: number;
 
   constructor(options: ReconnectPolicyOptions) {
     this.#options = options;
+    this.#delays = DELAYS[options.manners ?? 'opamp-go'];
+    this.#delayMs = this.#delays.firstMs;
   }
 
   /** Forgets the failures; the next delay is the shortest again. */
   reset(): void {
-    this.#delayMs = FIRST_DELAY_MS;
+    this.#delayMs = this.#delays.firstMs;
   }
 
-  /** Delay after a failed attempt. `retryAfterMs` counts only when it is the longer one, and gets no jitter. */
+  /** Delay after a failed attempt. `retryAfterMs` counts only when it is the longer one, and is never shortened. */
   nextDelayMs(retryAfterMs = 0): number {
     const { scale, random } = this.#options;
-    const delayMs = this.#delayMs * (1 - JITTER + 2 * JITTER * random()) * scale;
-    this.#delayMs = Math.min(this.#delayMs * GROWTH, LONGEST_DELAY_MS);
-    return Math.max(delayMs, retryAfterMs);
+    const { growth, longestMs, retryAfterJitter } = this.#delays;
+    const chance = random();
+    const delayMs = this.#delayMs * (1 - JITTER + 2 * JITTER * chance) * scale;
+    this.#delayMs = Math.min(this.#delayMs * growth, longestMs);
+    return Math.max(delayMs, retryAfterMs * (1 + retryAfterJitter * chance));
   }
 }
 

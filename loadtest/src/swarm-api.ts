@@ -5,6 +5,9 @@ import type { AgentRecord, AgentTruth } from './agent-record.ts';
 import type { ComponentTypes } from './available-components.ts';
 import type { TlsMaterial } from './server-target.ts';
 
+/** How clients come back: `opamp-go` at once and then ever later, `polite` spread over time from the first try on. */
+export type ReconnectManners = 'opamp-go' | 'polite';
+
 /** A swarm as data. */
 export interface SwarmOptions {
   /** ws, wss, http or https URLs; agents choose one by hash and another one at random after a failure. */
@@ -22,6 +25,8 @@ export interface SwarmOptions {
   readonly timeScale?: number;
   /** Factor on the reconnect delays of the client; Retry-After is never scaled. Default: `timeScale`. */
   readonly reconnectScale?: number;
+  /** Default `opamp-go`. */
+  readonly reconnectManners?: ReconnectManners;
   /** Share of agents that poll over plain HTTP, an exact count drawn by seed. Default 0. */
   readonly httpFraction?: number;
   /** Milliseconds between polls. Default 30,000. */

@@ -172,7 +172,7 @@ function createEnvironment(options: LocalSwarmOptions, seed: number): AgentEnvir
     targets: new TargetPicker({ urls, random, agentsPerAddress: options.agentsPerAddress ?? 0 }),
     openSocket: createSocketOpener(options.tls),
     gate: new ConnectGate(options.connectsInFlight ?? DEFAULT_CONNECTS_IN_FLIGHT),
-    reconnect: { scale: options.reconnectScale ?? timeScale, random },
+    reconnect: { scale: options.reconnectScale ?? timeScale, random, manners: options.reconnectManners ?? 'opamp-go' },
     headers,
   };
   const ws: WsSettings = { ...shared, heartbeatMs, heartbeats: new HeartbeatWheel(), realMasks: options.realMasks ?? true };

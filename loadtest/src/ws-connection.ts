@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { AgentConnection, ConnectionOwner } from './agent-connection.ts';
 import type { ConnectGate } from './connect-gate.ts';
 import { type Beater, type HeartbeatWheel, wheelNowMs } from './heartbeat-wheel.ts';
-import { parseRetryAfterMs, ReconnectPolicy, type ReconnectPolicyOptions } from './reconnect-policy.ts';
+import { delayAfterLossMs, parseRetryAfterMs, ReconnectPolicy, type ReconnectPolicyOptions } from './reconnect-policy.ts';
 import { type OpenSocket, parseTarget, type ServerTarget, targetName, type TargetPicker } from './server-target.ts';
 import { encodeClientFrame, FrameReader, OPCODE } from './ws-frames.ts';
 
@@ -239,8 +239,7 @@ export class WsConnection implements AgentConnection, Beater {
         this.#owner.handleDisconnected(!this.#dropped);
         this.#clearTimers();
         this.#socket = undefined;
-        // The first try after a loss waits for nothing.
-        this.#enqueue();
+        this.#comeBack();
         break;
       case 'handshake':
         this.#fail(socket, 0);
@@ -251,6 +250,16 @@ export class WsConnection implements AgentConnection, Beater {
       default:
         break;
     }
+  }
+
+  #comeBack(): void {
+    const delayMs = delayAfterLossMs(this.#settings.reconnect);
+    if (delayMs === 0) {
+      this.#enqueue();
+      return;
+    }
+    this.#state = 'waiting';
+    this.#timer = setTimeout(() => this.#enqueue(), delayMs);
   }
 
   #fail(socket: Socket, retryAfterMs: number, redirect?: ServerTarget): void {

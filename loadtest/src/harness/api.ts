@@ -129,8 +129,20 @@ export class LoadApi {
     } while (cursor !== null);
   }
 
+  async #fetch(path: string, init: RequestInit): Promise<Response> {
+    try {
+      return await fetch(`${this.#baseUrl}${path}`, init);
+    } catch (error) {
+      // What fetch says itself is "fetch failed"; why stands in its cause.
+      const { cause } = error instanceof Error ? error : { cause: undefined };
+      const reason = cause instanceof Error ? cause : error;
+      const text = reason instanceof Error ? reason.message || reason.name : String(reason);
+      throw new Error(`the API at ${this.#baseUrl} cannot be reached: ${text}`, { cause: error });
+    }
+  }
+
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`${this.#baseUrl}${path}`, {
+    const response = await this.#fetch(path, {
       method,
       headers: { ...this.#headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       signal: AbortSignal.timeout(TIMEOUT_MS),

@@ -4,12 +4,14 @@ import type { Terminal } from '../demo/terminal.ts';
 import type { RunResults, ScenarioResult } from '../report/results.ts';
 import { SCENARIOS } from '../scenarios/registry.ts';
 import { LoadApi } from './api.ts';
+import { ALL_ALIKE, sharesOf } from './behaviours.ts';
 import { Fleet } from './fleet.ts';
 import { describeLimits, MemoryWatch } from './limits.ts';
 import { LocalInstallation } from './local-installation.ts';
 import { currentLoad, describeMachine } from './machine.ts';
 import { AGENTS_PER_ADDRESS, MILLION } from './defaults.ts';
 import type { LoadTestOptions } from './options.ts';
+import { probeUrls } from './probe.ts';
 import { type Run, RUN_ATTRIBUTE, type Scenario, toResult } from './run.ts';
 import { Sampler, type SampledProcess } from './sampler.ts';
 
@@ -92,6 +94,7 @@ async function prepare(options: LoadTestOptions, context: LoadTestContext, stage
     });
   } else {
     terminal.line(terminal.paint('bold', `${agents} agents for ${target.urls.join(', ')}`));
+    await probeUrls(target.urls, options);
   }
   context.check();
   const { local } = stage;
@@ -147,12 +150,15 @@ async function createFleet(
   urls: readonly string[],
 ): Promise<Fleet> {
   const { agents, workers, seed, applyMs, heartbeatMs, httpFraction, connectsInFlight, agentsPerAddress, lean, reconnectScale } = options;
+  const timeScale = applyMs / SUPERVISOR_APPLY_MS;
   return Fleet.create({
     urls,
     agents,
     workers,
     seed,
-    timeScale: applyMs / SUPERVISOR_APPLY_MS,
+    timeScale,
+    profiles: sharesOf(options.behaviours, timeScale),
+    reconnectManners: options.reconnect,
     reconnectScale,
     heartbeatMs,
     httpPollMs: heartbeatMs,
@@ -221,5 +227,7 @@ function setupOf(options: LoadTestOptions): RunResults['setup'] {
     lean,
     agentsPerAddress,
     connectsInFlight,
+    ...(options.behaviours === ALL_ALIKE ? {} : { ...options.behaviours }),
+    reconnect: options.reconnect,
   };
 }

@@ -76,6 +76,13 @@ describe('the command line', () => {
     expect(optionsOf('--local', '--scenario', 'all').scenarios).not.toContain('million');
   });
 
+  it('lets agents behave otherwise, by fraction', () => {
+    expect(optionsOf('--local')).toMatchObject({ behaviours: { slow: 0, failed: 0, flapping: 0 }, reconnect: 'opamp-go' });
+    expect(
+      optionsOf('--local', '--slow-fraction', '0.2', '--failed-fraction', '0.1', '--flapping-fraction', '0.05', '--reconnect', 'polite'),
+    ).toMatchObject({ behaviours: { slow: 0.2, failed: 0.1, flapping: 0.05 }, reconnect: 'polite' });
+  });
+
   it('takes several URLs, and the API from the environment', () => {
     const command = parseCommand(['--url', 'ws://a/', '--url', 'wss://b/'], { OPAMP_API_URL: 'http://c', OPAMP_API_TOKEN: 't' });
     expect(command).toMatchObject({
@@ -98,6 +105,18 @@ describe('the command line', () => {
     [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'million']],
     [['--local', '--scenario', 'million', '--step', '0']],
     [['--local', '--wat']],
+    [['--local', '--soak', 'banana']],
+    [['--url', 'nonsense', '--api', 'http://b']],
+    [['--url', 'ftp://a/', '--api', 'http://b']],
+    [['--url', 'ws://a/', '--api', 'nonsense']],
+    [['--scenario', 'peer', '--agents', '10']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--scenario', 'peer']],
+    [['--local', '--scenario', 'peer,ramp']],
+    [['--local', '--reconnect', 'rude']],
+    [['--local', '--failed-fraction', '0.5']],
+    [['--local', '--slow-fraction', '0.9', '--flapping-fraction', '0.2']],
+    [['--local', '--slow-fraction', '0.1', '--scenario', 'refuse']],
+    [['--local', '--flapping-fraction', '0.1', '--apply-ms', '0']],
     [['--local', 'extra']],
     [['--compare', 'one.json']],
   ])('refuses %j', (argv) => {

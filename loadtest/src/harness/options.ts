@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SCENARIOS } from '../scenarios/registry.ts';
-import type { TlsMaterial } from '../server-target.ts';
+import { parseTarget, type TlsMaterial } from '../server-target.ts';
+import type { ReconnectManners } from '../swarm-api.ts';
+import { ALL_ALIKE, type BehaviourFractions } from './behaviours.ts';
 import {
   AGENTS_PER_ADDRESS,
   AGENTS_PER_WORKER,
@@ -17,7 +19,7 @@ import {
 } from './defaults.ts';
 import { MOST_AGENTS_PER_WORKER } from './fleet.ts';
 import type { Steps } from './run.ts';
-import { readWaves, type WaveSize } from './waves.ts';
+import { durationMs, readWaves, type WaveSize } from './waves.ts';
 
 /** Everything a run is made of. */
 export interface LoadTestOptions {
@@ -58,7 +60,10 @@ export interface LoadTestOptions {
   readonly deadlineMs: number;
   readonly agentToken: string | undefined;
   readonly tls: TlsMaterial | undefined;
-  /** Factor on the reconnect delays of agents; 1 is what opamp-go does. */
+  /** Agents that behave otherwise from the start. */
+  readonly behaviours: BehaviourFractions;
+  readonly reconnect: ReconnectManners;
+  /** Factor on the reconnect delays of agents; 1 is what such clients do. */
   readonly reconnectScale: number;
 }
 
@@ -81,6 +86,8 @@ export class UsageError extends Error {
 }
 
 const BYTES_PER_KB = 1_024;
+/** No scenario of a run, but a run of its own. */
+const PEER = 'peer';
 
 function readText(file: string | undefined): string | undefined {
   if (file === undefined) return undefined;
@@ -122,12 +129,13 @@ function wavesOf(text: string | undefined): readonly WaveSize[] | undefined {
 
 function chooseScenarios(names: readonly string[], isLocal: boolean): readonly string[] {
   const wanted = new Set(names.flatMap((name) => name.split(',')));
+  if (wanted.has(PEER)) throw new UsageError(`the scenario ${PEER} runs alone`);
   const isAll = wanted.delete('all');
   if (wanted.has(MILLION) && (isAll || wanted.size > 1)) throw new UsageError(`the scenario ${MILLION} runs alone`);
   for (const name of wanted) {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
     if (scenario === undefined)
-      throw new UsageError(`unknown scenario "${name}": there are ${SCENARIOS.map((known) => known.name).join(', ')}`);
+      throw new UsageError(`unknown scenario "${name}": there are ${[...SCENARIOS.map((known) => known.name), 'all', PEER].join(', ')}`);
     if (scenario.needsLocal && !isLocal) throw new UsageError(`the scenario ${name} ends processes and needs --local`);
   }
   if (wanted.has(MILLION)) return [MILLION];
@@ -162,6 +170,10 @@ const OPTIONS = {
   'http-fraction': { type: 'string', default: '0' },
   'connects-in-flight': { type: 'string', default: '100' },
   'agents-per-address': { type: 'string' },
+  'slow-fraction': { type: 'string', default: '0' },
+  'failed-fraction': { type: 'string', default: '0' },
+  'flapping-fraction': { type: 'string', default: '0' },
+  reconnect: { type: 'string', default: 'opamp-go' },
   'reconnect-scale': { type: 'string', default: '1' },
   'stuck-fraction': { type: 'string', default: '0.05' },
   'refuse-fraction': { type: 'string', default: '0.05' },
@@ -187,7 +199,8 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
   const { scenario = ['ramp,rollout'], url = [], out } = values;
   const applyMs = numberIn('apply-ms', values['apply-ms'], 0, 3_600_000);
   const configBytes = listOf('config-kb', values['config-kb'], 1, 1_000).map((kib) => kib * BYTES_PER_KB);
-  if (scenario.join() === 'peer') {
+  if (scenario.includes(PEER)) {
+    if (!values.local || url.length > 0) throw new UsageError(`the scenario ${PEER} starts its own servers and needs --local`);
     const agents = listOf('agents', values.agents, 1, MOST_AGENTS_PER_WORKER);
     return { kind: 'peer', agents, out, applyMs, configBytes: configBytes[1] ?? configBytes[0] ?? BYTES_PER_KB };
   }
@@ -197,6 +210,7 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
   const tls = tlsOf(values);
   const scenarios = chooseScenarios(scenario, values.local);
   const steps = stepsOf(values, agents);
+  if (Number.isNaN(durationMs(values.soak))) throw new UsageError(`--soak has to be a duration such as 1s or 2m30s, not "${values.soak}"`);
   const usualS = scenarios.includes(MILLION) ? STEP_HEARTBEAT_S : HEARTBEAT_S;
   const heartbeatMs = numberIn('heartbeat', values.heartbeat ?? String(usualS), 0, 86_400, false) * 1_000;
   const most = scenarios.includes(MILLION) ? steps.agents : agents;
@@ -226,6 +240,8 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
     deadlineMs: values.deadline === undefined ? defaultDeadlineMs(most) : numberIn('deadline', values.deadline, 1, 86_400) * 1_000,
     agentToken: readText(values['agent-token-file']),
     tls,
+    behaviours: behavioursOf(values, scenarios, applyMs),
+    reconnect: mannersOf(values.reconnect),
     reconnectScale: numberIn('reconnect-scale', values['reconnect-scale'], 0, 100, false),
   };
   return { kind: 'run', options, out };
@@ -235,7 +251,8 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], allowPositionals: true, options: OPTIONS });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    // After its first sentence Node explains how to write arguments that begin with a dash.
+    throw new UsageError(error instanceof Error ? error.message.replace(/\. To specify a positional[^]*$/, '') : String(error));
   }
 }
 
@@ -260,6 +277,32 @@ function paced(heartbeatMs: number): Readonly<Record<string, string>> {
   };
 }
 
+/** Scenarios with behaviours of their own, which would be mistaken for these. */
+const UNMIXED = ['refuse', MILLION];
+/** More than this would let rollouts fail, or leave hardly anybody to compare. */
+const MOST_FAILED = 0.4;
+
+function behavioursOf(values: Values, scenarios: readonly string[], applyMs: number): BehaviourFractions {
+  const behaviours = {
+    slow: numberIn('slow-fraction', values['slow-fraction'], 0, 1, false),
+    failed: numberIn('failed-fraction', values['failed-fraction'], 0, MOST_FAILED, false),
+    flapping: numberIn('flapping-fraction', values['flapping-fraction'], 0, MOST_FAILED, false),
+  };
+  const { slow, failed, flapping } = behaviours;
+  if (slow + failed + flapping === 0) return ALL_ALIKE;
+  if (slow + failed + flapping > 1) throw new UsageError('--slow-fraction, --failed-fraction and --flapping-fraction come to more than 1');
+  const unmixed = scenarios.find((name) => UNMIXED.includes(name));
+  if (unmixed !== undefined)
+    throw new UsageError(`the scenario ${unmixed} goes without --slow-fraction, --failed-fraction and --flapping-fraction`);
+  if (applyMs === 0) throw new UsageError('--slow-fraction, --failed-fraction and --flapping-fraction need --apply-ms of 1 and more');
+  return behaviours;
+}
+
+function mannersOf(text: string): ReconnectManners {
+  if (text === 'opamp-go' || text === 'polite') return text;
+  throw new UsageError(`--reconnect has to be opamp-go or polite, not "${text}"`);
+}
+
 function localTarget(values: Values, agents: number, heartbeatMs: number): LoadTestOptions['target'] {
   const enough = Math.max(2, Math.ceil(agents / GATEWAY_CONNECTIONS) + 1);
   return {
@@ -270,9 +313,21 @@ function localTarget(values: Values, agents: number, heartbeatMs: number): LoadT
   };
 }
 
+function checkUrl(name: string, url: string, parseUrl: (url: string) => unknown): void {
+  try {
+    parseUrl(url);
+  } catch (error) {
+    throw new UsageError(`--${name} "${url}": ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 function urlTarget(values: Values, environment: Readonly<Record<string, string | undefined>>): LoadTestOptions['target'] {
   const apiUrl = values.api ?? environment['OPAMP_API_URL'];
   if (apiUrl === undefined) throw new UsageError('--url needs --api, the address of the coordinator');
+  for (const url of values.url ?? []) checkUrl('url', url, parseTarget);
+  checkUrl('api', apiUrl, (text) => {
+    if (!/^https?:$/.test(new URL(text).protocol)) throw new TypeError('it has to be http or https');
+  });
   return { kind: 'url', urls: values.url ?? [], apiUrl, apiToken: readText(values['api-token-file']) ?? environment['OPAMP_API_TOKEN'] };
 }
 

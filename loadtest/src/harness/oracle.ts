@@ -3,6 +3,7 @@
  * words; an empty list means that both agree, agent by agent and in the sums.
  */
 import type { AgentRecord } from '../agent-record.ts';
+import { isFlapping } from './behaviours.ts';
 import type { AgentView, Counts, GroupCounts } from './api.ts';
 
 const KEPT = 20;
@@ -12,7 +13,7 @@ const SHORT = 8;
 export interface Expectation {
   /** Hex hash that every agent has to run and report; null = nothing offered yet. */
   readonly hash: string | null;
-  /** Profiles that cannot answer: only the equality of their last report counts, and not whether they are connected. */
+  /** Profiles that cannot answer: only the equality of their last report counts, and not whether they are connected. Flapping agents need not be connected. */
   readonly mute?: readonly string[];
 }
 
@@ -49,12 +50,13 @@ function compareReport(record: AgentRecord, view: AgentView): string[] {
 
 function compareState(record: AgentRecord, view: AgentView, hash: string | null): string[] {
   const problems: string[] = [];
-  if (record.connected !== view.connected) {
+  const isSteady = !isFlapping(record);
+  if (isSteady && record.connected !== view.connected) {
     problems.push(
       `${nameOf(record)} is ${record.connected ? '' : 'not '}connected, the server says ${view.connected ? 'it is' : 'it is not'}`,
     );
   }
-  if (!record.connected) problems.push(`${nameOf(record)} is not connected`);
+  if (isSteady && !record.connected) problems.push(`${nameOf(record)} is not connected`);
   if (record.running !== hash) problems.push(`${nameOf(record)} runs ${short(record.running)}, not ${short(hash)}`);
   return problems;
 }
@@ -99,7 +101,7 @@ export function compareCounts(records: readonly AgentRecord[], counts: ServerCou
     if (shown !== truth) problems.push(`${what}: the server counts ${shown}, the agents add up to ${truth}`);
   };
   differ('agents in the group', counts.group.agents, records.length);
-  if (!records.some(({ profile }) => mute.includes(profile))) {
+  if (!records.some((record) => mute.includes(record.profile) || isFlapping(record))) {
     differ('connected agents', counts.group.connected, records.filter(({ connected }) => connected).length);
   }
   if (counts.rollout !== undefined && hash !== null) problems.push(...compareRollout(records, counts.rollout, hash));
@@ -142,7 +144,10 @@ function compareRollout(
   return problems;
 }
 
-/** Agents that were offered a config more than once, and how often more. */
+/** Agents that were offered a config more than once, and how often more; who flaps may have lost the first. */
 export function repeatedOffers(records: readonly AgentRecord[], hash: string): number {
-  return records.reduce((sum, { offers }) => sum + Math.max(0, offers.filter((offer) => offer.hash === hash).length - 1), 0);
+  return records.reduce(
+    (sum, record) => sum + (isFlapping(record) ? 0 : Math.max(0, record.offers.filter((offer) => offer.hash === hash).length - 1)),
+    0,
+  );
 }

@@ -2,6 +2,7 @@
 import type { AgentRecord } from '../agent-record.ts';
 import type { Mark, RolloutFigures } from '../report/results.ts';
 import { ApiError, type ConfigRef, isEnded, type RolloutView } from './api.ts';
+import { failingProfiles } from './behaviours.ts';
 import { configText } from './config-text.ts';
 import { defaultAckTimeout } from './defaults.ts';
 import { repeatedOffers } from './oracle.ts';
@@ -19,7 +20,7 @@ export interface RolloutPlan {
   readonly configBytes: number;
   /** All in one wave, for a first config. Default false: canaries, then everybody. */
   readonly oneWave?: boolean;
-  /** Profiles that cannot answer; the rollout then tolerates as many failures. */
+  /** Profiles that cannot answer, or always fail; the rollout then tolerates as many failures. */
   readonly mute?: readonly string[];
   /** How long an agent may take to answer. Default: 2 min, more for very large fleets. */
   readonly ackTimeout?: string;
@@ -198,7 +199,8 @@ function figuresOf(run: Run, plan: RolloutPlan, measured: Measured): RolloutFigu
 }
 
 /** Rolls a new config of this size out, measures it, and asks the oracle. Throws when the rollout does not succeed. */
-export async function rollOut(run: Run, plan: RolloutPlan, startedMs: number): Promise<RolloutOutcome> {
+export async function rollOut(run: Run, asked: RolloutPlan, startedMs: number): Promise<RolloutOutcome> {
+  const plan = { ...asked, mute: [...(asked.mute ?? []), ...failingProfiles(run.settings.behaviours)] };
   const config = await putConfig(run, plan.label, plan.configBytes);
   const marks: Mark[] = [];
   const mark = (what: string): void => void marks.push({ atS: (Date.now() - startedMs) / 1_000, text: what });
@@ -216,7 +218,7 @@ export async function rollOut(run: Run, plan: RolloutPlan, startedMs: number): P
   const after = await run.sampler.snapshot();
   if (view.phase !== 'succeeded') throw new Error(`${plan.label}: the rollout ended as ${view.phase}: ${view.outcome}`);
   run.current = config;
-  const oracle = await askOracle(run, { hash: config.hash, ...(plan.mute === undefined ? {} : { mute: plan.mute }) }, view);
+  const oracle = await askOracle(run, { hash: config.hash, mute: plan.mute }, view);
   const figures = figuresOf(run, plan, { createdMs, config, view, before, after, records: oracle.records });
   return { figures, marks, oracle, view };
 }

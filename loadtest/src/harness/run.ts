@@ -2,6 +2,7 @@
 import type { Terminal } from '../demo/terminal.ts';
 import type { AgentRecord } from '../agent-record.ts';
 import type { Figure, Mark, ResultTable, RolloutFigures, ScenarioResult } from '../report/results.ts';
+import { type BehaviourFractions, failingProfiles, steadyAgents } from './behaviours.ts';
 import type { ConfigRef, LoadApi, RolloutView } from './api.ts';
 import type { Fleet } from './fleet.ts';
 import type { LocalInstallation } from './local-installation.ts';
@@ -43,6 +44,8 @@ export interface ScenarioSettings {
   readonly stuckFraction: number;
   /** Share of agents that refuse the version of `refuse`. */
   readonly refuseFraction: number;
+  /** Agents that behave otherwise from the start. */
+  readonly behaviours: BehaviourFractions;
   /** Fixes who they are. */
   readonly seed: number;
 }
@@ -103,7 +106,8 @@ export function localOf({ local }: Run): LocalInstallation {
  * Compares the whole fleet with the server, again and again until they agree or the deadline has passed: reports may be
  * under way. What still differs then is the verdict.
  */
-export async function askOracle(run: Run, expectation: Expectation, rollout?: RolloutView): Promise<OracleVerdict> {
+export async function askOracle(run: Run, { hash, mute = [] }: Expectation, rollout?: RolloutView): Promise<OracleVerdict> {
+  const expectation = { hash, mute: [...mute, ...failingProfiles(run.settings.behaviours)] };
   const lagMs = Math.max(SHORTEST_LAG_MS, run.fleet.size * LAG_MS_PER_AGENT);
   const deadlineMs = Date.now() + Math.min(run.settings.deadlineMs, lagMs);
   for (let attempt = 1; ; attempt += 1) {
@@ -128,8 +132,13 @@ export async function askOracle(run: Run, expectation: Expectation, rollout?: Ro
   }
 }
 
-/** Waits until this many agents (default all) are connected, by their own account and the server's. */
-export async function untilConnected(run: Run, wanted: number = run.fleet.size): Promise<void> {
+/** How many agents have to be connected at a time for the fleet to be complete: all that do not flap. */
+export function steadyFleet({ fleet, settings }: Run): number {
+  return steadyAgents(fleet.size, fleet.pids.length, settings.behaviours);
+}
+
+/** Waits until this many agents (default: all that do not flap) are connected, by their own account and the server's. */
+export async function untilConnected(run: Run, wanted: number = steadyFleet(run)): Promise<void> {
   await waitFor(
     `${wanted} agents to be connected`,
     async () => {

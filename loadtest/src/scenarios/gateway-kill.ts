@@ -1,6 +1,6 @@
 /** One gateway is killed in the middle of a rollout and comes back under another id. */
 import { rollOut } from '../harness/rollout.ts';
-import { figure, localOf, type Outcome, type Run, type Scenario } from '../harness/run.ts';
+import { figure, localOf, type Outcome, type Run, type Scenario, steadyFleet } from '../harness/run.ts';
 import { describe } from '../harness/quantiles.ts';
 import { waitFor } from '../harness/wait-for.ts';
 import { inLastWave, MIDDLE_CONFIG_BYTES, MIDDLE_PACE_MS } from './middle.ts';
@@ -28,7 +28,7 @@ async function run(stage: Run): Promise<Outcome> {
           mark(`${victim} killed`);
           await waitFor(
             'its agents to be connected elsewhere',
-            async () => (await stage.fleet.counts()).connected === stage.fleet.size,
+            async () => (await stage.fleet.counts()).connected >= steadyFleet(stage),
             stage,
           );
           mark('all agents are back');

@@ -1,4 +1,6 @@
 /** Connects the whole fleet, gives it its first config, and lets it idle. */
+import type { AgentRecord } from '../agent-record.ts';
+import { isFlapping } from '../harness/behaviours.ts';
 import { largestOf } from '../harness/quantiles.ts';
 import { rollOut } from '../harness/rollout.ts';
 import { askOracle, figure, type Outcome, type Run, type Scenario, untilConnected } from '../harness/run.ts';
@@ -16,6 +18,11 @@ function memoryPer(agents: number, before: Snapshot, after: Snapshot, kind: 'gat
   return from === undefined || to === undefined ? undefined : (to - from) / agents / BYTES_PER_KB;
 }
 
+/** Connects of all agents that stay when nothing happens. */
+function steadyConnects(records: readonly AgentRecord[]): number {
+  return records.reduce((sum, record) => sum + (isFlapping(record) ? 0 : record.connects), 0);
+}
+
 async function run(stage: Run): Promise<Outcome> {
   const { fleet, sampler, settings, terminal } = stage;
   const startedMs = Date.now();
@@ -27,12 +34,12 @@ async function run(stage: Run): Promise<Outcome> {
   const connected = await sampler.snapshot();
   const first = await rollOut(stage, { label: 'first config', configBytes: settings.configBytes[0] ?? 1_024, oneWave: true }, startedMs);
   const holdStart = await sampler.snapshot();
-  const connectsBefore = first.oracle.records.reduce((sum, { connects }) => sum + connects, 0);
+  const connectsBefore = steadyConnects(first.oracle.records);
   terminal.line(`  holding for ${settings.holdMs / 1_000} s with heartbeats`);
   await pause(settings.holdMs, () => stage.check());
   const holdEnd = await sampler.snapshot();
   const oracle = await askOracle(stage, { hash: stage.current?.hash ?? null });
-  const connectsAfter = oracle.records.reduce((sum, { connects }) => sum + connects, 0);
+  const connectsAfter = steadyConnects(oracle.records);
   const holdS = (holdEnd.atMs - holdStart.atMs) / 1_000;
   const idleCpuMs = cpuBetween(holdStart, holdEnd, 'gateway');
   const commands = redisBetween(holdStart, holdEnd);
