@@ -60,7 +60,8 @@ test('a coordinator killed just before its commit, or just after it has taken wo
   const deployment = await Deployment.create(api, fleet);
   await deployment.prove('aimed 1');
   const config = await deployment.store('aimed 2');
-  const id = await deployment.start(config, RESTING);
+  // Slow enough to have something to decide when the traps are set.
+  const id = await deployment.start(config, { ...RESTING, rate: { start: 3, factor: 1, max: 3 } });
   const proxy = stack.redisProxy('coordinator-1');
   const rev = async (): Promise<string | null> => await redis.hget(keys.rollout(id), 'rev');
 

@@ -101,7 +101,7 @@ test('supervisors of 0.116, whose statuses prove little: a version that changes 
   };
   const same = (await api.call('PUT', `/configs/${name}`, { body: { files, message: 'two files' } })) as ConfigRef;
   expect(same.hash).not.toBe(first.hash);
-  const unchanged = await deployment.start(same, { ...patient, ackTimeout: '2s', unverified: { maxRatio: 1 } });
+  const unchanged = await deployment.start(same, { ...patient, ackTimeout: '6s', unverified: { maxRatio: 1 } });
   const { counts } = await deployment.finish(unchanged, 'succeeded');
   const ends = (await fleet.records()).map(({ running, lastReported }) => [running, lastReported.status, lastReported.hash]);
   expect(ends).toEqual(new Array(EACH).fill([same.hash, 'APPLYING', same.hash]));
