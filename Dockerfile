@@ -51,7 +51,7 @@ COPY LICENSE ./
 RUN for program in gateway:gateway coordinator:coordinator opampctl:cli; do \
       options=--enable-source-maps; \
       # As in scripts/commands.mjs.
-      if [ "$program" = gateway:gateway ]; then options="$options --max-semi-space-size=8 --heap-growing-percent=40"; fi; \
+      if [ "$program" = gateway:gateway ]; then options="$options --max-semi-space-size=16 --heap-growing-percent=40"; fi; \
       printf '#!/bin/sh\nexec node %s /app/packages/%s/dist/main.js "$@"\n' "$options" "${program#*:}" > "/usr/local/bin/${program%:*}"; \
       chmod 755 "/usr/local/bin/${program%:*}"; \
     done \

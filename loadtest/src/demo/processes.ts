@@ -236,7 +236,7 @@ export async function startInstallation(group: ProcessGroup, gateways: number): 
 
 /** Node options of each program, as scripts/commands.mjs has them. */
 const NODE_OPTIONS = {
-  gateway: ['--enable-source-maps', '--max-semi-space-size=8', '--heap-growing-percent=40'],
+  gateway: ['--enable-source-maps', '--max-semi-space-size=16', '--heap-growing-percent=40'],
   coordinator: ['--enable-source-maps'],
 };
 
