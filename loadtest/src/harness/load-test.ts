@@ -39,7 +39,7 @@ export async function runLoadTest(options: LoadTestOptions, context: LoadTestCon
     const run = await prepare(options, context, stage);
     for (const name of options.scenarios) {
       const scenario = SCENARIOS.find((candidate) => candidate.name === name);
-      if (scenario !== undefined) scenarios.push(await perform(scenario, run));
+      if (scenario !== undefined) await perform(scenario, run, scenarios);
     }
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown);
@@ -181,7 +181,8 @@ function watched(local: LocalInstallation | undefined, fleet: Fleet): readonly S
   ];
 }
 
-async function perform(scenario: Scenario, run: Run): Promise<ScenarioResult> {
+/** Runs one scenario and adds its result; of one that breaks off, what was sampled until then. Rejects with the reason. */
+async function perform(scenario: Scenario, run: Run, results: ScenarioResult[]): Promise<void> {
   const { terminal, sampler } = run;
   terminal.line();
   terminal.line(terminal.paint('bold', `${scenario.title} (${scenario.name})`));
@@ -197,9 +198,12 @@ async function perform(scenario: Scenario, run: Run): Promise<ScenarioResult> {
         : terminal.paint('red', `  oracle: ${result.differences.length} differences`),
     );
     for (const text of result.differences) terminal.line(`    ${text}`);
-    return result;
-  } finally {
-    await sampler.end();
+    results.push(result);
+  } catch (error) {
+    const why = `the scenario did not come to its end: ${error instanceof Error ? error.message : String(error)}`;
+    const unfinished = { figures: [], rollouts: [], marks: [], oracle: { differences: [why], compared: 0, records: [] } };
+    results.push(toResult(scenario, unfinished, startedMs, await sampler.end().catch(() => [])));
+    throw error;
   }
 }
 

@@ -79,7 +79,7 @@ function scenarioHtml(scenario: ScenarioResult): string {
   const verdict =
     differences.length === 0
       ? `<p class="good">Oracle: the server's record equals the agents' own, ${formatNumber(comparedAgents)} agents compared.</p>`
-      : `<p class="bad">Oracle: ${differences.length} differences</p><ul>${differences.map((text) => `<li>${escape(text)}</li>`).join('')}</ul>`;
+      : `<p class="bad">${comparedAgents === 0 ? 'Nothing was compared' : `Oracle: ${differences.length} differences`}</p><ul>${differences.map((text) => `<li>${escape(text)}</li>`).join('')}</ul>`;
   const processes = processRows(scenario);
   return [
     `<h2 id="${escape(name)}">${escape(title)}</h2><p>${formatNumber(seconds)} s</p>`,

@@ -89,7 +89,7 @@ function scenarioText(scenario: ScenarioResult): string {
   parts.push(
     differences.length === 0
       ? `Oracle: the server's record equals the agents' own, ${formatNumber(comparedAgents)} agents compared.`
-      : `**Oracle: ${differences.length} differences**\n\n${differences.map((text) => `- ${text}`).join('\n')}`,
+      : `**${comparedAgents === 0 ? 'Nothing was compared' : `Oracle: ${differences.length} differences`}**\n\n${differences.map((text) => `- ${text}`).join('\n')}`,
   );
   parts.push(...notes);
   for (const entry of tables) parts.push(`${entry.title}:`, table(entry.header, entry.rows));

@@ -66,6 +66,11 @@ it('shows every figure in Markdown, and a dash for what was not measured', () =>
 });
 
 it('lists what the oracle found, and fails', () => {
+  const broken = runOf({ ...SCENARIO, figures: [], rollouts: [], comparedAgents: 0, differences: ['it did not come to its end'] });
+  for (const text of [toMarkdown(broken), toHtml(broken)]) {
+    expect(text).toContain('Nothing was compared');
+    expect(text).toContain('it did not come to its end');
+  }
   const bad = runOf({ ...SCENARIO, differences: ['agent 7 differs'] });
   expect(toMarkdown(bad)).toContain('- agent 7 differs');
   expect(isGood(bad)).toBe(false);
