@@ -371,7 +371,8 @@ describe('settle', () => {
   });
 
   it('takes a bounded number of rows and says how many are left', async () => {
-    for (const uid of SAME_SHARD.slice(0, 8)) await flush(uid, await claim(uid), { rows: [row('offered', { deadlineInMs: 0 })] });
+    const rows = [row('offered', { deadlineInMs: 0, ackTimeoutMs: 0 })];
+    for (const uid of SAME_SHARD.slice(0, 8)) await flush(uid, await claim(uid), { rows });
     const reply = await waitUntil(
       'all to be overdue',
       () => settleRollout(redis.client, shard, { rollout: ROLLOUT, judge: true, limit: 3 }),

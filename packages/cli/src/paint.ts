@@ -16,7 +16,7 @@ export function choosePaint({ columns, env }: { columns: number | undefined; env
   return off ? plain : coloured;
 }
 
-const GOOD = new Set(['healthy', 'applied', 'alive', 'succeeded', 'ok']);
+const GOOD = new Set(['healthy', 'applied', 'observed', 'alive', 'succeeded', 'ok']);
 const BAD = new Set(['unhealthy', 'failed', 'gone', 'rolled_back', 'rollback_failed', 'rolling_back', 'drifted']);
 const WAIT = new Set(['applying', 'draining', 'running', 'pending', 'warning', 'cancelled']);
 

@@ -6,6 +6,7 @@ import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import type { InstanceUid } from '@opamp-gateway/shared/instance-uid';
 import type { Logger } from '@opamp-gateway/shared/logger';
 import { observeAgents } from '@opamp-gateway/shared/redis/agent-scripts';
+import type { Observation } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import { compareConfigs } from './api/drift.ts';
@@ -45,7 +46,8 @@ export class EffectiveConfigObserver implements Observer {
 
   observe(rollout: ObservedRollout, uids: readonly string[]): void {
     if (this.#stopped) return;
-    for (const uid of uids) {
+    // In no order: of more than there is room for each gets its turn, not always those whose uids come first.
+    for (const uid of shuffled(uids)) {
       if (this.#waiting.size >= MAX_WAITING) break;
       this.#waiting.set(`${rollout.id} ${uid}`, { rollout, uid });
     }
@@ -66,9 +68,11 @@ export class EffectiveConfigObserver implements Observer {
     for (const [key, { rollout, uid }] of this.#waiting) {
       this.#waiting.delete(key);
       try {
-        const holds = await this.#holds(rollout.to.hash, uid);
+        const { id, healthHoldMs } = rollout;
+        const { hash } = rollout.to;
+        const seen = await this.#look(hash, uid);
         const shard = keys.shards[shardOf(uid as InstanceUid)] as ShardKeys;
-        await observeAgents(client, shard, { rollout: rollout.id, healthHoldMs: rollout.healthHoldMs }, [{ uid, holds }]);
+        await observeAgents(client, shard, { rollout: id, hash, healthHoldMs }, [{ uid, ...seen }]);
       } catch (error) {
         logger[errorLevel(error)]({ rollout: rollout.id, uid, err: error }, 'an agent that cannot report was not judged, it comes again');
       }
@@ -77,9 +81,13 @@ export class EffectiveConfigObserver implements Observer {
     }
   }
 
-  async #holds(hash: string, uid: string): Promise<boolean> {
+  async #look(hash: string, uid: string): Promise<Omit<Observation, 'uid'>> {
     const effective = await this.#options.agents.effective(uid);
-    if (effective === undefined || 'unreadable' in effective) return false;
+    if (effective === undefined || 'unreadable' in effective) return { holds: false, toldAtMs: 0 };
+    return { holds: await this.#holds(hash, effective), toldAtMs: effective.atMs };
+  }
+
+  async #holds(hash: string, effective: EffectiveConfigDocument): Promise<boolean> {
     const key = `${hash} ${digestOf(effective)}`;
     const known = this.#remembered.get(key);
     if (known !== undefined) return known;
@@ -102,6 +110,14 @@ export class EffectiveConfigObserver implements Observer {
     }
     return this.#last.files;
   }
+}
+
+function shuffled(uids: readonly string[]): readonly string[] {
+  if (uids.length <= 1) return uids;
+  return uids
+    .map((uid) => ({ uid, at: Math.random() }))
+    .sort((left, right) => left.at - right.at)
+    .map(({ uid }) => uid);
 }
 
 function digestOf({ files, truncated }: EffectiveConfigDocument): string {

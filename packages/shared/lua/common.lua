@@ -50,11 +50,21 @@ local MOVES = {
   restoreFailed = { restored = 1 },
 }
 
--- ReportsEffectiveConfig without ReportsRemoteConfig: judged by the effective config and by health. A mask of 64 bits is more than a
--- number holds; its low bits follow from the last digits.
-local function is_observable(rec)
+-- Whether the agent has the capability of this bit. A mask of 64 bits is more than a number holds; its low bits follow from the
+-- last digits.
+local function has_capability(rec, bit)
   local mask = tonumber(string.sub(rec.capabilities or '0', -13)) or 0
-  return math.floor(mask / 4096) % 2 == 0 and math.floor(mask / 4) % 2 == 1
+  return math.floor(mask / bit) % 2 == 1
+end
+
+-- ReportsRemoteConfig. A record that tells no capabilities is judged as one of an agent that reports.
+local function can_report(rec)
+  return (rec.capabilities or '') == '' or has_capability(rec, 4096)
+end
+
+-- ReportsEffectiveConfig without ReportsRemoteConfig: judged by the effective config and by health.
+local function is_observable(rec)
+  return not can_report(rec) and has_capability(rec, 4)
 end
 
 -- `wave|status|attempt|deadline|offeredAt|ackTimeout|soft`
@@ -78,7 +88,11 @@ end
 
 local function legal(old, status, attempt)
   if old.status == status and old.attempt == attempt then return true end
-  if attempt > old.attempt then return status ~= 'restored' and status ~= 'restoreFailed' end
+  if attempt > old.attempt then
+    -- A gateway may not know that a row was judged observed: nothing of that is to be tried again.
+    if old.status == 'observed' and status == 'offered' then return false end
+    return status ~= 'restored' and status ~= 'restoreFailed'
+  end
   if attempt < old.attempt then return false end
   local moves = MOVES[old.status]
   return moves ~= nil and moves[status] ~= nil

@@ -13,6 +13,8 @@
 
 local gateway = ARGV[2]
 local BAD = { failed = true, degraded = true, lost = true, timedOut = true, restoreFailed = true }
+-- What an agent that failed may become by itself: `unverified` is one that cannot report and is healthy again.
+local RECOVERED = { applied = true, unverified = true }
 -- Fields of the record that a write depends on, beside its rows.
 local READ = { 'epoch', 'owner', 'group', 'takes', 'facets', 'origin' }
 local replies = {}
@@ -100,7 +102,7 @@ while at <= #ARGV do
             local told = redis.call('HMGET', key, 'attributes', 'labels')
             rec.attributes, rec.labels = rec.attributes or told[1] or nil, rec.labels or told[2] or nil
             book_failure(uid, id, rec, status, err, message)
-          elseif old and status == 'applied' and (BAD[old.status] or old.status == 'skipped' or attempt > 1) then
+          elseif old and RECOVERED[status] and (BAD[old.status] or old.status == 'skipped' or attempt > 1) then
             forget_failure(uid, id)
           end
           rec['r:' .. id] = format_row(row)

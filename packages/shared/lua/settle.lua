@@ -17,6 +17,7 @@ local open = key .. ':open'
 local function verdict(row, rec)
   local connected = (rec.owner or '') ~= ''
   local healthy = rec.health ~= '0'
+  local excused = healthy or rec.unhealthyWhenOffered == '1'
   if row.status == 'restoring' then
     if not connected then return nil end
     -- An agent that never took the other version reports an unchanged status, which clients do not send again.
@@ -24,15 +25,21 @@ local function verdict(row, rec)
     return runs and 'restored' or 'restoreFailed'
   end
   if not connected then return 'lost' end
-  if row.status == 'offered' and is_observable(rec) then
-    if now_ms < row.offered_at + 3 * row.ack then return 'observe' end
-    return healthy and 'unverified' or 'degraded'
+  if row.status == 'offered' then
+    if is_observable(rec) and now_ms < row.offered_at + 3 * row.ack then return 'observe' end
+    if not can_report(rec) then return excused and 'unverified' or 'degraded' end
+    -- One that could not report when it was looked at, and can by now, has all its time.
+    return now_ms < row.offered_at + row.ack and 'wait' or 'timedOut'
   end
-  if row.status == 'offered' then return 'timedOut' end
   if row.status == 'applying' then return healthy and 'unverified' or 'degraded' end
-  if healthy or rec.unhealthyWhenOffered == '1' then return is_observable(rec) and 'observed' or 'applied' end
+  if excused then
+    local said = can_report(rec) or (rec.reportedStatus == 'APPLIED' and rec.reportedHash == rec.offered)
+    return said and 'applied' or 'observed'
+  end
   return row.soft == '1' and 'failed' or 'degraded'
 end
+
+local GOOD = { applied = true, observed = true, unverified = true }
 
 local REASONS = {
   lost = 'went away and did not answer in time',
@@ -58,16 +65,17 @@ if redis.call('HEXISTS', key, 'ended') == 0 then
       if not judge and status ~= 'applied' and status ~= 'observed' then status = false end
       if status == nil then
         redis.call('ZREM', open, uid)
-      elseif status == 'observe' then
+      elseif status == 'observe' or status == 'wait' then
         local again = parse_row(text)
-        again.deadline = now_ms + math.min(5000, math.ceil(row.ack / 10))
+        again.deadline = status == 'wait' and row.offered_at + row.ack or now_ms + math.min(5000, math.ceil(row.ack / 10))
         put_row(uid, id, row, again, 1, 1)
-        observe[#observe + 1] = uid
+        if status == 'observe' then observe[#observe + 1] = uid end
       elseif status then
         local column = (rec.owner or '') ~= '' and 1 or 0
         local new = parse_row(text)
         new.status = status
         put_row(uid, id, row, new, column, column)
+        if row.attempt > 1 and GOOD[status] then forget_failure(uid, id) end
         if REASONS[status] then book_failure(uid, id, rec, status, REASONS[status], REASONS[status]) end
         if status == 'failed' and rec.offered and rec.offered ~= '' then
           local entry = rec.offered .. ':' .. id .. ':' .. int(row.attempt)

@@ -59,6 +59,13 @@ describe('the breaker', () => {
 });
 
 describe('a wave', () => {
+  it('counts agents that were observed with the version as decided, so that few that are degraded do not fail it', () => {
+    const document = documentOf({}, 1);
+    expect(ackShortfallOf(document, sumCounters([{ '1:degraded:1': 1, '1:observed:1': 999 }]))).toBeNull();
+    expect(ackShortfallOf(document, sumCounters([{ '1:degraded:1': 1, '1:observed:1': 9 }]))).toContain('minRatio');
+    expect(tripOf(document, sumCounters([{ '1:degraded:1': 50, '1:observed:1': 5_000 }]))).toBeNull();
+  });
+
   it('needs its share of acknowledgements, of its own agents if it has any', () => {
     const document = documentOf({}, 1);
     expect(ackShortfallOf(document, sumCounters([{ '0:failed:1': 5, '1:applied:1': 49 }]))).toBeNull();

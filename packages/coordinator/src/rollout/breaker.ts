@@ -32,22 +32,22 @@ export function ackShortfallOf(document: RolloutDocument, counters: Counters): s
   const { minRatio } = currentStrategy(document).success;
   if (minRatio === null || document.retrying || !document.strategy.gates.includes('ackRatio')) return null;
   const own = verdictsOf(tallyOf(counters, document.waveIndex));
-  const { applied, decided } = own.decided > 0 ? own : verdictsOf(counters.total);
-  if (decided === 0 || applied / decided >= minRatio) return null;
-  return `${applied} of ${decided} decided agents of wave ${document.waveIndex + 1} applied it, ${percent(applied, decided)} of at least ${100 * minRatio} % (success.minRatio)`;
+  const { good, decided } = own.decided > 0 ? own : verdictsOf(counters.total);
+  if (decided === 0 || good / decided >= minRatio) return null;
+  return `${good} of ${decided} decided agents of wave ${document.waveIndex + 1} applied it, ${percent(good, decided)} of at least ${100 * minRatio} % (success.minRatio)`;
 }
 
 /** Whether too many of the wave's agents cannot tell; null when the share is within the limit. */
 export function unverifiedExcessOf(document: RolloutDocument, counters: Counters): string | null {
   const limit = currentStrategy(document).unverifiedMaxRatio;
   const own = verdictsOf(tallyOf(counters, document.waveIndex));
-  const known = own.decided + own.unverified + own.observed;
+  const known = own.decided + own.unverified;
   if (known === 0 || own.unverified / known <= limit) return null;
   return `${own.unverified} of ${known} agents of wave ${document.waveIndex + 1} cannot or did not acknowledge, ${percent(own.unverified, known)} of at most ${100 * limit} % (unverified.maxRatio)`;
 }
 
 /** True when somebody proved, was observed with, or silently took the config: a rollout never succeeds without. */
 export function hasProof(counters: Counters): boolean {
-  const { applied, unverified, observed } = verdictsOf(counters.total);
-  return applied + unverified + observed > 0;
+  const { good, unverified } = verdictsOf(counters.total);
+  return good + unverified > 0;
 }

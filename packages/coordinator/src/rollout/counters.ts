@@ -56,9 +56,11 @@ export function countOf(tally: Tally, statuses: Iterable<RowStatus>, side?: keyo
   return sum;
 }
 
-/** What the limits are measured in. `decided` = failing + applied; skipped, unverified, observed and left count nowhere. */
+/** What the limits are measured in. `decided` = failing + good; skipped, unverified and left count nowhere. */
 export interface Verdicts {
   applied: number;
+  /** Applied, or observed with it where the agent cannot report. */
+  good: number;
   failing: number;
   decided: number;
   unverified: number;
@@ -70,13 +72,15 @@ export interface Verdicts {
 /** Adds up a tally for the limits. */
 export function verdictsOf(tally: Tally): Verdicts {
   const applied = countOf(tally, ['applied']);
+  const observed = countOf(tally, ['observed']);
   const failing = countOf(tally, FAILING_STATUSES);
   return {
     applied,
+    good: applied + observed,
     failing,
-    decided: applied + failing,
+    decided: applied + observed + failing,
     unverified: countOf(tally, ['unverified']),
-    observed: countOf(tally, ['observed']),
+    observed,
     unsettled: countOf(tally, UNSETTLED_STATUSES),
     rows: countOf(tally, ROW_STATUSES),
   };

@@ -140,7 +140,7 @@ function runGates(draft: Draft, view: FleetView): GateResult[] | Need {
     results.push({
       gate: 'ackRatio',
       outcome: verdicts.decided === 0 ? 'notApplicable' : 'pass',
-      detail: `${verdicts.applied} of ${verdicts.decided} applied it`,
+      detail: `${verdicts.good} of ${verdicts.decided} applied it`,
     });
   }
   if (document.strategy.gates.includes('healthRegression') && !wave.gatesSkipped) {

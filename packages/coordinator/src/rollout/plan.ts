@@ -238,9 +238,9 @@ const RAMP_FAILURE_SHARE = 0.005;
 /** Offers per second now; null = unlimited. Grows with successes, and is halved while failures exceed 0.5 %. */
 export function rateOf(strategy: Strategy, counters: Counters): number | null {
   if (strategy.rate === 'unlimited') return null;
-  const { applied, failing, decided } = verdictsOf(counters.total);
+  const { good, failing, decided } = verdictsOf(counters.total);
   const { start, factor, per, max } = strategy.rate;
-  const rate = Math.min(max, start * factor ** Math.floor(applied / per));
+  const rate = Math.min(max, start * factor ** Math.floor(good / per));
   return decided > 0 && failing / decided > RAMP_FAILURE_SHARE ? rate / 2 : rate;
 }
 

@@ -39,7 +39,7 @@ function Live({
   const isOwn = useIsOwn(rollout);
   const connected = group?.counts.connected ?? 0;
   const members = Math.max(membersOf(rollout), isOver ? 0 : connected);
-  const done = sumOf(rollout.counts, ['applied', 'restored']);
+  const done = sumOf(rollout.counts, ['applied', 'observed', 'restored']);
   const failing = sumOf(rollout.counts, FAILING);
   const isBack = rollout.phase.startsWith('roll');
   const touched = sumOf(rollout.counts) - sumOf(rollout.counts, ['skipped', 'left']);
@@ -102,7 +102,11 @@ function Live({
         {isBack ? (
           <Number name="taken back" value={`${numberText(rollout.counts['restored'] ?? 0)} / ${numberText(touched)}`} tone="good" />
         ) : (
-          <Number name="on the new version" value={`${numberText(rollout.counts['applied'] ?? 0)} / ${numberText(members)}`} tone="good" />
+          <Number
+            name="on the new version"
+            value={`${numberText(sumOf(rollout.counts, ['applied', 'observed']))} / ${numberText(members)}`}
+            tone="good"
+          />
         )}
         <Number
           name="under way"

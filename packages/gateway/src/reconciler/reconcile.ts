@@ -74,9 +74,10 @@ function offeredForOf(desired: Desired, state: ReconcileState): FailedHash {
 
 /**
  * Compares what an agent should run with what was last sent to it. Offers iff desired is a hash other than `offered`
- * (nothing ever offered: other than the reported one). Pure: no clock, no I/O; pacing is the caller's.
+ * (nothing ever offered: other than the reported one). `keepsEffective`: effective configs are stored. Pure: no clock, no I/O; pacing is
+ * the caller's.
  */
-export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desired): ReconcileOutcome {
+export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desired, keepsEffective = true): ReconcileOutcome {
   const rows = leftRows(spec, state, desired);
   const takes = acceptsRemoteConfig(state.capabilities);
   const rollout = desired.rollout;
@@ -102,7 +103,7 @@ export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desir
       const booked = change(rollout, 'offered', { deadlineInMs: rollout.ackTimeoutMs });
       return { rows, offer: { config: rollout.to, offeredFor: offeredForOf(desired, state), row: booked, kind: 'rollout' } };
     }
-    if (again) rows.push(bookWithoutOffer(state, rollout));
+    if (again) rows.push(bookWithoutOffer(state, rollout, keepsEffective));
     return { rows, offer: null };
   }
   if (known === desired.config.hash) return { rows, offer: null };
@@ -114,18 +115,18 @@ export function reconcile(spec: FleetSpec, state: ReconcileState, desired: Desir
 }
 
 /** The agent has the rollout's version already: its report is the verdict. */
-function bookWithoutOffer(state: ReconcileState, rollout: RolloutSpec): RowChange {
-  if (!reportsRemoteConfig(state.capabilities)) return unreported(state, rollout);
+function bookWithoutOffer(state: ReconcileState, rollout: RolloutSpec, keepsEffective: boolean): RowChange {
+  if (!reportsRemoteConfig(state.capabilities)) return unreported(state, rollout, keepsEffective);
   if (state.reportedHash === rollout.to.hash && state.reportedStatus === 'APPLIED') return change(rollout, 'applied');
   return change(rollout, 'offered', { deadlineInMs: rollout.ackTimeoutMs });
 }
 
 /**
  * What becomes of an agent that has the rollout's version and cannot report: one that tells its effective config is judged by it from
- * now on, by whoever settles the rows; of any other nothing will be known.
+ * now on, by whoever settles the rows; of any other, and where effective configs are not kept, nothing will be known.
  */
-export function unreported(state: Pick<ReconcileState, 'capabilities'>, rollout: RolloutSpec): RowChange {
-  if (!reportsEffectiveConfig(state.capabilities)) return change(rollout, 'unverified');
+export function unreported(state: Pick<ReconcileState, 'capabilities'>, rollout: RolloutSpec, keepsEffective: boolean): RowChange {
+  if (!keepsEffective || !reportsEffectiveConfig(state.capabilities)) return change(rollout, 'unverified');
   return change(rollout, 'offered', { deadlineInMs: Math.min(FIRST_LOOK_MS, rollout.ackTimeoutMs / 10) });
 }
 

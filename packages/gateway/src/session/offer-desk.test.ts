@@ -37,7 +37,7 @@ function specWith(rollout: RolloutSpec): FleetSpec {
 }
 
 /** A desk whose writes are never acknowledged, unless the test calls `offerRecorded`. */
-function createDesk(window: { offers: number; bytes: number } = { offers: 100, bytes: 1e9 }) {
+function createDesk(window: { offers: number; bytes: number } = { offers: 100, bytes: 1e9 }, keepEffective = true) {
   const clock = createManualClock();
   const source = { spec: specWith(ROLLOUT), remoteConfig: () => new Uint8Array(CONFIG_BYTES) };
   const sent: string[] = [];
@@ -51,6 +51,7 @@ function createDesk(window: { offers: number; bytes: number } = { offers: 100, b
     windowOffers: window.offers,
     windowBytes: window.bytes,
     maxMessageBytes: 1e6,
+    keepEffective,
     mayOffer: () => lease.held,
     liveGateways: () => 1,
     sendWithOffer: (session) => {
@@ -113,6 +114,21 @@ describe('an offer that is being recorded', () => {
     desk.evaluate(session, 'spec');
     expect(session.offer).toMatchObject({ kind: 'back', config: OLD });
     expect(session.record).toMatchObject({ offered: OLD.hash, offerAnswered: false });
+  });
+});
+
+describe('an agent that cannot report and tells its effective config', () => {
+  it.each([
+    [true, 'offered'],
+    [false, 'unverified'],
+  ])('where these are kept: %s, is %s once its offer was sent, and so when it had the version already', (keepEffective, status) => {
+    const { desk } = createDesk(undefined, keepEffective);
+    const [asked, had] = [createSession(), createSession('0190f000-0000-7000-8000-000000000002')];
+    for (const session of [asked, had]) session.record.capabilities = 0x6n;
+    had.record.offered = NEW.hash;
+    for (const session of [asked, had]) desk.evaluate(session, 'spec');
+    desk.offerRecorded(asked);
+    expect([asked, had].map((session) => session.record.rows.get(ROLLOUT.id)?.status)).toEqual([status, status]);
   });
 });
 

@@ -30,6 +30,8 @@ export interface OfferDeskOptions {
   windowBytes: number;
   /** Uncompressed limit of a message, header included. */
   maxMessageBytes: number;
+  /** False: effective configs are not stored, and nobody is judged by one. */
+  keepEffective: boolean;
   /** False while this gateway's lease is not held: nothing is offered. */
   mayOffer(): boolean;
   /** Number of live gateways, for the share of a rollout's join rate. */
@@ -144,7 +146,7 @@ export class OfferDesk {
     // Bytes that have not left and are no longer wanted never leave. Who has what is wanted instead needs no offer of it either:
     // a client does not report again what it has reported.
     if (session.offer !== undefined && session.offer.config.hash !== outcome.config?.hash) this.offerUnsent(session);
-    const plan = reconcile(spec, record, outcome);
+    const plan = reconcile(spec, record, outcome, this.#options.keepEffective);
     for (const row of plan.rows) this.bookRow(session, row);
     if (plan.offer === null) this.#stopWaiting(session);
     else this.#tryOffer(session, plan.offer, outcome, cause);
@@ -180,7 +182,11 @@ export class OfferDesk {
       const row = session.record.rows.get(rollout.id);
       if (row === undefined || row.soft || rollout.direction === 'back') continue;
       if (row.status === 'offered' && session.record.offered === rollout.to.hash && !reportsRemoteConfig(session.record.capabilities))
-        this.bookRow(session, { ...unreported(session.record, rollout), wave: row.wave, attempt: row.attempt });
+        this.bookRow(session, {
+          ...unreported(session.record, rollout, this.#options.keepEffective),
+          wave: row.wave,
+          attempt: row.attempt,
+        });
       if (row.status !== 'verifying') continue;
       const { wave, status, attempt, ackTimeoutMs, soft } = row;
       this.bookRow(session, {
@@ -458,7 +464,11 @@ export class OfferDesk {
         error: '',
       };
       if (row.status === 'offered' && session.record.offered === rollout.to.hash)
-        this.bookRow(session, { ...unreported(session.record, rollout), wave: row.wave, attempt: row.attempt });
+        this.bookRow(session, {
+          ...unreported(session.record, rollout, this.#options.keepEffective),
+          wave: row.wave,
+          attempt: row.attempt,
+        });
       else if (row.status === 'restoring') this.bookRow(session, { ...base, status: 'restored' });
     }
   }

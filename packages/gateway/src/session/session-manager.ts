@@ -64,6 +64,7 @@ export class SessionManager {
       windowOffers: options.windowOffers,
       windowBytes: options.windowBytes,
       maxMessageBytes: options.maxMessageBytes,
+      keepEffective: options.keepEffective,
       mayOffer: () => options.mayOffer(),
       liveGateways: () => options.liveGateways(),
       sendWithOffer: (session, remoteConfig) => this.#replies.sendOwed(session, remoteConfig),

@@ -180,15 +180,24 @@ export async function settleRollout(
   return { nowMs: Number(nowMs), overdue, counters: toCounters(flat), observe };
 }
 
-/** Judges agents of one shard that cannot report; `holds`: the agent's effective config holds the version. Returns how many were judged. */
+/** What the effective config of an agent says of a version. */
+export interface Observation {
+  uid: string;
+  /** True when it holds the version. */
+  holds: boolean;
+  /** When it was told, by the clock of its gateway; 0 when there is none. */
+  toldAtMs: number;
+}
+
+/** Judges agents of one shard that cannot report. Returns how many were judged. */
 export async function observeAgents(
   client: RedisClient,
   shard: ShardKeys,
-  { rollout, healthHoldMs }: { rollout: string; healthHoldMs: number },
-  agents: readonly { uid: string; holds: boolean }[],
+  { rollout, hash, healthHoldMs }: { rollout: string; hash: string; healthHoldMs: number },
+  agents: readonly Observation[],
 ): Promise<number> {
-  const args = agents.flatMap(({ uid, holds }) => [uid, holds ? '1' : '0']);
-  return (await runScript(client, SCRIPTS.observe, [shard.agents], [shard.prefix, rollout, healthHoldMs, ...args])) as number;
+  const args = agents.flatMap(({ uid, holds, toldAtMs }) => [uid, holds ? '1' : '0', toldAtMs]);
+  return (await runScript(client, SCRIPTS.observe, [shard.agents], [shard.prefix, rollout, hash, healthHoldMs, ...args])) as number;
 }
 
 /** Marks a rollout as ended in one shard and lets its keys expire; returns the final counters. */
