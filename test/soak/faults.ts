@@ -3,6 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Fleet } from '../support/fleet.ts';
 import type { Stack } from '../support/stack.ts';
+import type { Bait, Trap } from '../support/tcp-proxy.ts';
+import { AFTER_TIMER, AFTER_WAKE, afterOfferRecorded, beforeCommit, beforeFirstFlush, wakeUntilSprung } from '../support/aims.ts';
+import { waitUntil } from '../support/wait-for.ts';
 import type { RoundPlan, Special } from './plan.ts';
 import type { Recovery } from './recovery.ts';
 
@@ -14,12 +17,21 @@ const FROZEN_COORDINATOR_MS = 6_500;
 /** Twice the lease of the stacks' gateways. */
 const FROZEN_GATEWAY_MS = 3_500;
 const EMPTY_EVERY_MS = 150;
+/** Longest wait for a trap to spring before a kill happens anyway. */
+const TRAP_WAIT_MS = 2_000;
+const TRAP_POLL_MS = 5;
+const COORDINATOR_MOMENTS = ['random', 'after commit', 'before commit', 'timer', 'wake job'] as const;
+const GATEWAY_MOMENTS = ['random', 'claim', 'offer'] as const;
 
 /** Names of what is counted. */
 export const FAULT = {
   randomKill: 'coordinator killed at a random moment',
   commitKill: 'coordinator killed right after a commit',
+  beforeCommitKill: 'coordinator killed right before a commit',
+  wakeKill: 'coordinator killed with work just taken (timer or wake job)',
   gatewayKill: 'gateway killed',
+  claimKill: 'gateway killed between a claim and its first write',
+  offerKill: 'gateway killed between recording an offer and sending it',
   redisKill: 'Redis killed and started again',
   frozenCoordinator: 'coordinator frozen for 6.5 s',
   frozenGateway: 'gateway frozen for 3.5 s, more than twice its lease',
@@ -84,11 +96,37 @@ export class Faults {
   async #killCoordinator(name: string): Promise<void> {
     const { random, recovery } = this.#options;
     while (!this.#stopped) {
-      const afterCommit = random() < 0.5;
-      await this.#pause(random() * (afterCommit ? 1_500 : 3_000));
-      if (afterCommit) await this.#nextCommit();
+      const moment = pick(COORDINATOR_MOMENTS, random);
+      await this.#pause(random() * (moment === 'random' ? 3_000 : 1_500));
       if (this.#stopped || this.#inHand.has(name)) continue;
-      await this.#killAndRestart(name, () => recovery.note(afterCommit ? FAULT.commitKill : FAULT.randomKill, 'step'));
+      const fault = await this.#awaitCoordinator(name, moment);
+      if (this.#isSpared(name)) continue;
+      await this.#killAndRestart(name, () => recovery.note(fault, 'step'));
+    }
+  }
+
+  /** Waits for the moment; when it does not come the kill is one at random. */
+  async #awaitCoordinator(name: string, moment: (typeof COORDINATOR_MOMENTS)[number]): Promise<string> {
+    switch (moment) {
+      case 'random':
+        return FAULT.randomKill;
+      case 'after commit':
+        await this.#nextCommit();
+        return FAULT.commitKill;
+      case 'before commit':
+        return (await this.#caught([name], beforeCommit)).length > 0 ? FAULT.beforeCommitKill : FAULT.randomKill;
+      case 'timer':
+        return (await this.#caught([name], () => AFTER_TIMER)).length > 0 ? FAULT.wakeKill : FAULT.randomKill;
+      case 'wake job':
+        return (
+          await this.#caught(
+            [name],
+            () => AFTER_WAKE,
+            (trap) => this.#wake(trap),
+          )
+        ).length > 0
+          ? FAULT.wakeKill
+          : FAULT.randomKill;
     }
   }
 
@@ -97,10 +135,65 @@ export class Faults {
     const names = stack.names('gateway');
     while (!this.#stopped) {
       await this.#pause(300 + random() * 3_000);
-      const name = names[Math.floor(random() * names.length)] as string;
-      if (this.#stopped || this.#inHand.has(name)) continue;
-      await this.#killAndRestart(name, () => recovery.note(FAULT.gatewayKill, 'connected'));
+      if (this.#stopped) continue;
+      const moment = pick(GATEWAY_MOMENTS, random);
+      const [caught, ...others] = moment === 'random' ? [] : await this.#catchGateways(moment);
+      for (const other of others) stack.redisProxy(other).heal();
+      const name = caught ?? pick(names, random);
+      if (this.#isSpared(name)) continue;
+      const fault = caught === undefined ? FAULT.gatewayKill : moment === 'claim' ? FAULT.claimKill : FAULT.offerKill;
+      await this.#killAndRestart(name, () => recovery.note(fault, 'connected'));
     }
+  }
+
+  /** Gateways that stand at this moment, none when it does not come. */
+  async #catchGateways(moment: 'claim' | 'offer'): Promise<readonly string[]> {
+    const { stack, fleets, random } = this.#options;
+    // Somebody has to come to be claimed: a tenth of the agents loses its connections.
+    const cut = async (): Promise<void> => {
+      const salt = String(random());
+      await Promise.all(fleets.map(async (fleet) => await fleet.control({ do: 'disconnect' }, { fraction: 0.1, salt })));
+    };
+    const names = stack.names('gateway').filter((name) => !this.#inHand.has(name));
+    const bait = moment === 'claim' ? beforeFirstFlush : afterOfferRecorded;
+    return await this.#caught(names, bait, moment === 'claim' ? cut : undefined);
+  }
+
+  /** Whether a process is to live on, because the round is over or another injector has it in hand; what a trap holds is let go. */
+  #isSpared(name: string): boolean {
+    if (!this.#stopped && !this.#inHand.has(name)) return false;
+    this.#options.stack.redisProxy(name).heal();
+    return true;
+  }
+
+  /** Sets a trap for each of these, does what leads into one, and waits until the first springs. Answers who was caught in time. */
+  async #caught(
+    names: readonly string[],
+    bait: () => Bait,
+    lure: (trap: Trap) => Promise<void> = async () => undefined,
+  ): Promise<readonly string[]> {
+    const set = names.map((name) => {
+      const proxy = this.#options.stack.redisProxy(name);
+      return { name, proxy, trap: proxy.trap(bait()) };
+    });
+    try {
+      for (const { trap } of set.slice(0, 1)) await lure(trap);
+      await waitUntil('a trap to spring', () => set.some(({ trap }) => trap.isSprung), Boolean, {
+        deadlineMs: TRAP_WAIT_MS,
+        pollMs: TRAP_POLL_MS,
+      });
+    } catch {
+      // Nothing of the kind happened, or Redis was away.
+    }
+    for (const { proxy } of set) proxy.disarm();
+    // Also one whose answer is still to come: its connection is held.
+    return set.filter(({ trap }) => trap.caught !== undefined).map(({ name }) => name);
+  }
+
+  async #wake(trap: Trap): Promise<void> {
+    const { stack, redis } = this.#options;
+    const [rollout] = await redis.hvals(stack.keys.rolloutsActive);
+    if (rollout !== undefined) await wakeUntilSprung(stack, rollout, trap, { deadlineMs: TRAP_WAIT_MS });
   }
 
   async #restartRedis(): Promise<void> {
@@ -185,4 +278,8 @@ export class Faults {
     const endMs = performance.now() + ms;
     while (!this.#stopped && performance.now() < endMs) await sleep(Math.min(100, Math.max(1, endMs - performance.now())));
   }
+}
+
+function pick<Item>(items: readonly Item[], random: () => number): Item {
+  return items[Math.floor(random() * items.length)] as Item;
 }

@@ -3,6 +3,7 @@ import { type MutationResult, runFleetMutation, runGatewayMutations } from '../m
 import { rolloutsOverFailovers } from './failovers.ts';
 import { rolloutOverManyAgents } from '../model/many-agents.ts';
 import { runNaiveControl } from './naive-control.ts';
+import { rolloutOverOutage } from './outages.ts';
 import { reconnectTenThousand } from './reconnects.ts';
 import type { Verdict } from './state.ts';
 
@@ -46,6 +47,11 @@ export const PARTS: readonly Part[] = [
   { name: 'naive control', run: naiveControl },
   { name: '100,000 agents', run: async () => [{ name: '100,000 agents', ...(await rolloutOverManyAgents()) }] },
   { name: '10,000 reconnects', run: async () => [{ name: '10,000 reconnects', ...(await reconnectTenThousand()) }] },
+  {
+    name: 'Redis killed, back after 60 s',
+    run: async () => [{ name: 'Redis killed, back after 60 s', ...(await rolloutOverOutage('killed')) }],
+  },
+  { name: 'Redis silent for 60 s', run: async () => [{ name: 'Redis silent for 60 s', ...(await rolloutOverOutage('silent')) }] },
   { name: 'failovers by Sentinels', run: async () => [{ name: 'failovers by Sentinels', ...(await rolloutsOverFailovers()) }] },
   { name: 'mutations of the gateway', run: async () => (await runGatewayMutations()).map(verdictOn) },
   ...FLEET_MUTATIONS.map((mutation) => ({

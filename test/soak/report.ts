@@ -31,7 +31,7 @@ export function renderReport(state: SoakState): string {
   const failed = [...state.parts, ...state.rounds].filter(({ problems }) => problems.length > 0);
   const lines = [
     `Seed ${state.seed}, build ${state.build}, started ${state.startedAt}, ${state.finishedAt === null ? 'not finished' : `finished ${state.finishedAt}`}.`,
-    `${describeMachine()}. ${rounds} rounds in ${Math.round(state.roundMs / 60_000)} min, ${state.audits} comparisons of rows and counters, ${state.silenced} agents excused that never answer.`,
+    `${describeMachine()}. ${rounds} rounds in ${Math.round(state.roundMs / 60_000)} min, ${state.audits} recounts of a shard's records against its sums, ${state.silenced} agents excused that never answer.`,
     '',
     '| fault | count | measured | median | 95 % | longest |',
     '|---|---:|---:|---:|---:|---:|',

@@ -4,12 +4,12 @@ import type { RolloutEvent } from '../support/api-client.ts';
 import { type AgentRecord, type Fleet, startFleet } from '../support/fleet.ts';
 import { Deployment, isEnded, summaryOf, waitForRollout } from '../support/rollouts.ts';
 import { type Stack, type StackOptions, startStack } from '../support/stack.ts';
+import { recount } from '../support/recount.ts';
 import { atMost, eventsBroken, notDesired, notOn, offeredTo, offeredTooEarly, tooManyAtOnce } from '../support/truth.ts';
 import { show, waitUntil, waitUntilRight } from '../support/wait-for.ts';
 import { Faults } from './faults.ts';
 import { FAILURES, FLEET_NAMES, FLEET_SIZE, type Kind, MAX_IN_FLIGHT, phaseOf, type RoundPlan, strategyOf } from './plan.ts';
 import { Recovery } from './recovery.ts';
-import { auditRows } from './row-audit.ts';
 import type { SoakState, Verdict } from './state.ts';
 
 /** Deadline of whatever has to happen while faults go on: ten times the usual length of a round. */
@@ -88,7 +88,7 @@ export class Arena {
 
   /** Three gateways, two coordinators, a Redis that keeps its data, three fleets with a proven version each. */
   static async open(root: string, state: SoakState): Promise<Arena> {
-    const stack = await startStack({ root, gateways: 3, coordinators: 2, redis: { appendOnly: true }, ...SOAK_TIMES });
+    const stack = await startStack({ root, gateways: 3, coordinators: 2, redis: { appendOnly: true, proxied: true }, ...SOAK_TIMES });
     const fleets: Fleet[] = [];
     const redis = quietRedis(stack.redisUrl);
     const subscriber = quietRedis(stack.redisUrl);
@@ -156,7 +156,7 @@ export class Arena {
       running.push(...(await Promise.all(plan.kinds.map(async (kind, index) => await this.#startRollout(plan, kind, index)))));
       this.#recovery.watch(running.map(({ id }) => id));
       const over = new AbortController();
-      const audits = this.#audit(running, over.signal);
+      const audits = this.#audit(over.signal);
       try {
         await Promise.all(
           running.map(
@@ -173,7 +173,7 @@ export class Arena {
     }
     await this.#bringBack();
     for (const one of running) problems.push(...(await this.#check(plan, one)));
-    problems.push(...this.#newViolations(await this.#records()));
+    problems.push(...this.#newViolations(await this.#records()), ...(await this.#recount()));
     return atMost(problems);
   }
 
@@ -196,20 +196,24 @@ export class Arena {
   }
 
   /** I1 again and again until the signal. Lists what was wrong. */
-  async #audit(running: readonly Running[], signal: AbortSignal): Promise<readonly string[]> {
+  async #audit(signal: AbortSignal): Promise<readonly string[]> {
     const problems: string[] = [];
     while (!signal.aborted && problems.length === 0) {
-      for (const { id } of running) {
-        try {
-          problems.push(...(await auditRows(this.#redis, this.stack.keys, id)));
-          this.#state.audits += this.stack.keys.shards.length;
-        } catch {
-          // Redis is away.
-        }
+      try {
+        problems.push(...(await this.#recount()));
+      } catch {
+        // Redis is away.
       }
       await sleep(AUDIT_EVERY_MS);
     }
     return problems;
+  }
+
+  /** All sums that Redis keeps, against all records. */
+  async #recount(): Promise<readonly string[]> {
+    const { problems } = await recount(this.#redis, this.stack.keys);
+    this.#state.audits += this.stack.keys.shards.length;
+    return atMost(problems);
   }
 
   /** Agents that cut themselves off come back, as a person would see to it. */

@@ -40,7 +40,7 @@ export interface SoakState {
   faults: Record<string, Tally>;
   /** Ended rollouts by kind and phase, as `good succeeded`. */
   rollouts: Record<string, number>;
-  /** Looks at rows and counters of a rollout in one shard. */
+  /** Recounts of all records of one shard. */
   audits: number;
   /** Agents that were found with a version on disk of which they never said a word, over all rounds. */
   silenced: number;
