@@ -6,7 +6,7 @@ import { parseCommand } from '@opamp-gateway/loadtest/harness/options';
 import type { RunResults, ScenarioResult } from '@opamp-gateway/loadtest/report/results';
 import { beforeAll, expect, it } from 'vitest';
 
-const AGENTS = 2_000;
+const AGENTS = 5_000;
 const ALL_APPLIED = { applied: AGENTS };
 /** Production times in seconds instead of minutes. */
 const SETTINGS = [
