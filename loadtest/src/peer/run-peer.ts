@@ -55,12 +55,12 @@ async function measure(contestant: Contestant, agents: number, options: PeerOpti
     heartbeatMs: HEARTBEAT_MS,
     attributes: { nonIdentifying: { [RUN_ATTRIBUTE]: 'peer' } },
   });
+  const processes = () => [
+    ...contestant.processes(),
+    ...fleet.pids.map((pid) => ({ kind: 'worker' as const, name: 'worker', pid, adminUrl: undefined })),
+  ];
+  const sampler = new Sampler({ processes, redisPort: contestant.redisPort });
   try {
-    const processes = () => [
-      ...contestant.processes(),
-      ...fleet.pids.map((pid) => ({ kind: 'worker' as const, name: 'worker', pid, adminUrl: undefined })),
-    ];
-    const sampler = new Sampler({ processes, redisPort: contestant.redisPort });
     sampler.begin();
     const empty = await sampler.snapshot();
     const connectMs = Date.now();
@@ -110,6 +110,8 @@ async function measure(contestant: Contestant, agents: number, options: PeerOpti
       marks: [],
     };
   } finally {
+    // A series that nobody ends would keep this process alive.
+    await sampler.end().catch(() => []);
     await fleet.close(true);
   }
 }
