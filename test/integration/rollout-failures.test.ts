@@ -58,7 +58,7 @@ function lab(keys: Keys = redis.keys()) {
                 labels: JSON.stringify({ ring: 'one' }),
               },
               del: [],
-              rows: [{ rollout: ROLLOUT, wave: '0', status, attempt, deadlineInMs, ackTimeoutMs: 60_000, soft: false, error }],
+              rows: [{ rollout: ROLLOUT, wave: '0', status, attempt, deadlineInMs, ackTimeoutMs: deadlineInMs, soft: false, error }],
             },
           ]),
         ),
