@@ -19,6 +19,8 @@ export interface RolloutView {
   readonly waveIndex: number;
   readonly waves: readonly { readonly phase: string; readonly counts: Counts; readonly startedAt: string | null }[];
   readonly counts: Counts;
+  /** Of those who joined after their wave had been assigned. */
+  readonly late?: { readonly counts: Counts };
   readonly outcome: string;
   readonly endedAt: string | null;
 }

@@ -96,6 +96,15 @@ it('lets a rollout count without those who were served after its end', () => {
   expect(compareCounts(RECORDS, { ...TRUE_COUNTS, rollout }, { hash: HASH })).toHaveLength(2);
 });
 
+it('lets a rollout end before those who joined late are counted, and only those', () => {
+  const shown = (late: Record<string, number>) => ({
+    ...TRUE_COUNTS,
+    rollout: { ...TRUE_COUNTS.rollout, counts: { applied: 1, offered: 1 }, late: { counts: late } },
+  });
+  expect(compareCounts(RECORDS, shown({ offered: 1 }), { hash: HASH })).toEqual([]);
+  expect(compareCounts(RECORDS, shown({ applied: 1 }), { hash: HASH })).toHaveLength(1);
+});
+
 it('takes a failure by timeout of an agent that came round as applied or as failed, but as one of them', () => {
   const soft = recordOf(1, { everApplied: [], everFailed: [HASH] });
   const shown = (counts: Record<string, number>) => ({ ...TRUE_COUNTS, rollout: { ...TRUE_COUNTS.rollout, counts } });

@@ -21,11 +21,13 @@ export interface Expectation {
 export interface ServerCounts {
   readonly group: GroupCounts;
   /** The last rollout, when there was one, and it has ended. */
-  readonly rollout?: { readonly counts: Counts; readonly endedAt: string | null };
+  readonly rollout?: { readonly counts: Counts; readonly late?: { readonly counts: Counts }; readonly endedAt: string | null };
 }
 
 /** How far before the end of a rollout an agent has to have been offered or applied its config to be surely counted. */
 const SURELY_COUNTED_MS = 2_000;
+/** Statuses that wait for a report. */
+const OPEN = ['offered', 'applying', 'verifying'] as const;
 
 function short(hash: string | null): string {
   return hash === null ? 'nothing' : hash.slice(0, SHORT);
@@ -110,11 +112,12 @@ export function compareCounts(records: readonly AgentRecord[], counts: ServerCou
 
 /**
  * A rollout ends when enough agents are reached; who was away or had not polled gets the config afterwards and is in none of
- * its counters. So each counter has to lie between those who were surely in time and all.
+ * its counters, and who joined late delays its end by nothing: such a row may be open for ever, whatever the agent has said. So each
+ * counter has to lie between those who were surely in time and all.
  */
 function compareRollout(
   records: readonly AgentRecord[],
-  { counts, endedAt }: NonNullable<ServerCounts['rollout']>,
+  { counts, late, endedAt }: NonNullable<ServerCounts['rollout']>,
   hash: string,
 ): readonly string[] {
   const endMs = endedAt === null ? Number.POSITIVE_INFINITY : Date.parse(endedAt) - SURELY_COUNTED_MS;
@@ -138,7 +141,8 @@ function compareRollout(
     ({ everApplied, running, health }) => !everApplied.includes(hash) && running === hash && health.healthy,
   ).length;
   const rows = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  between('applied', counts['applied'] ?? 0, inTime.length, applied.length + soft);
+  const open = OPEN.reduce((sum, status) => sum + (late?.counts[status] ?? 0), 0);
+  between('applied', counts['applied'] ?? 0, Math.max(0, inTime.length - open), applied.length + soft);
   between('failed', counts['failed'] ?? 0, failed.length - soft, failed.length);
   between('rows of the rollout', rows, offeredInTime.length, records.length);
   return problems;
