@@ -83,6 +83,8 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
   const startedAtMs = clock.nowMs();
 
   let redis: ReturnType<typeof createRedis>;
+  /** Of the lease alone: a renewal must not wait behind batches until the lease is over. */
+  let leaseRedis: ReturnType<typeof createRedis>;
   let subscriber: ReturnType<typeof createRedis>;
   let server: WebSocketServer;
   let admin: AdminServer;
@@ -110,6 +112,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
 
   const build = (): void => {
     redis = createRedis(config.redisUrl, 'command', logger, config.redisTls);
+    leaseRedis = createRedis(config.redisUrl, 'command', logger, config.redisTls);
     subscriber = createRedis(config.redisUrl, 'subscriber', logger, config.redisTls);
     writer = new StatusWriter({
       redis,
@@ -220,7 +223,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
     });
     orders = new OrderDesk({ clock, logger, connections: () => server.connections(), onChanged: () => lease.publishSoon() });
     lease = new GatewayLease({
-      redis,
+      redis: leaseRedis,
       keys,
       clock,
       logger,
@@ -349,16 +352,17 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
 
     startParts = async () => {
       await waitUntilReady(redis, REDIS_START_MS);
+      await waitUntilReady(leaseRedis, REDIS_START_MS);
       await waitUntilReady(subscriber, REDIS_START_MS);
       await refuseNewerSchema();
       // After every reconnect or failover all sessions are written again: what it lost was acknowledged once.
       onStoreReplaced(redis, () => {
         manager.rewriteAll();
-        void lease.renew();
         void replica.look();
         tokens.forgetAll();
         void tokens.look();
       });
+      onStoreReplaced(leaseRedis, () => void lease.renew());
       await channel.start();
       await replica.start();
       await tokens.start();
@@ -443,6 +447,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
       events.metrics.close();
       if (subscriber !== undefined) await closeRedis(subscriber);
       if (redis !== undefined) await closeRedis(redis);
+      if (leaseRedis !== undefined) await closeRedis(leaseRedis);
     },
   });
 

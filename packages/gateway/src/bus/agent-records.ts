@@ -7,6 +7,7 @@ import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import type { RedisClient } from '@opamp-gateway/shared/redis/scripts';
 import type { Principal } from '../principal.ts';
 import type { AgentRecords, Claim } from '../session/ports.ts';
+import { CallLimit } from './call-limit.ts';
 
 export interface AgentRecordsOptions {
   redis: RedisClient;
@@ -32,7 +33,7 @@ type Queue = { mode: ClaimMode; transport: 'ws' | 'http'; requests: ClaimRequest
 
 /** Most uids in one claim call. */
 const CLAIM_BATCH = 200;
-/** Most claim calls under way; further agents wait, and join the next call of their shard. */
+/** Most claim calls under way, fewer while Redis is slow; further agents wait, and join the next call of their shard. */
 const CLAIMS_IN_FLIGHT = 4;
 /** How long an alias of a re-identified agent lasts. */
 const ALIAS_TTL_SECONDS = 365 * 24 * 3600;
@@ -40,14 +41,15 @@ const ALIAS_TTL_SECONDS = 365 * 24 * 3600;
 /** Claims agents' records in batches: all claims of one turn of the event loop, or of the time until a call may go out, are one call per shard. */
 export class RedisAgentRecords implements AgentRecords {
   readonly #options: AgentRecordsOptions;
+  readonly #limit: CallLimit;
   readonly #queues = new Map<string, Queue>();
   /** Queues whose turn has come, in this order. */
   readonly #ready: { name: string; shard: number; queue: Queue }[] = [];
-  #calls = 0;
   readonly #released = new Map<string, (() => void)[]>();
 
   constructor(options: AgentRecordsOptions) {
     this.#options = options;
+    this.#limit = new CallLimit({ clock: options.clock, most: CLAIMS_IN_FLIGHT });
   }
 
   async claim(uid: string, transport: 'ws' | 'http', principal: Principal): Promise<Claim> {
@@ -122,27 +124,26 @@ export class RedisAgentRecords implements AgentRecords {
   }
 
   #next(): void {
-    while (this.#calls < CLAIMS_IN_FLIGHT) {
+    while (this.#limit.free) {
       const turn = this.#ready.shift();
       if (turn === undefined) return;
       if (this.#queues.get(turn.name) === turn.queue) this.#queues.delete(turn.name);
-      this.#calls += 1;
-      void this.#send(turn.shard, turn.queue).finally(() => {
-        this.#calls -= 1;
-        this.#next();
-      });
+      void this.#send(turn.shard, turn.queue).finally(() => this.#next());
     }
   }
 
   async #send(shard: number, queue: Queue): Promise<void> {
     try {
-      const replies = await claimAgents(this.#options.redis, this.#options.keys.shards[shard] as ShardKeys, {
-        gateway: this.#options.gatewayId,
-        mode: queue.mode,
-        uids: queue.requests.map((request) => request.uid),
-        credentials: queue.requests.map((request) => request.principal),
-        ...(queue.transport === 'http' ? { silenceMs: this.#options.httpSilenceMs } : {}),
-      });
+      const { redis, keys, gatewayId, httpSilenceMs } = this.#options;
+      const replies = await this.#limit.run(() =>
+        claimAgents(redis, keys.shards[shard] as ShardKeys, {
+          gateway: gatewayId,
+          mode: queue.mode,
+          uids: queue.requests.map((request) => request.uid),
+          credentials: queue.requests.map((request) => request.principal),
+          ...(queue.transport === 'http' ? { silenceMs: httpSilenceMs } : {}),
+        }),
+      );
       for (const [i, request] of queue.requests.entries()) {
         const reply = replies[i];
         if (reply === undefined) request.reject(new Error('claim was not answered'));

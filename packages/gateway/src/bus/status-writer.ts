@@ -12,6 +12,7 @@ import { emptyWrite, mergeWrites } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
 import type { AgentSession } from '../session/agent-session.ts';
 import type { SessionWriter } from '../session/ports.ts';
+import { CallLimit } from './call-limit.ts';
 
 /** What the writer tells its owner after each acknowledged or refused write. */
 export interface WriterCallbacks {
@@ -33,7 +34,7 @@ export interface StatusWriterOptions {
   encryption?: EncryptionKeys | undefined;
   /** Most agents in one Lua call. */
   batchSize: number;
-  /** Most Lua calls under way: a Redis that falls behind is not handed more than it can answer before calls time out and are repeated. */
+  /** Most Lua calls under way, fewer while Redis is slow. */
   callsInFlight: number;
   callbacks: WriterCallbacks;
 }
@@ -61,16 +62,17 @@ interface Waiter {
 export class StatusWriter implements SessionWriter {
   readonly #options: StatusWriterOptions;
   readonly #shards: Shard[];
+  readonly #limit: CallLimit;
   /** Shards whose turn has come and that wait for a call to end, in this order. */
   readonly #ready = new Set<Shard>();
   readonly #waiters = new Map<AgentSession, Waiter[]>();
   #barriers: { below: number; resolve(): void }[] = [];
   #sequence = 0;
-  #calls = 0;
   #stopped = false;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
+    this.#limit = new CallLimit({ clock: options.clock, most: options.callsInFlight });
     this.#shards = options.keys.shards.map(() => ({
       dirty: new Set(),
       inFlight: false,
@@ -161,7 +163,7 @@ export class StatusWriter implements SessionWriter {
 
   async #flush(shard: Shard): Promise<void> {
     if (shard.inFlight || shard.dirty.size === 0) return;
-    if (this.#calls >= this.#options.callsInFlight) {
+    if (!this.#limit.free) {
       this.#ready.add(shard);
       return;
     }
@@ -177,11 +179,9 @@ export class StatusWriter implements SessionWriter {
     }
     if (batch.length > 0) {
       shard.inFlight = true;
-      this.#calls += 1;
       shard.inFlightOldest = Math.min(...batch.map((session) => session.dirtySince));
       await this.#write(shard, batch);
       shard.inFlight = false;
-      this.#calls -= 1;
       this.#next();
     }
     this.#releaseBarriers();
@@ -191,7 +191,7 @@ export class StatusWriter implements SessionWriter {
   /** Starts the call of the shard that waits longest; what it finds clean makes room for the one after it. */
   #next(): void {
     for (const shard of this.#ready) {
-      if (this.#calls >= this.#options.callsInFlight) return;
+      if (!this.#limit.free) return;
       this.#ready.delete(shard);
       void this.#flush(shard);
     }
@@ -219,7 +219,8 @@ export class StatusWriter implements SessionWriter {
     const dirtySince = batch.map((session) => session.dirtySince);
     let replies: FlushReply[];
     try {
-      replies = await flushAgents(this.#options.redis, this.#options.keys.shards[index]!, this.#options.gatewayId, items);
+      const { redis, keys, gatewayId } = this.#options;
+      replies = await this.#limit.run(() => flushAgents(redis, keys.shards[index]!, gatewayId, items));
     } catch (thrown) {
       shard.failures += 1;
       this.#options.events.flushFailed(toError(thrown), batch.length);
