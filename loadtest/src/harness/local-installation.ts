@@ -12,6 +12,8 @@ const HOST = '127.0.0.1';
 const READY_DEADLINE_MS = 60_000;
 /** As the compose file has it: to write the log anew takes a core for half a minute with 200,000 agents, and Redis shares it here. */
 const LOG_REWRITE_SIZE = '2gb';
+/** Redis reads back what it had written; that of 200,000 agents takes longer than a minute where it shares a core. */
+const REDIS_READY_DEADLINE_MS = 600_000;
 const STOP_GRACE_MS = 30_000;
 const POLL_MS = 50;
 const TAIL_LINES = 15;
@@ -299,7 +301,7 @@ export class LocalInstallation {
   }
 
   async #untilReady({ kind, name, child, port, adminPort }: Member): Promise<void> {
-    const deadlineMs = Date.now() + READY_DEADLINE_MS;
+    const deadlineMs = Date.now() + (kind === 'redis' ? REDIS_READY_DEADLINE_MS : READY_DEADLINE_MS);
     for (;;) {
       if (kind === 'redis' ? await answersPing(port) : await answersOk(`http://${HOST}:${adminPort}/readyz`)) return;
       const hasEnded = child.pid === undefined || child.exitCode !== null || child.signalCode !== null;

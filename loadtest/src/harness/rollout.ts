@@ -1,4 +1,5 @@
 /** One rollout through the API and the engine: canary, then the fleet. */
+import { toError } from '@opamp-gateway/shared/errors';
 import type { AgentRecord } from '../agent-record.ts';
 import type { Mark, RolloutFigures } from '../report/results.ts';
 import { ApiError, type ConfigRef, isEnded, type RolloutView } from './api.ts';
@@ -103,8 +104,10 @@ export async function follow(
   const deadlineMs = Date.now() + run.settings.deadlineMs;
   const { size } = run.fleet;
   let event: Promise<void> | undefined;
+  let broken: Error | undefined;
   for (;;) {
     run.check();
+    if (broken !== undefined) throw broken;
     const view = await tryToRead(run, id);
     if (view !== undefined) {
       const applied = appliedCount(view);
@@ -115,7 +118,13 @@ export async function follow(
           text: `  ${plan.label}: ${run.terminal.bar(applied, 0, size)} wave ${view.waveIndex + 1}, ${applied} of ${size} applied, ${view.phase}${view.holds.length > 0 ? `, held: ${view.holds.join(', ')}` : ''}`,
         },
       ]);
-      if (plan.at !== undefined && event === undefined && applied >= plan.at.share * size) event = plan.at.do(mark);
+      if (plan.at !== undefined && event === undefined && applied >= plan.at.share * size) {
+        event = plan.at.do(mark);
+        // Also told where it is waited for; here it ends the run while that goes on.
+        event.catch((error: unknown) => {
+          broken = toError(error);
+        });
+      }
       if (isEnded(view)) {
         await event;
         if (plan.at !== undefined && event === undefined) throw new Error(`${plan.label}: the rollout ended before its event took place`);
