@@ -110,8 +110,8 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against the gateways`, (bi
     return api.agent(uid, 'connected and healthy', ({ connected, health }) => connected && health.status === 'healthy', DEADLINE_MS);
   }
 
-  async function rollOut(group: string, { name, version }: ConfigVersion) {
-    const id = await api.createRollout({ group, config: { name, version }, strategy: STRATEGY, reason: 'interop' });
+  async function rollOut(group: string, { name, version }: ConfigVersion, changed: Readonly<Record<string, unknown>> = {}) {
+    const id = await api.createRollout({ group, config: { name, version }, strategy: { ...STRATEGY, ...changed }, reason: 'interop' });
     return api.endOfRollout(id, DEADLINE_MS);
   }
 
@@ -172,6 +172,27 @@ describeInterop(`opampsupervisor ${COLLECTOR_VERSION} against the gateways`, (bi
     await api.agent(uid, 'away', ({ connected }) => !connected, DEADLINE_MS);
     await launch({ endpoint: tap.url('ws'), attributes: { 'deployment.environment.name': group }, stateDir: supervisor.stateDir });
     await inSync(uid, second);
+  });
+
+  it('that cannot report is judged by the effective config that it shows, and by its health', async () => {
+    const { tap, uid, group } = await connect({ reportsRemoteConfig: false });
+    const strategy = { unverified: { maxRatio: 0 } };
+    const good = await api.putConfig(group, GOOD_TOO);
+    expect(await rollOut(group, good, strategy)).toMatchObject({ phase: 'succeeded', counts: { observed: 1 } });
+    expect(effectiveText(await healthy(uid))).toMatch(/verbosity: detailed/i);
+
+    // It shows the config when its extensions have started, and only then does the receiver fail: the hold is what finds out.
+    const bad = await api.putConfig(group, listeningOn(await takenPort()));
+    expect(await rollOut(group, bad, { ...strategy, healthHold: '10s' })).toMatchObject({ phase: 'rolled_back', counts: { restored: 1 } });
+    await api.agent(
+      uid,
+      'healthy on the good config again',
+      (agent) => agent.health.status === 'healthy' && /verbosity: detailed/i.test(effectiveText(agent)),
+      DEADLINE_MS,
+    );
+    expect(offered(tap)).toEqual([good.hash, bad.hash, good.hash]);
+    // Nothing that it said of a config named one.
+    expect(tap.fromAgent().filter(({ remoteConfigStatus }) => (remoteConfigStatus?.lastRemoteConfigHash.length ?? 0) > 0)).toEqual([]);
   });
 
   it('is offered the former config at once when it refuses one without trying it, and so starts again later', async () => {

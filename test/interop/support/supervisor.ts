@@ -12,6 +12,8 @@ export interface SupervisorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Whether it lists the components of its collector. Default true. */
   readonly listsComponents?: boolean;
+  /** Whether it reports what becomes of a remote config; from 0.161 on it always does. Default true. */
+  readonly reportsRemoteConfig?: boolean;
   /** Lines below `agent:` in the supervisor's configuration, such as `validate_config: true`. */
   readonly agentLines?: readonly string[];
   readonly attributes?: Readonly<Record<string, string>>;
@@ -96,7 +98,7 @@ function supervisorYaml(binaries: InteropBinaries, stateDir: string, options: Su
     ...(headers.length === 0 ? [] : ['  headers:', ...headers]),
     'capabilities:',
     '  accepts_remote_config: true',
-    '  reports_remote_config: true',
+    `  reports_remote_config: ${options.reportsRemoteConfig ?? true}`,
     '  accepts_restart_command: true',
     '  reports_effective_config: true',
     '  reports_health: true',
