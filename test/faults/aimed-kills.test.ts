@@ -17,21 +17,15 @@ import type { RolloutView } from '../support/api-client.ts';
 import { APPLY_MS } from '../support/fleet.ts';
 import { useFleet, useStack } from '../support/lifetimes.ts';
 import { recount } from '../support/recount.ts';
-import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
+import { Deployment, expectTruth, RESTING, waitForRollout } from '../support/rollouts.ts';
 import { SHORT_LEASES, type Stack } from '../support/stack.ts';
 import { notOn, offeredTo, tooManyAtOnce } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
 
 const AGENTS = 40;
 const MAX_IN_FLIGHT = 5;
-/** Its last wave rests until `promote`, so that rows and counters can be compared. */
-const RESTING = {
-  ...FAST_STRATEGY,
-  waves: [
-    { size: { count: 5 }, soak: '0s' },
-    { size: { percent: 50 }, soak: '0s' },
-    { size: { percent: 100 }, soak: '1h' },
-  ],
+const STRATEGY = {
+  ...RESTING,
   maxInFlight: MAX_IN_FLIGHT,
   // Connections die here for reasons of ours.
   gates: ['ackRatio'],
@@ -61,7 +55,7 @@ test('a coordinator killed just before its commit, or just after it has taken wo
   await deployment.prove('aimed 1');
   const config = await deployment.store('aimed 2');
   // Slow enough to have something to decide when the traps are set.
-  const id = await deployment.start(config, { ...RESTING, rate: { start: 3, factor: 1, max: 3 } });
+  const id = await deployment.start(config, { ...STRATEGY, rate: { start: 3, factor: 1, max: 3 } });
   const proxy = stack.redisProxy('coordinator-1');
   const rev = async (): Promise<string | null> => await redis.hget(keys.rollout(id), 'rev');
 
@@ -109,7 +103,7 @@ test('a gateway killed between a claim and its first write, or between recording
   const config = await deployment.store('aimed 2');
 
   const recorded = stack.redisProxy('gateway-1').trap(afterOfferRecorded(config.hash));
-  const id = await deployment.start(config, RESTING);
+  const id = await deployment.start(config, STRATEGY);
   await untilSprung('an offer to be recorded', recorded);
   const [records, offered] = [await fleet.records(), await recordedOn(redis, stack, config.hash)];
   const unsent = records.filter(({ uid, offers }) => offered.has(uid) && offers.every(({ hash }) => hash !== config.hash));

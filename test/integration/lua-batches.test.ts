@@ -1,15 +1,14 @@
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import { claimAgents, flushAgents, settleRollout } from '@opamp-gateway/shared/redis/agent-scripts';
-import type { FlushItem, FlushReply, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
+import type { FlushItem, FlushReply } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import { parseRow, ROW_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { flushItem } from '../support/flush-item.ts';
+import { flushItem, ROLLOUT, rowWrite } from '../support/flush-item.ts';
 import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
 
-const ROLLOUT = 'r1';
 /** Agents of one shard, so that one call can name several. */
 const SAME_SHARD = uidsOf(1_000).filter((uid) => shardOf(uid) === shardOf(uidsOf(1)[0] as string));
 const [A] = SAME_SHARD as [string];
@@ -31,10 +30,6 @@ async function claim(uid: string, gateway = 'gw-1'): Promise<string> {
   const [reply] = await claimAgents(redis.client, shard, { gateway, mode: 'force', uids: [uid] });
   if (reply?.kind !== 'ok') throw new Error(`not claimed: ${JSON.stringify(reply)}`);
   return reply.epoch;
-}
-
-function row(status: RowStatus, over: Partial<RowWrite> = {}): RowWrite {
-  return { rollout: ROLLOUT, wave: '0', status, attempt: 1, deadlineInMs: 60_000, ackTimeoutMs: 1_000, soft: false, error: '', ...over };
 }
 
 async function flush(uid: string, epoch: string, over: Partial<FlushItem>): Promise<FlushReply> {
@@ -69,9 +64,9 @@ describe('a batch of writes', () => {
         uids.map((uid, i) => flushItem(uid, epochs[i] ?? '', over)),
       );
     };
-    await flushAll({ facets: 'group=prod\nstatus=unset', rows: [row('offered')] });
+    await flushAll({ facets: 'group=prod\nstatus=unset', rows: [rowWrite('offered')] });
     const before = await commandCalls();
-    await flushAll({ facets: 'group=prod\nstatus=applied', set: { reportedStatus: 'APPLIED' }, rows: [row('applied')] });
+    await flushAll({ facets: 'group=prod\nstatus=applied', set: { reportedStatus: 'APPLIED' }, rows: [rowWrite('applied')] });
     const after = await commandCalls();
     expect(await redis.client.hgetall(shard.facets)).toEqual({ 'group=prod|1': '20', 'status=applied|1': '20' });
     expect(await counters()).toEqual({ '0:applied:1': '20' });
@@ -83,14 +78,16 @@ describe('a batch of writes', () => {
 
   it('keeps the row of an agent that is released with it, in a rollout that the shard has not met before', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered')], release: true });
+    await flush(A, epoch, { rows: [rowWrite('offered')], release: true });
     expect(await standing(A)).toBe('offered');
     expect(await counters()).toEqual({ '0:offered:0': '1' });
   });
 
   it('takes several rows and attempts of one agent in order', async () => {
     const epoch = await claim(A);
-    const reply = await flush(A, epoch, { rows: [row('offered'), row('failed'), row('offered', { attempt: 2 }), row('applied')] });
+    const reply = await flush(A, epoch, {
+      rows: [rowWrite('offered'), rowWrite('failed'), rowWrite('offered', { attempt: 2 }), rowWrite('applied')],
+    });
     expect(reply.kind === 'ok' && parseRow(reply.rows[ROLLOUT] ?? '')).toMatchObject({ status: 'offered', attempt: 2 });
     expect(await standing(A)).toBe('offered');
     expect(await counters()).toEqual({ '0:offered:1': '1' });
@@ -116,7 +113,7 @@ describe('a batch of writes', () => {
             rows:
               next(3) === 0
                 ? []
-                : [row(ROW_STATUSES[next(ROW_STATUSES.length)] as RowStatus, { attempt: 1 + next(2), wave: String(next(3)) })],
+                : [rowWrite(ROW_STATUSES[next(ROW_STATUSES.length)] as RowStatus, { attempt: 1 + next(2), wave: String(next(3)) })],
           }),
         );
       await flushAgents(redis.client, shard, 'gw-1', items);

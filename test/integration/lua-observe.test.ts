@@ -1,16 +1,15 @@
 /** Rows of agents that cannot report what became of a config: how `settle` hands them out, and how `observe` judges them. */
 import { shardOf } from '@opamp-gateway/shared/instance-uid';
 import { claimAgents, flushAgents, observeAgents, settleRollout } from '@opamp-gateway/shared/redis/agent-scripts';
-import type { FlushItem, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
+import type { FlushItem } from '@opamp-gateway/shared/redis/agent-scripts';
 import type { ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import { parseRow } from '@opamp-gateway/shared/rollout-types';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { flushItem } from '../support/flush-item.ts';
+import { flushItem, ROLLOUT, rowWrite } from '../support/flush-item.ts';
 import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
 
-const ROLLOUT = 'r1';
 const HASH = 'aa';
 const HOUR_MS = 3_600_000;
 /** AcceptsRemoteConfig and ReportsRemoteConfig, and neither that nor ReportsEffectiveConfig. */
@@ -38,10 +37,6 @@ async function claim(uid: string): Promise<string> {
   return reply.epoch;
 }
 
-function row(status: RowStatus, over: Partial<RowWrite> = {}): RowWrite {
-  return { rollout: ROLLOUT, wave: '0', status, attempt: 1, deadlineInMs: HOUR_MS, ackTimeoutMs: 1_000, soft: false, error: '', ...over };
-}
-
 async function flush(uid: string, epoch: string, over: Partial<FlushItem>): Promise<void> {
   await flushAgents(redis.client, shard, 'gw-1', [flushItem(uid, epoch, over)]);
 }
@@ -60,7 +55,7 @@ describe('an agent that cannot report', () => {
   const offer = async (ackTimeoutMs: number, set: Record<string, string> = {}): Promise<string> => {
     const epoch = await claim(A);
     const offered = { offered: HASH, offeredFor: `${ROLLOUT}:1` };
-    await flush(A, epoch, { set: { capabilities, ...offered, ...set }, rows: [row('offered', { deadlineInMs: 0, ackTimeoutMs })] });
+    await flush(A, epoch, { set: { capabilities, ...offered, ...set }, rows: [rowWrite('offered', { deadlineInMs: 0, ackTimeoutMs })] });
     return epoch;
   };
   const failures = async (): Promise<string[]> => await redis.client.hkeys(`${shard.rollout(ROLLOUT)}:failures`);
@@ -76,7 +71,7 @@ describe('an agent that cannot report', () => {
     await offer(HOUR_MS);
     expect(await observe(true, HOUR_MS)).toBe(1);
     expect(await standing(A)).toBe('verifying');
-    await flush(B, await claim(B), { set: { capabilities }, rows: [row('verifying', { deadlineInMs: 0 })] });
+    await flush(B, await claim(B), { set: { capabilities }, rows: [rowWrite('verifying', { deadlineInMs: 0 })] });
     await look();
     expect(await standing(B)).toBe('observed');
     expect(await redis.client.hgetall(shard.rollout(ROLLOUT))).toEqual({ '0:verifying:1': '1', '0:observed:1': '1' });
@@ -138,7 +133,7 @@ describe('an agent that cannot report', () => {
 
   it('that stops telling its effective config is unverified when its time is over, and observed when that had been seen', async () => {
     await offer(0, { capabilities: MUTE });
-    await flush(B, await claim(B), { set: { capabilities: MUTE }, rows: [row('verifying', { deadlineInMs: 0 })] });
+    await flush(B, await claim(B), { set: { capabilities: MUTE }, rows: [rowWrite('verifying', { deadlineInMs: 0 })] });
     await look();
     expect([await standing(A), await standing(B)]).toEqual(['unverified', 'observed']);
   });
@@ -151,17 +146,17 @@ describe('an agent that cannot report', () => {
 
   it('that is healthy again is no longer listed among the failures', async () => {
     const epoch = await offer(HOUR_MS);
-    await flush(A, epoch, { rows: [row('degraded', { error: 'down' })] });
+    await flush(A, epoch, { rows: [rowWrite('degraded', { error: 'down' })] });
     expect(await failures()).toEqual([A]);
-    await flush(A, epoch, { rows: [row('unverified')] });
+    await flush(A, epoch, { rows: [rowWrite('unverified')] });
     expect(await failures()).toEqual([]);
   });
 
   it.each([true, false])('that is tried again and passes is no longer listed among the failures, with a hold: %s', async (held) => {
     const epoch = await offer(HOUR_MS);
-    await flush(A, epoch, { rows: [row('degraded', { error: 'down' })] });
-    await flush(A, epoch, { rows: [row('offered', { attempt: 2, deadlineInMs: 0 })] });
-    if (held) await flush(A, epoch, { rows: [row('verifying', { attempt: 2, deadlineInMs: 0 })] });
+    await flush(A, epoch, { rows: [rowWrite('degraded', { error: 'down' })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { attempt: 2, deadlineInMs: 0 })] });
+    if (held) await flush(A, epoch, { rows: [rowWrite('verifying', { attempt: 2, deadlineInMs: 0 })] });
     if (held) await look();
     else await observe(true);
     expect(await standing(A)).toBe('observed');
@@ -171,7 +166,7 @@ describe('an agent that cannot report', () => {
   it('that was observed is not tried again by a gateway that does not know', async () => {
     const epoch = await offer(HOUR_MS);
     await observe(true);
-    await flush(A, epoch, { rows: [row('offered', { attempt: 2 })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { attempt: 2 })] });
     expect(await standing(A)).toBe('observed');
   });
 

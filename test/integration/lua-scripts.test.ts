@@ -8,7 +8,7 @@ import {
   releaseSilentPollers,
   settleRollout,
 } from '@opamp-gateway/shared/redis/agent-scripts';
-import type { ClaimMode, FlushItem, FlushReply, RowWrite } from '@opamp-gateway/shared/redis/agent-scripts';
+import type { ClaimMode, FlushItem, FlushReply } from '@opamp-gateway/shared/redis/agent-scripts';
 import {
   beat,
   commitRollout,
@@ -23,12 +23,11 @@ import type { Keys, ShardKeys } from '@opamp-gateway/shared/redis/keys';
 import { parseRow, ROW_STATUSES, UNSETTLED_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import type { RowStatus } from '@opamp-gateway/shared/rollout-types';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { flushItem } from '../support/flush-item.ts';
+import { flushItem, ROLLOUT, rowWrite } from '../support/flush-item.ts';
 import { startRedis, uidsOf } from '../support/rollout-lab.ts';
 import type { RedisLab } from '../support/rollout-lab.ts';
 import { waitUntil } from '../support/wait-for.ts';
 
-const ROLLOUT = 'r1';
 const HOUR_MS = 3_600_000;
 /** Agents of one shard, so that one call can name several. */
 const SAME_SHARD = uidsOf(2_000).filter((uid) => shardOf(uid) === shardOf(uidsOf(1)[0] as string));
@@ -53,10 +52,6 @@ async function claim(uid: string, gateway = 'gw-1', mode: ClaimMode = 'force'): 
   const [reply] = await claimAgents(redis.client, shard, { gateway, mode, uids: [uid] });
   if (reply?.kind !== 'ok') throw new Error(`not claimed: ${JSON.stringify(reply)}`);
   return reply.epoch;
-}
-
-function row(status: RowStatus, over: Partial<RowWrite> = {}): RowWrite {
-  return { rollout: ROLLOUT, wave: '0', status, attempt: 1, deadlineInMs: HOUR_MS, ackTimeoutMs: 1_000, soft: false, error: '', ...over };
 }
 
 async function flush(uid: string, epoch: string, over: Partial<FlushItem> = {}): Promise<FlushReply> {
@@ -115,7 +110,7 @@ describe('claim', () => {
 
   it('gives an agent that is taken over from another gateway time to come back', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('applying', { deadlineInMs: 0, ackTimeoutMs: HOUR_MS })] });
+    await flush(A, epoch, { rows: [rowWrite('applying', { deadlineInMs: 0, ackTimeoutMs: HOUR_MS })] });
     await claim(A, 'gw-2');
     expect(await settle()).toEqual({ '0:applying:1': 1 });
   });
@@ -130,9 +125,9 @@ describe('claim', () => {
 describe('flush', () => {
   it('counts a row once, however often the same write is repeated', async () => {
     const epoch = await claim(A);
-    for (let i = 0; i < 5; i += 1) await flush(A, epoch, { rows: [row('offered')] });
+    for (let i = 0; i < 5; i += 1) await flush(A, epoch, { rows: [rowWrite('offered')] });
     expect(await counters()).toEqual({ '0:offered:1': '1' });
-    for (let i = 0; i < 5; i += 1) await flush(A, epoch, { rows: [row('applied')] });
+    for (let i = 0; i < 5; i += 1) await flush(A, epoch, { rows: [rowWrite('applied')] });
     expect(await counters()).toEqual({ '0:applied:1': '1' });
     expect(await redis.client.zcard(shard.rolloutOpen(ROLLOUT))).toBe(0);
   });
@@ -140,7 +135,7 @@ describe('flush', () => {
   it('refuses the write of a gateway that lost the agent', async () => {
     const old = await claim(A);
     await claim(A, 'gw-2');
-    expect(await flush(A, old, { set: { health: '0' }, rows: [row('offered')] })).toEqual({ kind: 'fenced', owner: 'gw-2' });
+    expect(await flush(A, old, { set: { health: '0' }, rows: [rowWrite('offered')] })).toEqual({ kind: 'fenced', owner: 'gw-2' });
     expect(await counters()).toEqual({});
     expect(await redis.client.hget(shard.agent(A), 'health')).toBeNull();
   });
@@ -148,39 +143,39 @@ describe('flush', () => {
   it('asks for a new claim when the store has lost the one that the write goes by', async () => {
     const epoch = await claim(A);
     await redis.client.hset(shard.agent(A), 'epoch', '5', 'owner', 'gw-9');
-    expect(await flush(A, epoch, { rows: [row('offered')] })).toEqual({ kind: 'fenced', owner: '' });
+    expect(await flush(A, epoch, { rows: [rowWrite('offered')] })).toEqual({ kind: 'fenced', owner: '' });
     expect(await counters()).toEqual({});
   });
 
   it('gives a row that the store has lost a deadline of its own', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('applying', { deadlineInMs: -1, ackTimeoutMs: HOUR_MS })] });
+    await flush(A, epoch, { rows: [rowWrite('applying', { deadlineInMs: -1, ackTimeoutMs: HOUR_MS })] });
     expect(await settle()).toEqual({ '0:applying:1': 1 });
   });
 
   it('lets a rollback go of an agent that has another group or a pin, whatever its row was', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('applied')] });
-    await flush(A, epoch, { rows: [row('left')] });
+    await flush(A, epoch, { rows: [rowWrite('applied')] });
+    await flush(A, epoch, { rows: [rowWrite('left')] });
     expect(await counters()).toEqual({ '0:left:1': '1' });
   });
 
   it('keeps the wave of the first row, whatever a later write says', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered')] });
-    await flush(A, epoch, { rows: [row('applied', { wave: '3' })] });
+    await flush(A, epoch, { rows: [rowWrite('offered')] });
+    await flush(A, epoch, { rows: [rowWrite('applied', { wave: '3' })] });
     expect(await counters()).toEqual({ '0:applied:1': '1' });
   });
 
   it('moves a settled row back to unsettled only in a higher attempt', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered')] });
-    await flush(A, epoch, { rows: [row('failed', { error: 'no' })] });
-    const refused = await flush(A, epoch, { rows: [row('offered')] });
+    await flush(A, epoch, { rows: [rowWrite('offered')] });
+    await flush(A, epoch, { rows: [rowWrite('failed', { error: 'no' })] });
+    const refused = await flush(A, epoch, { rows: [rowWrite('offered')] });
     expect(refused.kind === 'ok' && parseRow(refused.rows[ROLLOUT] ?? '')?.status).toBe('failed');
-    await flush(A, epoch, { rows: [row('offered', { attempt: 2 })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { attempt: 2 })] });
     expect(await counters()).toEqual({ '0:offered:1': '1' });
-    expect(await flush(A, epoch, { rows: [row('failed')] })).toMatchObject({ kind: 'ok' });
+    expect(await flush(A, epoch, { rows: [rowWrite('failed')] })).toMatchObject({ kind: 'ok' });
     expect(await standing(A)).toBe('offered');
   });
 
@@ -193,8 +188,8 @@ describe('flush', () => {
         if (open === 'restoring' || (settled === 'skipped' && open === 'offered')) continue;
         const uid = SAME_SHARD[(from += 1)] as string;
         const epoch = await claim(uid);
-        await flush(uid, epoch, { rows: [row(settled)] });
-        await flush(uid, epoch, { rows: [row(open)] });
+        await flush(uid, epoch, { rows: [rowWrite(settled)] });
+        await flush(uid, epoch, { rows: [rowWrite(open)] });
         expect(await standing(uid), `${settled} -> ${open}`).toBe(settled);
       }
     }
@@ -202,18 +197,18 @@ describe('flush', () => {
 
   it('lists an error until the agent recovers', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered')] });
-    await flush(A, epoch, { rows: [row('degraded', { error: 'exporter is down' })] });
+    await flush(A, epoch, { rows: [rowWrite('offered')] });
+    await flush(A, epoch, { rows: [rowWrite('degraded', { error: 'exporter is down' })] });
     expect(await redis.client.hgetall(shard.rolloutFailures(ROLLOUT))).toEqual({ [A]: 'degraded|exporter is down' });
-    await flush(A, epoch, { rows: [row('applied')] });
+    await flush(A, epoch, { rows: [rowWrite('applied')] });
     expect(await redis.client.hgetall(shard.rolloutFailures(ROLLOUT))).toEqual({});
   });
 
   it('drops the rows of a rollout that has ended', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('applied')] });
+    await flush(A, epoch, { rows: [rowWrite('applied')] });
     await finishRollout(redis.client, shard, ROLLOUT, 60);
-    expect(await flush(A, epoch, { rows: [row('degraded')] })).toEqual({ kind: 'ok', rows: { [ROLLOUT]: '' } });
+    expect(await flush(A, epoch, { rows: [rowWrite('degraded')] })).toEqual({ kind: 'ok', rows: { [ROLLOUT]: '' } });
     expect(await redis.client.hexists(shard.agent(A), `r:${ROLLOUT}`)).toBe(0);
   });
 
@@ -234,7 +229,7 @@ describe('flush', () => {
 describe('release and claim', () => {
   it('move the rows of an agent between the columns, and extend the deadline of an open one', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered', { deadlineInMs: 1_000, ackTimeoutMs: 600_000 })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { deadlineInMs: 1_000, ackTimeoutMs: 600_000 })] });
     const before = Number(await redis.client.zscore(shard.rolloutOpen(ROLLOUT), A));
     await flush(A, epoch, { release: true });
     expect(await counters()).toEqual({ '0:offered:0': '1' });
@@ -246,7 +241,7 @@ describe('release and claim', () => {
 
   it('do not extend a deadline beyond three times the acknowledgement time', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered', { deadlineInMs: 10_000, ackTimeoutMs: 10_000 })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { deadlineInMs: 10_000, ackTimeoutMs: 10_000 })] });
     const offeredAt = parseRow((await redis.client.hget(shard.agent(A), `r:${ROLLOUT}`)) ?? '')?.offeredAtMs ?? 0;
     let mine = epoch;
     for (let i = 0; i < 10; i += 1) {
@@ -260,7 +255,7 @@ describe('release and claim', () => {
   it('of a dead gateway leave an agent alone that it has claimed again, or that has moved on', async () => {
     const old = await claim(A);
     const moved = await claim(B);
-    await flush(A, old, { rows: [row('applied')] });
+    await flush(A, old, { rows: [rowWrite('applied')] });
     await claim(A);
     await claim(B, 'gw-2');
     const dead = await claim(C);
@@ -309,7 +304,7 @@ describe('release and claim', () => {
       else if (kind === 1) await flush(uid, epochs.get(uid) ?? '0', { release: true });
       else {
         const status = ROW_STATUSES[next(ROW_STATUSES.length)] as RowStatus;
-        await flush(uid, epochs.get(uid) ?? '0', { rows: [row(status, { attempt: 1 + next(2), wave: String(next(3)) })] });
+        await flush(uid, epochs.get(uid) ?? '0', { rows: [rowWrite(status, { attempt: 1 + next(2), wave: String(next(3)) })] });
       }
     }
     const expected: Record<string, number> = {};
@@ -327,7 +322,7 @@ describe('release and claim', () => {
 describe('settle', () => {
   it('judges nothing while it is told not to', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered', { deadlineInMs: 0 })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { deadlineInMs: 0 })] });
     expect(await settle(false)).toEqual({ '0:offered:1': 1 });
   });
 
@@ -341,7 +336,7 @@ describe('settle', () => {
     ['restoring', {}, 'restoreFailed'],
   ] as const)('of a connected agent makes %s with %j %s', async (status, set, verdict) => {
     const epoch = await claim(A);
-    await flush(A, epoch, { set, rows: [row(status, { deadlineInMs: 0 })] });
+    await flush(A, epoch, { set, rows: [rowWrite(status, { deadlineInMs: 0 })] });
     await waitUntil(
       'the verdict',
       async () => Object.keys(await settle()),
@@ -356,7 +351,7 @@ describe('settle', () => {
       [B, 'restoring'],
     ] as const) {
       const epoch = await claim(uid);
-      await flush(uid, epoch, { rows: [row(status, { deadlineInMs: 0, ackTimeoutMs: 0 })], release: true });
+      await flush(uid, epoch, { rows: [rowWrite(status, { deadlineInMs: 0, ackTimeoutMs: 0 })], release: true });
     }
     await waitUntil('the verdict', settle, (found) => found['0:lost:0'] === 1);
     expect(await settle()).toEqual({ '0:lost:0': 1, '0:restoring:0': 1 });
@@ -365,13 +360,13 @@ describe('settle', () => {
 
   it('remembers the hash of a soft failure that did not recover', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { set: { health: '0', offered: 'ab' }, rows: [row('verifying', { deadlineInMs: 0, soft: true })] });
+    await flush(A, epoch, { set: { health: '0', offered: 'ab' }, rows: [rowWrite('verifying', { deadlineInMs: 0, soft: true })] });
     await waitUntil('the verdict', settle, (found) => found['0:failed:1'] === 1);
     expect(await redis.client.hget(shard.agent(A), 'failed')).toBe(`ab:${ROLLOUT}:1`);
   });
 
   it('takes a bounded number of rows and says how many are left', async () => {
-    const rows = [row('offered', { deadlineInMs: 0, ackTimeoutMs: 0 })];
+    const rows = [rowWrite('offered', { deadlineInMs: 0, ackTimeoutMs: 0 })];
     for (const uid of SAME_SHARD.slice(0, 8)) await flush(uid, await claim(uid), { rows });
     const reply = await waitUntil(
       'all to be overdue',
@@ -383,11 +378,11 @@ describe('settle', () => {
 
   it('accepts a late answer as the verdict, without making the row open again', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered', { deadlineInMs: 0 })] });
+    await flush(A, epoch, { rows: [rowWrite('offered', { deadlineInMs: 0 })] });
     await waitUntil('the verdict', settle, (found) => found['0:timedOut:1'] === 1);
-    await flush(A, epoch, { rows: [row('applying')] });
+    await flush(A, epoch, { rows: [rowWrite('applying')] });
     expect(await standing(A)).toBe('timedOut');
-    await flush(A, epoch, { rows: [row('applied')] });
+    await flush(A, epoch, { rows: [rowWrite('applied')] });
     expect(await settle()).toEqual({ '0:applied:1': 1 });
   });
 });
@@ -395,7 +390,7 @@ describe('settle', () => {
 describe('finish', () => {
   it('gives the same final counters however often it is called', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('applied')] });
+    await flush(A, epoch, { rows: [rowWrite('applied')] });
     expect(await finishRollout(redis.client, shard, ROLLOUT, 60)).toEqual({ '0:applied:1': 1 });
     await flush(A, epoch, { release: true });
     await claim(A);
@@ -407,11 +402,11 @@ describe('finish', () => {
 describe('delete', () => {
   it('forgets an agent that is away, with its counters, and refuses every other', async () => {
     const epoch = await claim(A);
-    await flush(A, epoch, { rows: [row('offered')], facets: 'x' });
+    await flush(A, epoch, { rows: [rowWrite('offered')], facets: 'x' });
     expect(await deleteAgent(redis.client, shard, A)).toBe('connected');
     await flush(A, epoch, { release: true });
     expect(await deleteAgent(redis.client, shard, A)).toBe('open');
-    await flush(A, await claim(A), { rows: [row('applied')], release: true });
+    await flush(A, await claim(A), { rows: [rowWrite('applied')], release: true });
     expect(await deleteAgent(redis.client, shard, A)).toBe('ok');
     expect(await counters()).toEqual({});
     expect(await redis.client.hgetall(shard.facets)).toEqual({});

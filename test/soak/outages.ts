@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { type AgentRecord, type Fleet, startFleet } from '../support/fleet.ts';
 import { recount } from '../support/recount.ts';
-import { Deployment, expectTruth, FAST_STRATEGY, waitForRollout } from '../support/rollouts.ts';
+import { Deployment, expectTruth, RESTING, waitForRollout } from '../support/rollouts.ts';
 import { SHORT_LEASES, type Stack, startStack } from '../support/stack.ts';
 import { atMost, notOn } from '../support/truth.ts';
 import { waitUntil, waitUntilRight } from '../support/wait-for.ts';
@@ -11,16 +11,7 @@ const AGENTS = 300;
 const AWAY_MS = 60_000;
 const LOOK_EVERY_MS = 2_000;
 const PATIENT = { deadlineMs: 300_000 };
-/** Its last wave rests, so that its rows can be counted. */
-const RESTING = {
-  ...FAST_STRATEGY,
-  waves: [
-    { size: { count: 5 }, soak: '0s' },
-    { size: { percent: 50 }, soak: '0s' },
-    { size: { percent: 100 }, soak: '1h' },
-  ],
-  maxInFlight: 20,
-};
+const STRATEGY = { ...RESTING, maxInFlight: 20 };
 
 /** How Redis is away: its process is gone, or nothing of what is said to it arrives while every connection stands. */
 export type Outage = 'killed' | 'silent';
@@ -50,7 +41,7 @@ async function runOutage(stack: Stack, fleet: Fleet, outage: Outage, problems: s
   const deployment = await Deployment.create(api, fleet);
   await deployment.prove('outage 1', PATIENT);
   const config = await deployment.store('outage 2');
-  const id = await deployment.start(config, RESTING);
+  const id = await deployment.start(config, STRATEGY);
   await waitForRollout(api, id, 'to have moved some', ({ counts }) => (counts['applied'] ?? 0) >= 60, PATIENT);
 
   const proxies = [...stack.names('gateway'), ...stack.names('coordinator')].map((name) => stack.redisProxy(name));

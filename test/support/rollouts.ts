@@ -25,6 +25,16 @@ export const FAST_STRATEGY: Strategy = {
 /** Everybody at once. */
 export const ONE_WAVE: Strategy = { ...FAST_STRATEGY, waves: [{ size: { percent: 100 }, soak: '0s' }] };
 
+/** Its last wave rests until `promote`, so that rows and counters can be compared. */
+export const RESTING: Strategy = {
+  ...FAST_STRATEGY,
+  waves: [
+    { size: { count: 5 }, soak: '0s' },
+    { size: { percent: 50 }, soak: '0s' },
+    { size: { percent: 100 }, soak: '1h' },
+  ],
+};
+
 /** True when a rollout has ended, whichever way. */
 export function isEnded({ phase }: Pick<RolloutView, 'phase'>): boolean {
   return ENDED.has(phase);

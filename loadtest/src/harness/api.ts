@@ -1,4 +1,5 @@
 /** The REST API as the load test uses it. */
+import { toError } from '@opamp-gateway/shared/errors';
 import { TERMINAL_PHASES } from '@opamp-gateway/shared/rollout-types';
 
 export type Counts = Readonly<Record<string, number>>;
@@ -136,10 +137,9 @@ export class LoadApi {
       return await fetch(`${this.#baseUrl}${path}`, init);
     } catch (error) {
       // What fetch says itself is "fetch failed"; why stands in its cause.
-      const { cause } = error instanceof Error ? error : { cause: undefined };
-      const reason = cause instanceof Error ? cause : error;
-      const text = reason instanceof Error ? reason.message || reason.name : String(reason);
-      throw new Error(`the API at ${this.#baseUrl} cannot be reached: ${text}`, { cause: error });
+      const thrown = toError(error);
+      const reason = thrown.cause instanceof Error ? thrown.cause : thrown;
+      throw new Error(`the API at ${this.#baseUrl} cannot be reached: ${reason.message || reason.name}`, { cause: error });
     }
   }
 

@@ -227,7 +227,7 @@ export async function rollOut(run: Run, asked: RolloutPlan, startedMs: number): 
   const after = await run.sampler.snapshot();
   if (view.phase !== 'succeeded') throw new Error(`${plan.label}: the rollout ended as ${view.phase}: ${view.outcome}`);
   run.current = config;
-  const oracle = await askOracle(run, { hash: config.hash, mute: plan.mute }, view);
+  const oracle = await askOracle(run, { hash: config.hash, mute: asked.mute ?? [] }, view);
   const figures = figuresOf(run, plan, { createdMs, config, view, before, after, records: oracle.records });
   return { figures, marks, oracle, view };
 }

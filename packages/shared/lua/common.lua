@@ -349,3 +349,25 @@ local function forget_failure(uid, id)
   redis.call('HDEL', key .. ':failing', uid)
   count_groups(key .. ':failure-groups', uid, old, -1)
 end
+
+-- What an agent that failed may become by itself: `unverified` and `observed` are those that cannot report.
+local RECOVERED = { applied = true, unverified = true, observed = true }
+
+-- Why a row is judged badly where nobody reported anything.
+local REASONS = {
+  lost = 'went away and did not answer in time',
+  timedOut = 'did not answer the offer in time',
+  degraded = 'was unhealthy when its time ran out',
+  failed = 'config apply timeout exceeded, and unhealthy since',
+  restoreFailed = 'did not acknowledge the previous version in time',
+}
+
+-- Gives the row of an agent (record `rec`) a verdict of Redis' own, and lists the failure or, tried again, forgets it.
+local function judge_row(uid, id, rec, status)
+  local old, new = parse_row(rec['r:' .. id]), parse_row(rec['r:' .. id])
+  local column = (rec.owner or '') ~= '' and 1 or 0
+  new.status = status
+  put_row(uid, id, old, new, column, column)
+  if new.attempt > 1 and RECOVERED[status] then forget_failure(uid, id) end
+  if REASONS[status] then book_failure(uid, id, rec, status, REASONS[status], REASONS[status]) end
+end

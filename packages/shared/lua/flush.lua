@@ -13,8 +13,6 @@
 
 local gateway = ARGV[2]
 local BAD = { failed = true, degraded = true, lost = true, timedOut = true, restoreFailed = true }
--- What an agent that failed may become by itself: `unverified` is one that cannot report and is healthy again.
-local RECOVERED = { applied = true, unverified = true }
 -- Fields of the record that a write depends on, beside its rows.
 local READ = { 'epoch', 'owner', 'group', 'takes', 'facets', 'origin' }
 local replies = {}
@@ -81,8 +79,7 @@ while at <= #ARGV do
       if has_ended(id, false) then
         redis.call('HDEL', key, 'r:' .. id)
         rec['r:' .. id] = nil
-        reply[#reply + 1] = id
-        reply[#reply + 1] = ''
+        push_pair(reply, id, '')
       else
         if not old or legal(old, status, attempt) then
           local row = {
@@ -107,8 +104,7 @@ while at <= #ARGV do
           end
           rec['r:' .. id] = format_row(row)
         end
-        reply[#reply + 1] = id
-        reply[#reply + 1] = rec['r:' .. id]
+        push_pair(reply, id, rec['r:' .. id])
       end
     end
 

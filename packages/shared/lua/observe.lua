@@ -41,16 +41,14 @@ if redis.call('HEXISTS', rollout_key(id), 'ended') == 0 then
       elseif over then
         status = healthy and 'unverified' or 'degraded'
       end
+      if status == 'verifying' then
+        local held = parse_row(text)
+        held.status, held.deadline = status, now_ms + hold
+        put_row(uid, id, row, held, 1, 1)
+      elseif status then
+        judge_row(uid, id, rec, status)
+      end
       if status then
-        local new = parse_row(text)
-        new.status = status
-        if status == 'verifying' then new.deadline = now_ms + hold end
-        put_row(uid, id, row, new, 1, 1)
-        if status ~= 'degraded' and status ~= 'verifying' and row.attempt > 1 then forget_failure(uid, id) end
-        if status == 'degraded' then
-          local reason = 'was unhealthy when its time ran out'
-          book_failure(uid, id, rec, status, reason, reason)
-        end
         note_change(uid)
         judged = judged + 1
       end

@@ -39,16 +39,6 @@ local function verdict(row, rec)
   return row.soft == '1' and 'failed' or 'degraded'
 end
 
-local GOOD = { applied = true, observed = true, unverified = true }
-
-local REASONS = {
-  lost = 'went away and did not answer in time',
-  timedOut = 'did not answer the offer in time',
-  degraded = 'was unhealthy when its time ran out',
-  failed = 'config apply timeout exceeded, and unhealthy since',
-  restoreFailed = 'did not acknowledge the previous version in time',
-}
-
 local left = 0
 local observe = {}
 if redis.call('HEXISTS', key, 'ended') == 0 then
@@ -71,12 +61,7 @@ if redis.call('HEXISTS', key, 'ended') == 0 then
         put_row(uid, id, row, again, 1, 1)
         if status == 'observe' then observe[#observe + 1] = uid end
       elseif status then
-        local column = (rec.owner or '') ~= '' and 1 or 0
-        local new = parse_row(text)
-        new.status = status
-        put_row(uid, id, row, new, column, column)
-        if row.attempt > 1 and GOOD[status] then forget_failure(uid, id) end
-        if REASONS[status] then book_failure(uid, id, rec, status, REASONS[status], REASONS[status]) end
+        judge_row(uid, id, rec, status)
         if status == 'failed' and rec.offered and rec.offered ~= '' then
           local entry = rec.offered .. ':' .. id .. ':' .. int(row.attempt)
           local failed = rec.failed and rec.failed ~= '' and (rec.failed .. ',' .. entry) or entry

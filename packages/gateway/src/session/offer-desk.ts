@@ -1,7 +1,7 @@
 import type { Clock } from '@opamp-gateway/shared/clock';
 import { acceptsRemoteConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import { desired } from '@opamp-gateway/shared/fleet-spec';
-import type { Desired } from '@opamp-gateway/shared/fleet-spec';
+import type { Desired, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { TrailingCounts } from '@opamp-gateway/shared/redis/fleet-scripts';
 import { NO_GROUP } from '@opamp-gateway/shared/redis/keys';
 import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-record';
@@ -181,12 +181,7 @@ export class OfferDesk {
     for (const rollout of this.#options.spec.spec.rollouts.values()) {
       const row = session.record.rows.get(rollout.id);
       if (row === undefined || row.soft || rollout.direction === 'back') continue;
-      if (row.status === 'offered' && session.record.offered === rollout.to.hash && !reportsRemoteConfig(session.record.capabilities))
-        this.bookRow(session, {
-          ...unreported(session.record, rollout, this.#options.keepEffective),
-          wave: row.wave,
-          attempt: row.attempt,
-        });
+      if (!reportsRemoteConfig(session.record.capabilities)) this.#bookUnreported(session, rollout, row);
       if (row.status !== 'verifying') continue;
       const { wave, status, attempt, ackTimeoutMs, soft } = row;
       this.bookRow(session, {
@@ -454,23 +449,26 @@ export class OfferDesk {
     for (const rollout of this.#options.spec.spec.rollouts.values()) {
       const row = session.record.rows.get(rollout.id);
       if (row === undefined) continue;
-      const base = {
+      this.#bookUnreported(session, rollout, row);
+      if (row.status !== 'restoring') continue;
+      const { wave, attempt, ackTimeoutMs } = row;
+      this.bookRow(session, {
         rollout: rollout.id,
-        wave: row.wave,
-        attempt: row.attempt,
+        wave,
+        status: 'restored',
+        attempt,
         deadlineInMs: -1,
-        ackTimeoutMs: row.ackTimeoutMs,
+        ackTimeoutMs,
         soft: false,
         error: '',
-      };
-      if (row.status === 'offered' && session.record.offered === rollout.to.hash)
-        this.bookRow(session, {
-          ...unreported(session.record, rollout, this.#options.keepEffective),
-          wave: row.wave,
-          attempt: row.attempt,
-        });
-      else if (row.status === 'restoring') this.bookRow(session, { ...base, status: 'restored' });
+      });
     }
+  }
+
+  /** The row of an agent that cannot report, once it has been sent the version: what {@link unreported} says. */
+  #bookUnreported(session: AgentSession, rollout: RolloutSpec, { status, wave, attempt }: Row): void {
+    if (status !== 'offered' || session.record.offered !== rollout.to.hash) return;
+    this.bookRow(session, { ...unreported(session.record, rollout, this.#options.keepEffective), wave, attempt });
   }
 }
 
