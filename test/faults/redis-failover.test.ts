@@ -1,6 +1,7 @@
 /** Failovers and moved slots in the middle of a rollout: I1, I2, I3, I7 and I9 by `expectTruth`, from the agents' own records. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test, type TestContext } from 'vitest';
+import type { ApiClient } from '../support/api-client.ts';
 import { useFleet, useStack } from '../support/lifetimes.ts';
 import { ClusterSet } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinels.ts';
@@ -18,7 +19,7 @@ const PATIENT = { deadlineMs: 150_000 };
 async function useSentinels(
   context: TestContext,
   options: StackOptions & { readonly replicas?: number },
-): Promise<{ stack: Stack; set: SentinelSet }> {
+): Promise<{ stack: Stack; set: SentinelSet; api: ApiClient }> {
   const { replicas = 1, ...rest } = options;
   const sets: SentinelSet[] = [];
   const stack = await useStack(context, {
@@ -31,7 +32,7 @@ async function useSentinels(
   });
   const [set] = sets;
   if (set === undefined) throw new Error('the Sentinels were not started');
-  return { stack, set };
+  return { stack, set, api: stack.api.patient() };
 }
 
 function appliedOf({ counts }: { readonly counts: Readonly<Record<string, number>> }): number {
@@ -42,8 +43,7 @@ test(
   'a failover by Sentinels in the middle of a rollout over 2,000 agents delays it, and nothing else',
   { timeout: LONG_MS },
   async (context) => {
-    const { stack, set } = await useSentinels(context, { gateways: 2, coordinators: 2 });
-    const { api } = stack;
+    const { stack, set, api } = await useSentinels(context, { gateways: 2, coordinators: 2 });
     const fleet = await useFleet(context, stack, { name: 'failover', agents: AGENTS });
     const deployment = await Deployment.create(api, fleet);
     await deployment.prove('failover 1', PATIENT);
@@ -82,7 +82,8 @@ test(
     });
     const [set] = sets;
     if (set === undefined) throw new Error('the Cluster was not started');
-    const { api, keys } = stack;
+    const { keys } = stack;
+    const api = stack.api.patient();
     const fleet = await useFleet(context, stack, { name: 'moved', agents: AGENTS });
     const deployment = await Deployment.create(api, fleet);
     await deployment.prove('moved 1', PATIENT);
@@ -114,8 +115,7 @@ test(
   'a primary that dies with commits and flushes that its replica lacks: the fleet converges all the same',
   { timeout: LONG_MS },
   async (context) => {
-    const { stack, set } = await useSentinels(context, { gateways: 3, coordinators: 1, ...SHORT_LEASES });
-    const { api } = stack;
+    const { stack, set, api } = await useSentinels(context, { gateways: 3, coordinators: 1, ...SHORT_LEASES });
     const fleet = await useFleet(context, stack, { name: 'lost', agents: 200 });
     const deployment = await Deployment.create(api, fleet);
     await deployment.prove('lost 1');
@@ -143,8 +143,7 @@ test(
 );
 
 test('with OPAMP_REDIS_MIN_REPLICAS=1 no commit that was answered is lost with the primary', { timeout: LONG_MS }, async (context) => {
-  const { stack, set } = await useSentinels(context, { gateways: 1, replicas: 2, coordinatorEnv: { OPAMP_REDIS_MIN_REPLICAS: '1' } });
-  const { api } = stack;
+  const { set, api } = await useSentinels(context, { gateways: 1, replicas: 2, coordinatorEnv: { OPAMP_REDIS_MIN_REPLICAS: '1' } });
   const answered: { version: number; hash: string }[] = [];
   let refusals = 0;
   let isDone = false;

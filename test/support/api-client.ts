@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** The REST API as tests use it. Shapes are what the interface promises, not what the coordinator's code says. */
 
 export type Counts = Readonly<Record<string, number>>;
@@ -165,17 +167,30 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** How long a patient client asks again, see {@link ApiClient.patient}. */
+const PATIENCE_MS = 60_000;
+
 /** Calls the first coordinator that can be reached. */
 export class ApiClient {
   readonly #baseUrls: () => readonly string[];
+  readonly #patienceMs: number;
 
-  constructor(baseUrls: () => readonly string[]) {
+  constructor(baseUrls: () => readonly string[], patienceMs = 0) {
     this.#baseUrls = baseUrls;
+    this.#patienceMs = patienceMs;
+  }
+
+  /**
+   * A client that asks again when a read is answered with 503, as Retry-After says: for what is read after a failover, of which a
+   * coordinator hears from each Sentinel, and connects anew each time.
+   */
+  patient(): ApiClient {
+    return new ApiClient(this.#baseUrls, PATIENCE_MS);
   }
 
   /** A client of one coordinator only. */
   at(baseUrl: string): ApiClient {
-    return new ApiClient(() => [baseUrl]);
+    return new ApiClient(() => [baseUrl], this.#patienceMs);
   }
 
   async putConfig(name: string, yaml: string, message = 'test'): Promise<ConfigRef> {
@@ -245,7 +260,13 @@ export class ApiClient {
 
   /** The body of a successful answer. Throws ApiError for any other. */
   async call(method: string, path: string, options: CallOptions = {}): Promise<unknown> {
-    const { status, body } = await this.request(method, path, options);
+    const endMs = performance.now() + (method === 'GET' ? this.#patienceMs : 0);
+    let answer = await this.request(method, path, options);
+    while (answer.status === 503 && performance.now() < endMs) {
+      await sleep(Number(answer.headers.get('retry-after')) * 1_000);
+      answer = await this.request(method, path, options);
+    }
+    const { status, body } = answer;
     if (status >= 200 && status < 300) return body;
     const isProblem = typeof body === 'object' && body !== null && 'title' in body;
     throw new ApiError(
