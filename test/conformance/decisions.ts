@@ -77,7 +77,7 @@ export const DECISIONS: ReadonlyMap<number, string> = new Map([
   [151, 'The connection stays open, except after a text message or an oversized one.'],
   [152, 'UNAVAILABLE only for agents that could not be claimed; they stay connected.'],
   [153, 'At least 30 s, spread at random.'],
-  [154, '503 with Retry-After in whole seconds, spread at random from 1 to OPAMP_GATEWAY_RETRY_AFTER_SECONDS (20 by default).'],
+  [154, '503 with Retry-After in whole seconds, spread from 1 to OPAMP_GATEWAY_RETRY_AFTER_SECONDS (20 by default) at most.'],
   [155, 'Refused before the upgrade; nobody is let in only to be closed.'],
   [156, 'Closes are spread over OPAMP_GATEWAY_DRAIN_MS, by default 10 s.'],
   [157, 'Origin is ignored.'],

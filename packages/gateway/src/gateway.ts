@@ -273,7 +273,7 @@ export function createGateway(config: GatewayConfig, overrides: GatewayOverrides
     const admission = new AdmissionControl({
       maxConnections: config.maxConnections,
       connectRate: config.connectRate,
-      retryAfterSeconds: [1, config.retryAfterSeconds],
+      mostRetryAfterSeconds: config.retryAfterSeconds,
       loading: () => manager.claiming,
       maxPerAddress: config.maxConnectionsPerAddress,
       ratePerAddress: config.connectRatePerAddress,

@@ -249,7 +249,7 @@ export const OPTIONS = {
     max: 3600,
     unit: 'seconds',
     readBy: GATEWAY,
-    sentence: 'Most `Retry-After` of a refused connection or poll; the value sent is random, from 1.',
+    sentence: 'Most `Retry-After` of a refused connection or poll; the values sent are spread from 1 on.',
   }),
   OPAMP_GATEWAY_EFFECTIVE_CONFIG: booleanOption({
     default: true,

@@ -1,6 +1,7 @@
 import type { AuthVerdict, Credentials, Principal } from '../principal.ts';
 import { AddressLimits } from './address-limits.ts';
 import type { AddressLimitOptions } from './address-limits.ts';
+import { randomSeconds, ReturnTimes } from './return-times.ts';
 
 /** Least pause before an upgrade is tried again whose credential was not in memory. */
 const LOADING_RETRY_SECONDS = 1;
@@ -21,8 +22,8 @@ export interface AdmissionOptions extends AddressLimitOptions {
   maxConnections: number;
   /** Upgrades per second, 0 = unlimited. */
   connectRate: number;
-  /** Range of the randomised Retry-After, seconds. */
-  retryAfterSeconds: readonly [number, number];
+  /** Most Retry-After, seconds. */
+  mostRetryAfterSeconds: number;
   /** Agents whose records are being loaded. */
   loading(): number;
   /** Says who it is; rejects when that cannot be found out now. */
@@ -37,11 +38,12 @@ const MAX_LOADING = 1_000;
 
 /**
  * Refuses before the upgrade: a client that is accepted and then closed comes back at once, one that gets 503 with
- * Retry-After waits. The value is randomised here because clients add no jitter of their own.
+ * Retry-After waits. The values are spread here because clients add no jitter of their own.
  */
 export class AdmissionControl {
   readonly #options: AdmissionOptions;
   readonly #addresses: AddressLimits;
+  readonly #returns: ReturnTimes;
   #connections = 0;
   #exchanges = 0;
   /** Exchanges whose credential is being looked up. */
@@ -52,6 +54,7 @@ export class AdmissionControl {
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#addresses = new AddressLimits(options);
+    this.#returns = new ReturnTimes(options.mostRetryAfterSeconds);
     this.#allowance = options.connectRate;
     this.#atMs = options.nowMs();
   }
@@ -120,8 +123,7 @@ export class AdmissionControl {
 
   /** A Retry-After for answers made elsewhere. */
   retryAfterSeconds(): number {
-    const [from, to] = this.#options.retryAfterSeconds;
-    return from + Math.floor(Math.random() * (to - from + 1));
+    return randomSeconds(this.#options.mostRetryAfterSeconds);
   }
 
   #overload(): Refusal | undefined {
@@ -136,19 +138,22 @@ export class AdmissionControl {
 
   #conclude(verdict: AuthVerdict, isUpgrade: boolean): Admission {
     if (!verdict.ok) return { ok: false, status: 401, reason: 'unauthorized', why: verdict.reason };
-    if (isUpgrade && this.#options.loading() >= MAX_LOADING) return this.#busy('loading');
-    if (isUpgrade && !this.#takeConnect()) return this.#busy('connect_rate');
+    if (isUpgrade) {
+      const now = this.#options.nowMs();
+      const reason = this.#options.loading() >= MAX_LOADING ? 'loading' : this.#takeConnect(now) ? undefined : 'connect_rate';
+      if (reason !== undefined) return this.#busy(reason, this.#returns.refused(now));
+      this.#returns.admitted(now);
+    }
     return { ok: true, principal: verdict.principal };
   }
 
-  #busy(reason: string): Refusal {
-    return { ok: false, status: 503, reason, retryAfterSeconds: this.retryAfterSeconds() };
+  #busy(reason: string, retryAfterSeconds = this.retryAfterSeconds()): Refusal {
+    return { ok: false, status: 503, reason, retryAfterSeconds };
   }
 
-  #takeConnect(): boolean {
+  #takeConnect(now: number): boolean {
     const rate = this.#options.connectRate;
     if (rate === 0) return true;
-    const now = this.#options.nowMs();
     this.#allowance = Math.min(rate, this.#allowance + ((now - this.#atMs) / 1000) * rate);
     this.#atMs = now;
     if (this.#allowance < 1) return false;

@@ -6,6 +6,7 @@ import type { Admission, AdmissionOptions, Applicant } from './admission.ts';
 import { acceptsGzip, isProtobuf } from './http-headers.ts';
 import { PeerReader, readCertificateHeader } from './peer.ts';
 import type { PeerOptions } from './peer.ts';
+import { ReturnTimes } from './return-times.ts';
 
 const PRINCIPAL = plainPrincipal('t1');
 const APPLICANT: Applicant = { address: '192.0.2.1', authorization: '', certificate: '', forwarded: false };
@@ -16,7 +17,7 @@ function admission(over: Partial<AdmissionOptions> = {}): AdmissionControl {
     connectRate: 0,
     maxPerAddress: 0,
     ratePerAddress: 0,
-    retryAfterSeconds: [30, 60],
+    mostRetryAfterSeconds: 20,
     authenticate: () => ({ ok: true, principal: PRINCIPAL }),
     loading: () => 0,
     ready: () => true,
@@ -42,8 +43,8 @@ describe('AdmissionControl', () => {
       expect(verdict).toMatchObject({ ok: false, status: 503, reason: 'max_connections' });
       if (!verdict.ok) values.add(verdict.retryAfterSeconds ?? 0);
     }
-    expect(Math.min(...values)).toBeGreaterThanOrEqual(30);
-    expect(Math.max(...values)).toBeLessThanOrEqual(60);
+    expect(Math.min(...values)).toBeGreaterThanOrEqual(1);
+    expect(Math.max(...values)).toBeLessThanOrEqual(20);
     expect(values.size).toBeGreaterThan(5);
     end();
     end();
@@ -64,6 +65,42 @@ describe('AdmissionControl', () => {
     loading = 1_000;
     expect(control.admitUpgrade(APPLICANT)).toMatchObject({ ok: false, status: 503, reason: 'loading' });
     expect(control.admitRequest(APPLICANT)).toEqual({ ok: true, principal: PRINCIPAL });
+  });
+
+  it('has a small crowd back within seconds, and spreads one that is larger than it can take', () => {
+    let loading = 0;
+    const control = admission({ loading: () => loading });
+    expect(control.admitUpgrade(APPLICANT).ok).toBe(true);
+    loading = 1_000;
+    const refuse = (count: number): number[] =>
+      Array.from({ length: count }, () => {
+        const verdict = atOnce(control.admitUpgrade(APPLICANT));
+        return verdict.ok ? 0 : (verdict.retryAfterSeconds ?? 0);
+      });
+    // 500 a second are taken to be managed before that was measured.
+    const small = refuse(1_000);
+    expect(Math.min(...small)).toBe(1);
+    expect(Math.max(...small)).toBe(3);
+    const large = refuse(20_000).slice(-5_000);
+    expect(new Set(large)).toEqual(new Set(Array.from({ length: 20 }, (_, index) => index + 1)));
+  });
+
+  it('has agents stay away for longer when it lets fewer in, and not because of a quiet time', () => {
+    let now = 0;
+    const returns = new ReturnTimes(20);
+    // Ten seconds in which 50 a second are let in while others are refused.
+    for (let second = 1; second <= 10; second += 1) {
+      returns.refused(now);
+      for (let agent = 0; agent < 50; agent += 1) returns.admitted(now);
+      now = second * 1_000;
+    }
+    const waits = (count: number): number => Math.max(...Array.from({ length: count }, () => returns.refused(now)));
+    const crowded = waits(500);
+    expect(crowded).toBeGreaterThanOrEqual(9);
+    expect(crowded).toBeLessThanOrEqual(12);
+    now += 3_600_000;
+    returns.admitted(now);
+    expect(waits(500)).toBe(crowded);
   });
 
   it('limits upgrades per second', () => {
