@@ -1,9 +1,10 @@
 import type { AgentToServer } from '@opamp-gateway/proto/opamp';
 import { RecordAttributes } from '@opamp-gateway/shared/agent-record';
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
-import type { ConfigRef, Desired, FailedHash } from '@opamp-gateway/shared/fleet-spec';
+import type { ConfigRef, Desired, DesiredInput, FailedHash } from '@opamp-gateway/shared/fleet-spec';
 import { writeUid } from '@opamp-gateway/shared/instance-uid';
 import type { ReplyParts } from '../protocol/replies.ts';
+import { wasOffered } from '../reconciler/reconcile.ts';
 import { emptyWrite } from '../pending-write.ts';
 import type { PendingWrite } from '../pending-write.ts';
 import type { Outlet } from './ports.ts';
@@ -63,6 +64,8 @@ export class AgentSession {
   /** Set once claimed. */
   record!: AgentRecord;
   desired: Desired | undefined;
+  /** Shape of the spec that `desired` was worked out from. */
+  shape = '';
   /** AcceptsRemoteConfig as it stands in the members entry. */
   takesConfig: boolean | undefined;
   /** Facets as they were last written, to write only changes. */
@@ -149,6 +152,21 @@ export class AgentSession {
   /** Attributes with labels, for selectors. */
   get attributes(): RecordAttributes {
     return new RecordAttributes(this.record);
+  }
+
+  /** What its desired config follows from. */
+  get desiredInput(): DesiredInput {
+    const { record } = this;
+    return {
+      origin: record.origin,
+      attributes: this.attributes,
+      scope: record.tokenGroups,
+      pin: record.pin,
+      failed: record.failed,
+      componentsHash: record.componentsHash,
+      absence: { fromMs: record.lastSeenMs, toMs: record.connectedAtMs },
+      wasOffered: (id) => wasOffered(record.rows, id),
+    };
   }
 
   /** Puts the number of the last message into the write. */

@@ -33,7 +33,12 @@ const ROLLOUT: RolloutSpec = {
 
 function specWith(rollout: RolloutSpec): FleetSpec {
   const group = { name: 'g', selector: '', priority: 0, mode: 'manage' as const, stable: OLD, previous: null, trailingHeld: false };
-  return { ...EMPTY_SPEC, groups: [group], rollouts: new Map([[rollout.group, rollout]]) };
+  return {
+    ...EMPTY_SPEC,
+    shape: JSON.stringify({ ...rollout, slices: [] }),
+    groups: [group],
+    rollouts: new Map([[rollout.group, rollout]]),
+  };
 }
 
 /** A desk whose writes are never acknowledged, unless the test calls `offerRecorded`. */

@@ -8,9 +8,10 @@ import { formatFailed, formatOfferedFor } from '@opamp-gateway/shared/agent-reco
 import type { AgentRecord } from '@opamp-gateway/shared/agent-record';
 import type { Row } from '@opamp-gateway/shared/rollout-types';
 import type { GatewayEvents } from '../events.ts';
-import { reconcile, unreported, wasOffered } from '../reconciler/reconcile.ts';
+import { reconcile, unreported } from '../reconciler/reconcile.ts';
 import type { OfferPlan, RowChange } from '../reconciler/reconcile.ts';
 import type { AgentSession, FacetSource } from './agent-session.ts';
+import { carriedOver } from './carried-over.ts';
 import { interned, withEntry } from './interning.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -126,17 +127,14 @@ export class OfferDesk {
     if (session.phase !== 'live') return;
     const { spec } = this.#options.spec;
     const { record } = session;
-    const outcome = desired(spec, {
-      origin: record.origin,
-      attributes: session.attributes,
-      scope: record.tokenGroups,
-      pin: record.pin,
-      failed: record.failed,
-      componentsHash: record.componentsHash,
-      absence: { fromMs: record.lastSeenMs, toMs: record.connectedAtMs },
-      wasOffered: (id) => wasOffered(record.rows, id),
-    });
+    const carried = cause === 'spec' ? carriedOver(session, spec) : undefined;
+    if (carried !== undefined) {
+      session.desired = carried;
+      return;
+    }
+    const outcome = desired(spec, session.desiredInput);
     session.desired = outcome;
+    session.shape = spec.shape;
     this.#bookGroup(session, outcome);
     const now = this.#options.clock.nowMs();
     if (session.awaitingReportUntilMs > now) {
