@@ -3,7 +3,15 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { AgentToServerSchema, RemoteConfigStatuses, ServerToAgentSchema } from '@opamp-gateway/proto/opamp';
 import { BUCKET_SPACE, hash48 } from '@opamp-gateway/shared/bucket';
 import { configHash } from '@opamp-gateway/shared/config-hash';
-import { type DesiredInput, desired, formatGroupField, formatRolloutField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
+import {
+  type DesiredInput,
+  desired,
+  formatGroupField,
+  formatRolloutField,
+  formatStableField,
+  parseSpec,
+  specField,
+} from '@opamp-gateway/shared/fleet-spec';
 import { matches, parseSelector } from '@opamp-gateway/shared/selector';
 import { attributesAt, encodeDescription } from '../agent-attributes.ts';
 import { FULL_SUPERVISOR_CAPABILITIES } from '../agent-profile.ts';
@@ -44,7 +52,9 @@ function messages(): { readonly heartbeat: Uint8Array; readonly applied: Uint8Ar
   };
 }
 
-function specWithRollout() {
+const STABLE = { name: 'collector', version: 1, hash: 'aa' };
+
+function specWithRollout(boundary: number) {
   const ref = { name: 'collector', version: 2, hash: HASH_HEX };
   const fields: Record<string, string> = { [specField.generation]: '5' };
   for (let index = 1; index < GROUPS; index += 1) {
@@ -55,6 +65,7 @@ function specWithRollout() {
     priority: 10,
     mode: 'manage',
   });
+  fields[specField.stable('prod')] = formatStableField({ stable: STABLE, previous: null });
   fields[specField.rollout('r1')] = formatRolloutField({
     id: 'r1',
     group: 'prod',
@@ -66,7 +77,7 @@ function specWithRollout() {
     attempt: 1,
     salt: 'r1',
     canary: [],
-    slices: [{ selector: '', boundary: BUCKET_SPACE }],
+    slices: [{ selector: '', boundary }],
     bucketBy: null,
     ackTimeoutMs: 60_000,
     healthHoldMs: 0,
@@ -77,13 +88,13 @@ function specWithRollout() {
 
 /** Runs them all. */
 export async function benchPure(): Promise<readonly BenchResult[]> {
-  const { decodeWebSocketMessage, reconcile } = await loadGatewayCode();
+  const { carriedOver, decodeWebSocketMessage, reconcile } = await loadGatewayCode();
   const { heartbeat, applied, full } = messages();
   const offer = create(ServerToAgentSchema, {
     instanceUid: UID,
     remoteConfig: { config: { configMap: { '': { body: BODY, contentType: 'text/yaml' } } }, configHash: HASH },
   });
-  const spec = specWithRollout();
+  const spec = specWithRollout(BUCKET_SPACE);
   const input: DesiredInput = { origin: UID_TEXT, attributes: FLAT, pin: null, failed: new Map(), wasOffered: () => false };
   const state: ReconcileState = {
     capabilities: BigInt(FULL_SUPERVISOR_CAPABILITIES),
@@ -99,6 +110,18 @@ export async function benchPure(): Promise<readonly BenchResult[]> {
   };
   const wanted = desired(spec, input);
   if (reconcile(spec, state, wanted).offer === null) throw new Error('the benchmark of reconcile offers nothing');
+  const [before, after] = [specWithRollout(1), specWithRollout(2)];
+  const running = { ...state, reportedHash: STABLE.hash, reportedStatus: 'APPLIED' };
+  const outside = {
+    shape: before.shape,
+    desired: desired(before, input),
+    record: running,
+    offer: undefined,
+    waiting: undefined,
+    awaitingReportUntilMs: 0,
+    desiredInput: input,
+  };
+  if (carriedOver(outside, after) === undefined) throw new Error('the benchmark of a moved boundary carries nothing over');
   const selector = parseSelector('env=prod,cloud.region in (eu-west-1,us-east-1),!label.canary');
   return [
     measure(`decode a heartbeat (${heartbeat.length} B)`, () => decodeWebSocketMessage(heartbeat)),
@@ -110,5 +133,7 @@ export async function benchPure(): Promise<readonly BenchResult[]> {
     measure('selector with 3 terms', () => matches(selector, FLAT)),
     measure(`desired config of an agent, ${GROUPS} groups`, () => desired(spec, input)),
     measure('reconcile: an offer is due', () => reconcile(spec, state, wanted)),
+    measure('a boundary moves, an agent outside: worked out anew', () => reconcile(after, running, desired(after, input))),
+    measure('a boundary moves, an agent outside: carried over', () => carriedOver(outside, after)),
   ];
 }
