@@ -1,4 +1,5 @@
 /** The REST API as the load test uses it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { toError } from '@opamp-gateway/shared/errors';
 import { TERMINAL_PHASES } from '@opamp-gateway/shared/rollout-types';
 
@@ -59,6 +60,9 @@ export function isEnded({ phase }: Pick<RolloutView, 'phase'>): boolean {
   return [...TERMINAL_PHASES].some((terminal) => terminal === phase);
 }
 
+const DELETE_ATTEMPTS = 5;
+const DELETE_PAUSE_MS = 1_000;
+
 /** Calls of one coordinator. */
 export class LoadApi {
   readonly #baseUrl: string;
@@ -81,9 +85,18 @@ export class LoadApi {
     await this.#call('PUT', `/groups/${name}`, { selector, priority: 1_000 });
   }
 
+  /** Its agents leave it one after the other as their connections end: asks anew when their number has changed meanwhile. */
   async deleteGroup(name: string): Promise<void> {
-    const { agentsChanging = 0 } = (await this.#call('DELETE', `/groups/${name}?dryRun=true`)) as { readonly agentsChanging?: number };
-    await this.#call('DELETE', `/groups/${name}`, agentsChanging > 0 ? { expectAgents: agentsChanging } : undefined);
+    for (let attempt = 1; ; attempt += 1) {
+      const { agentsAffected = 0 } = (await this.#call('DELETE', `/groups/${name}?dryRun=true`)) as { readonly agentsAffected?: number };
+      try {
+        await this.#call('DELETE', `/groups/${name}`, agentsAffected > 0 ? { expectAgents: agentsAffected } : undefined);
+        return;
+      } catch (error) {
+        if (attempt === DELETE_ATTEMPTS) throw error;
+      }
+      await sleep(DELETE_PAUSE_MS);
+    }
   }
 
   async groupCounts(name: string): Promise<GroupCounts> {

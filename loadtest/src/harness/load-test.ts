@@ -46,7 +46,7 @@ export async function runLoadTest(options: LoadTestOptions, context: LoadTestCon
     wasInterrupted = hasEnded(context);
     if (!wasInterrupted) for (const line of (await stage.local?.complaints()) ?? []) context.terminal.line(`  ${line}`);
   } finally {
-    await tearDown(stage, wasInterrupted);
+    await tearDown(stage, wasInterrupted, context.terminal);
   }
   return {
     format: 1,
@@ -207,11 +207,15 @@ async function perform(scenario: Scenario, run: Run, results: ScenarioResult[]):
   }
 }
 
-async function tearDown({ local, fleet, api, group }: Stage, wasInterrupted: boolean): Promise<void> {
+async function tearDown({ local, fleet, api, group }: Stage, wasInterrupted: boolean, terminal: Terminal): Promise<void> {
   // Agents of a local run need no goodbye: their servers end next. Very many would take long to say it.
   const isLarge = fleet !== undefined && fleet.size > AGENTS_PER_ADDRESS;
   await fleet?.close(local !== undefined && (wasInterrupted || isLarge));
-  if (local === undefined && group !== undefined) await api?.deleteGroup(group).catch(() => undefined);
+  if (local === undefined && group !== undefined) {
+    await api?.deleteGroup(group).catch((error: unknown) => {
+      terminal.line(`  the group ${group} is left: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  }
   await local?.stop();
 }
 

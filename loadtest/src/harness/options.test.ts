@@ -118,6 +118,12 @@ describe('the command line', () => {
     [['--local', '--slow-fraction', '0.1', '--scenario', 'refuse']],
     [['--local', '--flapping-fraction', '0.1', '--apply-ms', '0']],
     [['--local', 'extra']],
+    [['--local', '--agents', '30000', '--workers', '1']],
+    [['--local', '--gateways', '1', '--scenario', 'gateway-kill']],
+    [['--local', '--gateways', '1', '--scenario', 'all']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--gateways', '3']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--set', 'OPAMP_LOG_LEVEL=debug']],
+    [['--url', 'ws://a/', '--api', 'http://b', '--agents-per-address', '3']],
     [['--compare', 'one.json']],
   ])('refuses %j', (argv) => {
     expect(() => parseCommand(argv, {})).toThrow(UsageError);

@@ -211,16 +211,18 @@ export function parseCommand(argv: readonly string[], environment: Readonly<Reco
   const scenarios = chooseScenarios(scenario, values.local);
   const steps = stepsOf(values, agents);
   if (Number.isNaN(durationMs(values.soak))) throw new UsageError(`--soak has to be a duration such as 1s or 2m30s, not "${values.soak}"`);
+  if (!values.local) refuseLocal(values);
   const usualS = scenarios.includes(MILLION) ? STEP_HEARTBEAT_S : HEARTBEAT_S;
   const heartbeatMs = numberIn('heartbeat', values.heartbeat ?? String(usualS), 0, 86_400, false) * 1_000;
   const most = scenarios.includes(MILLION) ? steps.agents : agents;
+  const target = values.local ? localTarget(values, agents, heartbeatMs) : urlTarget(values, environment);
+  if (target.kind === 'local' && target.gateways < 2 && scenarios.includes('gateway-kill'))
+    throw new UsageError('the scenario gateway-kill needs --gateways of 2 and more: its agents have to connect elsewhere');
   const options: LoadTestOptions = {
-    target: values.local ? localTarget(values, agents, heartbeatMs) : urlTarget(values, environment),
+    target,
     agents,
     steps,
-    workers: scenarios.includes(MILLION)
-      ? steps.workers * Math.ceil(agents / steps.agents)
-      : numberIn('workers', values.workers ?? String(Math.ceil(agents / AGENTS_PER_WORKER)), 1, 500),
+    workers: scenarios.includes(MILLION) ? steps.workers * Math.ceil(agents / steps.agents) : workersOf(values, agents),
     seed: numberIn('seed', values.seed, 0, Number.MAX_SAFE_INTEGER),
     scenarios,
     configBytes,
@@ -257,6 +259,19 @@ function parse(argv: readonly string[]) {
 }
 
 type Values = ReturnType<typeof parse>['values'];
+
+function workersOf({ workers }: Values, agents: number): number {
+  const count = numberIn('workers', workers ?? String(Math.ceil(agents / AGENTS_PER_WORKER)), 1, 500);
+  const least = Math.ceil(agents / MOST_AGENTS_PER_WORKER);
+  if (count < least) throw new UsageError(`${agents} agents need --workers of ${least} and more, not ${count}`);
+  return count;
+}
+
+/** What would be taken for something that the deployment was given. */
+function refuseLocal(values: Values): void {
+  const given = (['gateways', 'set', 'agents-per-address'] as const).find((name) => values[name] !== undefined);
+  if (given !== undefined) throw new UsageError(`--${given} is for the servers of --local: a deployment has its own`);
+}
 
 function stepsOf({ step, gateways, workers }: Values, agents: number): Steps {
   const most = Math.min(agents, numberIn('step', step ?? String(STEP_AGENTS), 1, 2_000_000));
