@@ -82,8 +82,7 @@ test(
     });
     const [set] = sets;
     if (set === undefined) throw new Error('the Cluster was not started');
-    const { keys } = stack;
-    const api = stack.api.patient();
+    const { api, keys } = stack;
     const fleet = await useFleet(context, stack, { name: 'moved', agents: AGENTS });
     const deployment = await Deployment.create(api, fleet);
     await deployment.prove('moved 1', PATIENT);

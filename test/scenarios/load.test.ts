@@ -1,10 +1,7 @@
 /** The load-test harness at a size for every day: its oracle compares each of the agents, and counts have to be exact. No time is judged. */
-import { PassThrough } from 'node:stream';
-import { Terminal } from '@opamp-gateway/loadtest/demo/terminal';
-import { runLoadTest } from '@opamp-gateway/loadtest/harness/load-test';
-import { parseCommand } from '@opamp-gateway/loadtest/harness/options';
 import type { RunResults, ScenarioResult } from '@opamp-gateway/loadtest/report/results';
 import { beforeAll, expect, it } from 'vitest';
+import { runCommandLine } from './support/load-run.ts';
 
 const AGENTS = 5_000;
 const ALL_APPLIED = { applied: AGENTS };
@@ -22,28 +19,12 @@ const MINUTES_MS = 60_000;
 let results: RunResults;
 let output = '';
 
-async function run(): Promise<RunResults> {
-  const command = parseCommand(
-    [
-      '--local',
-      ...['--agents', String(AGENTS), '--gateways', '3', '--scenario', 'rollout,refuse,gateway-kill,storm', '--config-kb', '1,16'],
-      ...['--refuse-fraction', '0.3', '--hold', '0', '--soak', '0s', '--heartbeat', '2', '--reconnect-scale', '0.2', '--deadline', '300'],
-      ...SETTINGS.flatMap((setting) => ['--set', setting]),
-    ],
-    {},
-  );
-  if (command.kind !== 'run') throw new Error('the command line is not that of a run');
-  const out = Object.assign(new PassThrough(), { isTTY: false, columns: 120 });
-  out.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const stream: unknown = out;
-  return await runLoadTest(command.options, {
-    terminal: new Terminal(stream as NodeJS.WriteStream),
-    command: 'test/scenarios',
-    check: () => undefined,
-  });
-}
+const COMMAND_LINE = [
+  '--local',
+  ...['--agents', String(AGENTS), '--gateways', '3', '--scenario', 'rollout,refuse,gateway-kill,storm', '--config-kb', '1,16'],
+  ...['--refuse-fraction', '0.3', '--hold', '0', '--soak', '0s', '--heartbeat', '2', '--reconnect-scale', '0.2', '--deadline', '300'],
+  ...SETTINGS.flatMap((setting) => ['--set', setting]),
+];
 
 function scenario(name: string): ScenarioResult {
   const found = results.scenarios.find((candidate) => candidate.name === name);
@@ -56,7 +37,7 @@ function valueOf({ figures }: ScenarioResult, id: string): number | null | undef
 }
 
 beforeAll(async () => {
-  results = await run();
+  ({ results, output } = await runCommandLine(COMMAND_LINE));
 }, 12 * MINUTES_MS);
 
 it('comes to its end', () => {

@@ -1,31 +1,16 @@
 /** The scenario that fills a machine, at a size for every day. No time is judged. */
-import { PassThrough } from 'node:stream';
-import { Terminal } from '@opamp-gateway/loadtest/demo/terminal';
-import { runLoadTest } from '@opamp-gateway/loadtest/harness/load-test';
-import { parseCommand } from '@opamp-gateway/loadtest/harness/options';
-import { isGood, type RunResults } from '@opamp-gateway/loadtest/report/results';
+import { isGood } from '@opamp-gateway/loadtest/report/results';
 import { expect, it } from 'vitest';
+import { runCommandLine } from './support/load-run.ts';
 
 const MINUTES_MS = 60_000;
 
-async function run(...more: readonly string[]): Promise<{ readonly results: RunResults; readonly output: string }> {
-  const sizes = ['--agents', '400', '--step', '200', '--agents-per-address', '100', '--hold', '0', '--lean'];
-  const command = parseCommand(['--local', '--scenario', 'million', ...sizes, ...more], {});
-  if (command.kind !== 'run') throw new Error('the command line is not that of a run');
-  let output = '';
-  const out = Object.assign(new PassThrough(), { isTTY: false, columns: 120 });
-  out.on('data', (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const stream: unknown = out;
-  const context = { terminal: new Terminal(stream as NodeJS.WriteStream), command: 'test/scenarios', check: () => undefined };
-  return { results: await runLoadTest(command.options, context), output };
-}
+const SIZES = ['--agents', '400', '--step', '200', '--agents-per-address', '100', '--hold', '0', '--lean'];
 
 it(
   'adds agents with gateways and workers of their own, step by step, and compares them all',
   async () => {
-    const { results, output } = await run();
+    const { results, output } = await runCommandLine(['--local', '--scenario', 'million', ...SIZES]);
     expect(isGood(results), output).toBe(true);
     const [scenario] = results.scenarios;
     expect(scenario?.comparedAgents, output).toBe(400);

@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 /** The REST API as tests use it. Shapes are what the interface promises, not what the coordinator's code says. */
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export type Counts = Readonly<Record<string, number>>;
 
@@ -263,7 +262,9 @@ export class ApiClient {
     const endMs = performance.now() + (method === 'GET' ? this.#patienceMs : 0);
     let answer = await this.request(method, path, options);
     while (answer.status === 503 && performance.now() < endMs) {
-      await sleep(Number(answer.headers.get('retry-after')) * 1_000);
+      const seconds = answer.headers.get('retry-after') ?? '';
+      if (!/^[1-9]\d*$/.test(seconds)) throw new Error(`${method} ${path}: 503 with Retry-After "${seconds}"`);
+      await sleep(Number(seconds) * 1_000);
       answer = await this.request(method, path, options);
     }
     const { status, body } = answer;

@@ -32,6 +32,7 @@ export interface CarriedSession {
 
 interface GatewayCode {
   carriedOver(session: CarriedSession, spec: FleetSpec): Desired | undefined;
+  shapeOf(spec: FleetSpec): string;
   decodeWebSocketMessage(bytes: Uint8Array): { readonly ok: boolean };
   reconcile(spec: FleetSpec, state: ReconcileState, wanted: Desired): { readonly offer: unknown };
 }
@@ -42,8 +43,8 @@ export async function loadGatewayCode(): Promise<GatewayCode> {
     (await import(pathToFileURL(join(REPOSITORY, 'packages', 'gateway', 'dist', file)).href)) as Partial<GatewayCode>;
   const { decodeWebSocketMessage } = await load('protocol/codec.js');
   const { reconcile } = await load('reconciler/reconcile.js');
-  const { carriedOver } = await load('session/carried-over.js');
-  if (carriedOver === undefined || decodeWebSocketMessage === undefined || reconcile === undefined)
+  const { carriedOver, shapeOf } = await load('session/carried-over.js');
+  if (carriedOver === undefined || decodeWebSocketMessage === undefined || reconcile === undefined || shapeOf === undefined)
     throw new Error('the build of the gateway does not fit this bench');
-  return { carriedOver, decodeWebSocketMessage, reconcile };
+  return { carriedOver, decodeWebSocketMessage, reconcile, shapeOf };
 }

@@ -88,7 +88,7 @@ function specWithRollout(boundary: number) {
 
 /** Runs them all. */
 export async function benchPure(): Promise<readonly BenchResult[]> {
-  const { carriedOver, decodeWebSocketMessage, reconcile } = await loadGatewayCode();
+  const { carriedOver, decodeWebSocketMessage, reconcile, shapeOf } = await loadGatewayCode();
   const { heartbeat, applied, full } = messages();
   const offer = create(ServerToAgentSchema, {
     instanceUid: UID,
@@ -113,7 +113,7 @@ export async function benchPure(): Promise<readonly BenchResult[]> {
   const [before, after] = [specWithRollout(1), specWithRollout(2)];
   const running = { ...state, reportedHash: STABLE.hash, reportedStatus: 'APPLIED' };
   const outside = {
-    shape: before.shape,
+    shape: shapeOf(before),
     desired: desired(before, input),
     record: running,
     offer: undefined,

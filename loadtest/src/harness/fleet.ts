@@ -6,6 +6,11 @@ import { createSwarmProcess, type SwarmProcess } from '../swarm-client.ts';
 /** Leaves room below the usual limit of 20,000 open files. */
 export const MOST_AGENTS_PER_WORKER = 19_000;
 
+/** How many worker processes so many agents need, because of the limit of open files. */
+export function leastWorkers(agents: number): number {
+  return Math.ceil(agents / MOST_AGENTS_PER_WORKER);
+}
+
 /** How the fleet is split. */
 export interface FleetOptions extends Omit<SwarmOptions, 'firstIndex'> {
   readonly workers: number;
@@ -51,7 +56,7 @@ export class Fleet {
     const { connectsInFlight = 100, ...options } = this.#options;
     const perWorker = Math.ceil(agents / count);
     if (perWorker > MOST_AGENTS_PER_WORKER) {
-      throw new RangeError(`${agents} agents need at least ${Math.ceil(agents / MOST_AGENTS_PER_WORKER)} workers`);
+      throw new RangeError(`${agents} agents need at least ${leastWorkers(agents)} workers`);
     }
     const parts = Array.from({ length: count }, (_, number) => ({
       firstIndex: this.#size + number * perWorker,

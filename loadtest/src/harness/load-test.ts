@@ -1,5 +1,6 @@
 /** One run: a deployment, a fleet, and scenarios one after the other. */
 import { randomBytes } from 'node:crypto';
+import { toError } from '@opamp-gateway/shared/errors';
 import type { Terminal } from '../demo/terminal.ts';
 import type { RunResults, ScenarioResult } from '../report/results.ts';
 import { SCENARIOS } from '../scenarios/registry.ts';
@@ -42,7 +43,7 @@ export async function runLoadTest(options: LoadTestOptions, context: LoadTestCon
       if (scenario !== undefined) await perform(scenario, run, scenarios);
     }
   } catch (thrown) {
-    error = thrown instanceof Error ? thrown.message : String(thrown);
+    error = toError(thrown).message;
     wasInterrupted = hasEnded(context);
     if (!wasInterrupted) for (const line of (await stage.local?.complaints()) ?? []) context.terminal.line(`  ${line}`);
   } finally {
@@ -200,7 +201,7 @@ async function perform(scenario: Scenario, run: Run, results: ScenarioResult[]):
     for (const text of result.differences) terminal.line(`    ${text}`);
     results.push(result);
   } catch (error) {
-    const why = `the scenario did not come to its end: ${error instanceof Error ? error.message : String(error)}`;
+    const why = `the scenario did not come to its end: ${toError(error).message}`;
     const unfinished = { figures: [], rollouts: [], marks: [], oracle: { differences: [why], compared: 0, records: [] } };
     results.push(toResult(scenario, unfinished, startedMs, await sampler.end().catch(() => [])));
     throw error;
@@ -213,7 +214,7 @@ async function tearDown({ local, fleet, api, group }: Stage, wasInterrupted: boo
   await fleet?.close(local !== undefined && (wasInterrupted || isLarge));
   if (local === undefined && group !== undefined) {
     await api?.deleteGroup(group).catch((error: unknown) => {
-      terminal.line(`  the group ${group} is left: ${error instanceof Error ? error.message : String(error)}`);
+      terminal.line(`  the group ${group} is left: ${toError(error).message}`);
     });
   }
   await local?.stop();

@@ -17,7 +17,7 @@ import {
   STEP_GATEWAY_CONNECTIONS,
   STEP_HEARTBEAT_S,
 } from './defaults.ts';
-import { MOST_AGENTS_PER_WORKER } from './fleet.ts';
+import { leastWorkers, MOST_AGENTS_PER_WORKER } from './fleet.ts';
 import type { Steps } from './run.ts';
 import { durationMs, readWaves, type WaveSize } from './waves.ts';
 
@@ -262,7 +262,7 @@ type Values = ReturnType<typeof parse>['values'];
 
 function workersOf({ workers }: Values, agents: number): number {
   const count = numberIn('workers', workers ?? String(Math.ceil(agents / AGENTS_PER_WORKER)), 1, 500);
-  const least = Math.ceil(agents / MOST_AGENTS_PER_WORKER);
+  const least = leastWorkers(agents);
   if (count < least) throw new UsageError(`${agents} agents need --workers of ${least} and more, not ${count}`);
   return count;
 }
@@ -278,7 +278,7 @@ function stepsOf({ step, gateways, workers }: Values, agents: number): Steps {
   return {
     agents: most,
     gateways: numberIn('gateways', gateways ?? String(Math.ceil(most / STEP_GATEWAY_CONNECTIONS)), 1, 200),
-    workers: numberIn('workers', workers ?? String(Math.ceil(most / MOST_AGENTS_PER_WORKER)), 1, 500),
+    workers: numberIn('workers', workers ?? String(leastWorkers(most)), 1, 500),
   };
 }
 

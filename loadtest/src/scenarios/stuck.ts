@@ -25,6 +25,7 @@ async function run(stage: Run): Promise<Outcome> {
   const stuck = await fleet.control({ do: 'set-profile', profile: 'stuck' }, { fraction: settings.stuckFraction, salt: 'stuck' });
   const outcome = await rollOut(stage, { ...plan, label: 'next config of 256 KB, some agents stuck' }, startedMs);
   const after = await memory();
+  const all = [first, healthy, outcome];
   const [t99Healthy, t99] = [healthy.figures.lastWave.t99, outcome.figures.lastWave.t99];
   return {
     figures: [
@@ -33,12 +34,9 @@ async function run(stage: Run): Promise<Outcome> {
       figure('rss-growth', 'further growth of a gateway with stuck agents', (after - before) / gateways, 'MB'),
       figure('t99-ratio', 't99 of the healthy agents beside stuck ones, as a part of that without them', (t99 * 100) / t99Healthy, '%'),
     ],
-    rollouts: [first.figures, healthy.figures, outcome.figures],
-    marks: [...first.marks, ...healthy.marks, ...outcome.marks],
-    oracle: {
-      ...outcome.oracle,
-      differences: [...first.oracle.differences, ...healthy.oracle.differences, ...outcome.oracle.differences],
-    },
+    rollouts: all.map(({ figures }) => figures),
+    marks: all.flatMap(({ marks }) => marks),
+    oracle: { ...outcome.oracle, differences: all.flatMap(({ oracle }) => oracle.differences) },
   };
 }
 

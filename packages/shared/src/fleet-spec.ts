@@ -86,8 +86,6 @@ export interface FleetSpec {
   generation: number;
   /** Hash of all fields: two stores with the same generation can differ after a failover. */
   contentHash: string;
-  /** Hash of all fields but the generation and the boundaries: specs of one shape differ in how far their rollouts have got within a wave. */
-  shape: string;
   frozen: boolean;
   /** By falling priority, then name in byte order: the first match is an agent's group. */
   groups: readonly GroupSpec[];
@@ -147,11 +145,9 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
   const groups: GroupSpec[] = [];
   const rollouts = new Map<string, RolloutSpec>();
   const digest = createHash('sha256');
-  const shape = createHash('sha256');
   for (const field of Object.keys(fields).toSorted()) {
     const text = fields[field] ?? '';
     digest.update(`${field.length}:${field}${text.length}:${text}`);
-    if (field !== specField.generation && !field.startsWith('rollout:')) shape.update(`${field.length}:${field}${text.length}:${text}`);
     if (field.startsWith('group:')) {
       const name = field.slice('group:'.length);
       const stored = JSON.parse(text) as StoredGroup;
@@ -173,15 +169,12 @@ export function parseSpec(fields: Readonly<Record<string, string>>): FleetSpec {
       const rollout = JSON.parse(text) as RolloutSpec;
       for (const slice of rollout.slices) if (slice.selector !== '') selectorOf(slice.selector);
       rollouts.set(rollout.group, rollout);
-      const placed = formatRolloutField({ ...rollout, slices: rollout.slices.map(({ selector }) => ({ selector, boundary: 0 })) });
-      shape.update(`${field.length}:${field}${placed.length}:${placed}`);
     }
   }
   groups.sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   return {
     generation: Number(fields[specField.generation] ?? 0),
     contentHash: digest.digest('hex').slice(0, 16),
-    shape: shape.digest('hex').slice(0, 16),
     frozen: fields[specField.frozen] === '1',
     groups,
     rollouts,

@@ -1,40 +1,16 @@
-import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import { hash48 } from '@opamp-gateway/shared/bucket';
 import { desired, formatGroupField, formatRolloutField, formatStableField, parseSpec, specField } from '@opamp-gateway/shared/fleet-spec';
 import type { ConfigRef, FleetSpec, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import { formatRow, ROW_STATUSES } from '@opamp-gateway/shared/rollout-types';
 import { describe, expect, it } from 'vitest';
-import { ANYBODY } from '../principal.ts';
+import { createLiveSession, NEW, OLD, ROLLOUT, UID } from '../../test-support/live-session.ts';
 import { reconcile } from '../reconciler/reconcile.ts';
-import { AgentSession } from './agent-session.ts';
-import { carriedOver } from './carried-over.ts';
+import type { AgentSession } from './agent-session.ts';
+import { carriedOver, shapeOf } from './carried-over.ts';
 
-const [OLDER, OLD, NEW] = ['aa', 'bb', 'cc'].map((hash, index) => ({ name: 'base', version: index + 1, hash })) as [
-  ConfigRef,
-  ConfigRef,
-  ConfigRef,
-];
-const UID = '0190f000-0000-7000-8000-000000000001';
-const PLACE = hash48('salt', UID);
+const OLDER: ConfigRef = { name: 'base', version: 0, hash: '99' };
+const PLACE = hash48(ROLLOUT.salt, UID);
 const AGENTS = 20_000;
-
-const ROLLOUT: RolloutSpec = {
-  id: 'r1',
-  group: 'g',
-  to: NEW,
-  from: OLD,
-  direction: 'forward',
-  held: false,
-  wave: '0',
-  attempt: 1,
-  salt: 'salt',
-  canary: [],
-  slices: [{ selector: '', boundary: PLACE }],
-  bucketBy: null,
-  ackTimeoutMs: 10_000,
-  healthHoldMs: 0,
-  joinRate: null,
-};
 
 let generation = 0;
 function specWith(rollout: Partial<RolloutSpec>, other: { stable?: ConfigRef; frozen?: boolean } = {}): FleetSpec {
@@ -51,32 +27,10 @@ function specWith(rollout: Partial<RolloutSpec>, other: { stable?: ConfigRef; fr
 const inside = { slices: [{ selector: '', boundary: PLACE + 1 }] };
 const outside = { slices: [{ selector: '', boundary: PLACE }] };
 
-function createSession(fields: Readonly<Record<string, string>> = {}): AgentSession {
-  const session = new AgentSession(UID, new Uint8Array(16), {
-    transport: 'ws',
-    remoteAddress: '',
-    principal: ANYBODY,
-    sentAway: false,
-    attachment: undefined,
-    send: () => true,
-    close: () => undefined,
-  });
-  session.record = parseRecord(UID, {
-    capabilities: String(0x3847),
-    reportedHash: OLD.hash,
-    reportedStatus: 'APPLIED',
-    offered: OLD.hash,
-    offerAnswered: '1',
-    ...fields,
-  });
-  session.phase = 'live';
-  return session;
-}
-
 /** As the offer desk does for an agent that it looks at in full. */
 function evaluate(session: AgentSession, spec: FleetSpec): void {
   session.desired = desired(spec, session.desiredInput);
-  session.shape = spec.shape;
+  session.shape = shapeOf(spec);
 }
 
 function rowText(status: (typeof ROW_STATUSES)[number], attempt = 1): string {
@@ -85,11 +39,11 @@ function rowText(status: (typeof ROW_STATUSES)[number], attempt = 1): string {
 
 describe('what an agent should run, carried over to a spec with other boundaries', () => {
   it('is carried over for who stays outside, and for who stays inside and has applied it', () => {
-    const out = createSession();
+    const out = createLiveSession();
     evaluate(out, specWith({ slices: [{ selector: '', boundary: 1 }] }));
     expect(carriedOver(out, specWith(outside))).toMatchObject({ config: OLD, source: 'stable', inCohort: false });
 
-    const applied = createSession({ reportedHash: NEW.hash, offered: NEW.hash, 'r:r1': rowText('applied') });
+    const applied = createLiveSession(UID, { reportedHash: NEW.hash, offered: NEW.hash, 'r:r1': rowText('applied') });
     evaluate(applied, specWith(inside));
     const far = specWith({ slices: [{ selector: '', boundary: 2 ** 47 }] });
     const carried = carriedOver(applied, far);
@@ -100,7 +54,7 @@ describe('what an agent should run, carried over to a spec with other boundaries
   });
 
   it('is worked out anew for whom the boundary passes, either way', () => {
-    const session = createSession();
+    const session = createLiveSession();
     evaluate(session, specWith(outside));
     expect(carriedOver(session, specWith(inside))).toBeUndefined();
     evaluate(session, specWith(inside));
@@ -117,7 +71,7 @@ describe('what an agent should run, carried over to a spec with other boundaries
     ['proven version', specWith(outside, { stable: OLDER })],
     ['freeze', specWith(outside, { frozen: true })],
   ])('is worked out anew when something else changes as well: %s', (_what, next) => {
-    const session = createSession();
+    const session = createLiveSession();
     evaluate(session, specWith(outside));
     expect(carriedOver(session, specWith(outside))).toBeDefined();
     expect(carriedOver(session, next)).toBeUndefined();
@@ -134,7 +88,7 @@ describe('what an agent should run, carried over to a spec with other boundaries
         rest = Math.floor(rest / values.length);
         return value;
       };
-      const session = createSession({
+      const session = createLiveSession(UID, {
         reportedHash: draw([OLD.hash, NEW.hash, OLDER.hash]),
         reportedStatus: draw(['APPLIED', 'APPLIED', 'FAILED', 'APPLYING']),
         offered: draw([OLD.hash, NEW.hash, '']),
@@ -165,7 +119,7 @@ describe('what an agent should run, carried over to a spec with other boundaries
     ['an offer waits', (session: AgentSession) => void (session.waiting = 'r1')],
     ['a report is awaited', (session: AgentSession) => void (session.awaitingReportUntilMs = 1)],
   ])('is worked out anew while %s', (_what, change) => {
-    const session = createSession();
+    const session = createLiveSession();
     evaluate(session, specWith(outside));
     change(session);
     expect(carriedOver(session, specWith(outside))).toBeUndefined();

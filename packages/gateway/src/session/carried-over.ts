@@ -1,7 +1,22 @@
+import { hash } from 'node:crypto';
 import { acceptsRemoteConfig, reportsRemoteConfig } from '@opamp-gateway/shared/capabilities';
 import { isInCohort } from '@opamp-gateway/shared/fleet-spec';
 import type { ConfigRef, Desired, FleetSpec } from '@opamp-gateway/shared/fleet-spec';
 import type { AgentSession } from './agent-session.ts';
+
+const shapes = new WeakMap<FleetSpec, string>();
+
+/** Hash of all that an agent's desired config follows from but the boundaries: specs of one shape differ in how far their rollouts have got within a wave. */
+export function shapeOf(spec: FleetSpec): string {
+  let shape = shapes.get(spec);
+  if (shape === undefined) {
+    const { frozen, groups, rollouts } = spec;
+    const unplaced = [...rollouts.values()].map((rollout) => ({ ...rollout, slices: rollout.slices.map(({ selector }) => selector) }));
+    shape = hash('sha256', JSON.stringify([frozen, groups, unplaced]), 'hex').slice(0, 16);
+    shapes.set(spec, shape);
+  }
+  return shape;
+}
 
 /**
  * What an agent should run by a spec in which nothing but boundaries has moved, where that is what it runs already: a paced rollout
@@ -11,7 +26,7 @@ import type { AgentSession } from './agent-session.ts';
  */
 export function carriedOver(session: AgentSession, spec: FleetSpec): Desired | undefined {
   const { desired, record } = session;
-  if (session.shape !== spec.shape || desired === undefined || desired.group === null || desired.rollout === null) return undefined;
+  if (session.shape !== shapeOf(spec) || desired === undefined || desired.group === null || desired.rollout === null) return undefined;
   if (session.offer !== undefined || session.waiting !== undefined || session.awaitingReportUntilMs !== 0 || record.pin !== null)
     return undefined;
   const { name } = desired.group;

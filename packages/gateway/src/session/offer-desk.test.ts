@@ -1,44 +1,17 @@
-import { parseRecord } from '@opamp-gateway/shared/agent-record';
 import { createManualClock } from '@opamp-gateway/shared/clock';
-import type { ConfigRef, FleetSpec, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
+import type { FleetSpec, RolloutSpec } from '@opamp-gateway/shared/fleet-spec';
 import { EMPTY_SPEC } from '@opamp-gateway/shared/fleet-spec';
 import { createSilentLogger } from '@opamp-gateway/shared/logger';
 import { describe, expect, it } from 'vitest';
 import { GatewayEvents } from '../events.ts';
-import { ANYBODY } from '../principal.ts';
-import { AgentSession } from './agent-session.ts';
+import { createLiveSession, NEW, OLD, ROLLOUT } from '../../test-support/live-session.ts';
 import { OfferDesk } from './offer-desk.ts';
 
-const OLD: ConfigRef = { name: 'base', version: 1, hash: 'aa' };
-const NEW: ConfigRef = { name: 'base', version: 2, hash: 'bb' };
 const CONFIG_BYTES = 1_000;
-
-const ROLLOUT: RolloutSpec = {
-  id: 'r1',
-  group: 'g',
-  to: NEW,
-  from: OLD,
-  direction: 'forward',
-  held: false,
-  wave: '0',
-  attempt: 1,
-  salt: 'r1',
-  canary: [],
-  slices: [{ selector: '', boundary: 2 ** 48 }],
-  bucketBy: null,
-  ackTimeoutMs: 10_000,
-  healthHoldMs: 0,
-  joinRate: null,
-};
 
 function specWith(rollout: RolloutSpec): FleetSpec {
   const group = { name: 'g', selector: '', priority: 0, mode: 'manage' as const, stable: OLD, previous: null, trailingHeld: false };
-  return {
-    ...EMPTY_SPEC,
-    shape: JSON.stringify({ ...rollout, slices: [] }),
-    groups: [group],
-    rollouts: new Map([[rollout.group, rollout]]),
-  };
+  return { ...EMPTY_SPEC, groups: [group], rollouts: new Map([[rollout.group, rollout]]) };
 }
 
 /** A desk whose writes are never acknowledged, unless the test calls `offerRecorded`. */
@@ -67,33 +40,10 @@ function createDesk(window: { offers: number; bytes: number } = { offers: 100, b
   return { clock, source, desk, sent, lease };
 }
 
-function createSession(uid = '0190f000-0000-7000-8000-000000000001'): AgentSession {
-  const outlet = {
-    transport: 'ws' as const,
-    remoteAddress: '',
-    principal: ANYBODY,
-    sentAway: false,
-    attachment: undefined,
-    send: () => true,
-    close: () => undefined,
-  };
-  const session = new AgentSession(uid, new Uint8Array(16), outlet);
-  session.record = parseRecord(uid, {
-    capabilities: String(0x3847),
-    reportedHash: OLD.hash,
-    reportedStatus: 'APPLIED',
-    offered: OLD.hash,
-    offerAnswered: '1',
-    health: '1',
-  });
-  session.phase = 'live';
-  return session;
-}
-
 describe('an offer that is being recorded', () => {
   it('is called off when its rollout turns back, and the agent counts as restored without another offer', () => {
     const { source, desk, sent } = createDesk();
-    const session = createSession();
+    const session = createLiveSession();
     desk.evaluate(session, 'spec');
     expect(session.offer?.config.hash).toBe(NEW.hash);
 
@@ -110,7 +60,7 @@ describe('an offer that is being recorded', () => {
 
   it('is followed by the former version once its bytes have left', () => {
     const { source, desk, sent } = createDesk();
-    const session = createSession();
+    const session = createLiveSession();
     desk.evaluate(session, 'spec');
     desk.offerRecorded(session);
     expect(sent).toEqual([session.uid]);
@@ -128,7 +78,7 @@ describe('an agent that cannot report and tells its effective config', () => {
     [false, 'unverified'],
   ])('where these are kept: %s, is %s once its offer was sent, and so when it had the version already', (keepEffective, status) => {
     const { desk } = createDesk(undefined, keepEffective);
-    const [asked, had] = [createSession(), createSession('0190f000-0000-7000-8000-000000000002')];
+    const [asked, had] = [createLiveSession(), createLiveSession('0190f000-0000-7000-8000-000000000002')];
     for (const session of [asked, had]) session.record.capabilities = 0x6n;
     had.record.offered = NEW.hash;
     for (const session of [asked, had]) desk.evaluate(session, 'spec');
@@ -138,7 +88,7 @@ describe('an agent that cannot report and tells its effective config', () => {
 });
 
 describe('the credit window', () => {
-  const sessions = Array.from({ length: 12 }, (_, index) => createSession(`0190f000-0000-7000-8000-0000000000${10 + index}`));
+  const sessions = Array.from({ length: 12 }, (_, index) => createLiveSession(`0190f000-0000-7000-8000-0000000000${10 + index}`));
   const offered = (): number => sessions.filter((session) => session.offer !== undefined).length;
 
   it('lets others pass agents that do not answer, within a second window of half the size', () => {
@@ -166,7 +116,7 @@ describe('the credit window', () => {
 
   it('counts bytes, and every offer once', () => {
     const { clock, desk } = createDesk({ offers: 100, bytes: 2 * CONFIG_BYTES });
-    const agents = Array.from({ length: 6 }, (_, index) => createSession(`0190f000-0000-7000-8000-0000000000${30 + index}`));
+    const agents = Array.from({ length: 6 }, (_, index) => createLiveSession(`0190f000-0000-7000-8000-0000000000${30 + index}`));
     const count = (): number => agents.filter((session) => session.offer !== undefined).length;
     for (const session of agents) desk.evaluate(session, 'spec');
     expect(count()).toBe(2);
@@ -186,7 +136,7 @@ describe('offers that wait', () => {
   it('are those of a rollout while the fleet is frozen, but not of one that takes another one back', () => {
     const { source, desk } = createDesk();
     source.spec = { ...specWith(ROLLOUT), frozen: true };
-    const session = createSession();
+    const session = createLiveSession();
     desk.evaluate(session, 'spec');
     expect([session.offer, desk.backlog()]).toEqual([undefined, { r1: 1 }]);
 
@@ -197,7 +147,7 @@ describe('offers that wait', () => {
 
   it('are not looked at without a lease, nor ten times a second while the fleet is frozen', () => {
     const { clock, source, desk, lease } = createDesk({ offers: 1_000, bytes: 1e9 });
-    const agents = Array.from({ length: 300 }, (_, index) => createSession(`0190f000-0000-7000-8000-000000000${100 + index}`));
+    const agents = Array.from({ length: 300 }, (_, index) => createLiveSession(`0190f000-0000-7000-8000-000000000${100 + index}`));
     const begun = (): number => agents.filter((session) => session.offer !== undefined).length;
     let looks = 0;
     const evaluate = desk.evaluate.bind(desk);
@@ -240,7 +190,7 @@ describe('the account of offers outside rollouts', () => {
   it('is of the proven version and the present round alone', () => {
     const { source, desk } = createDesk();
     source.spec = { ...EMPTY_SPEC, groups: [groupOf()] };
-    const session = createSession();
+    const session = createLiveSession();
     desk.evaluate(session, 'session');
     desk.offerRecorded(session);
     desk.trailingFailed('g', NEW.hash);

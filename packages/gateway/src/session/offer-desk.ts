@@ -11,7 +11,7 @@ import type { GatewayEvents } from '../events.ts';
 import { reconcile, unreported } from '../reconciler/reconcile.ts';
 import type { OfferPlan, RowChange } from '../reconciler/reconcile.ts';
 import type { AgentSession, FacetSource } from './agent-session.ts';
-import { carriedOver } from './carried-over.ts';
+import { carriedOver, shapeOf } from './carried-over.ts';
 import { interned, withEntry } from './interning.ts';
 import type { SessionWriter, SpecSource } from './ports.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -134,7 +134,7 @@ export class OfferDesk {
     }
     const outcome = desired(spec, session.desiredInput);
     session.desired = outcome;
-    session.shape = spec.shape;
+    session.shape = shapeOf(spec);
     this.#bookGroup(session, outcome);
     const now = this.#options.clock.nowMs();
     if (session.awaitingReportUntilMs > now) {
